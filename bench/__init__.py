@@ -1,0 +1,1 @@
+"""The harness: matrix, jobs, executors, records, report."""

@@ -1,0 +1,109 @@
+"""Verbs and flags, nothing else."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import UserError
+
+app = typer.Typer(
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    help="Compare ways of making medical image segmentation networks light.",
+)
+
+MatrixFlag = Annotated[str | None, typer.Option(help="quick, unets, full, or a YAML file.")]
+DatasetFlag = Annotated[str | None, typer.Option(help="See 'list'; the matrix names a default.")]
+DataFlag = Annotated[Path | None, typer.Option("--data", help="The dataset's folder.")]
+ResultsFlag = Annotated[Path | None, typer.Option(help="Default: results/<dataset>.")]
+SizeFlag = Annotated[int | None, typer.Option(help="Side of the square that networks see.")]
+SeedsFlag = Annotated[str | None, typer.Option(help="E.g. 0,1,2.")]
+OnlyFlag = Annotated[str | None, typer.Option(help="architecture:method, wildcards allowed.")]
+DeviceFlag = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+PrecisionFlag = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+SplitsFlag = Annotated[Path | None, typer.Option(help="Use this splits.json.")]
+NoTestFlag = Annotated[bool, typer.Option("--no-test", help="Leave the test set unread.")]
+GbFlag = Annotated[float, typer.Option(help="Largest recording of a teacher's targets, in GB.")]
+
+
+@app.callback(invoke_without_command=True)
+def matrix(
+    context: typer.Context,
+    matrix: MatrixFlag = None,
+    dataset: DatasetFlag = None,
+    data: DataFlag = None,
+    results: ResultsFlag = None,
+    image_size: SizeFlag = None,
+    seeds: SeedsFlag = None,
+    only: OnlyFlag = None,
+    device: DeviceFlag = "auto",
+    precision: PrecisionFlag = "auto",
+    splits: SplitsFlag = None,
+    targets_gb: GbFlag = 8.0,
+    no_test: NoTestFlag = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, run nothing.")] = False,
+) -> None:
+    """Run a matrix: plan its jobs, run those without a record, profile and report."""
+    if context.invoked_subcommand:
+        return
+    if matrix is None:
+        raise UserError("--matrix is missing; e.g. --matrix quick, or a verb: see --help")
+    from bench.run import Order, run_matrix
+
+    order = Order(
+        matrix=matrix,
+        dataset=dataset,
+        data=data,
+        results=results,
+        image_size=image_size,
+        seeds=_seeds(seeds),
+        only=only,
+        device=device,
+        precision=precision,
+        splits=splits,
+        targets_gb=targets_gb,
+        no_test=no_test,
+    )
+    raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
+
+
+@app.command()
+def job(
+    study: Annotated[Path, typer.Argument(help="The study's folder.")],
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id.")],
+    data: DataFlag = None,
+    device: DeviceFlag = "auto",
+    targets_gb: GbFlag = 8.0,
+    no_test: NoTestFlag = False,
+) -> None:
+    """Run one planned job; what executors run."""
+    from bench.run import run_job
+
+    raise typer.Exit(run_job(study, job_id, data, device, targets_gb, no_test))
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {text!r}: must be different whole numbers from 0, e.g. 0,1,2")
+    return seeds
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,89 @@
+"""What a dataset is once it is read: arrays in memory, one entry a case, and who the patients are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with masks, decoded.
+
+    Attributes:
+        name: as it is typed after ``--dataset``.
+        cases: unique names, one an image.
+        patients: the patient of each case; splits and averages go by it.
+        images: ``(in_channels, *spatial)`` each, in their own units.
+        masks: ``(*spatial)`` uint8 each, 0 is background, then the classes in order.
+        classes: names of the foreground classes.
+        fingerprint: changes whenever the content does.
+        synthetic: generated; every table and figure says so.
+        note: what a reader of results must know, e.g. how patients were inferred.
+        licence: of the images.
+    """
+
+    name: str
+    cases: tuple[str, ...]
+    patients: tuple[str, ...]
+    images: list[NDArray[np.generic]]
+    masks: list[NDArray[np.uint8]]
+    classes: tuple[str, ...]
+    fingerprint: str
+    synthetic: bool = False
+    note: str = ""
+    licence: str = ""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of every image."""
+        return int(self.images[0].shape[0])
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 or 3."""
+        return int(self.masks[0].ndim)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the logits: one for one class (sigmoid), else one a class and background."""
+        return 1 if len(self.classes) == 1 else len(self.classes) + 1
+
+
+def digest(*parts: bytes | str) -> str:
+    """A short name for some content."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        sha.update(len(data).to_bytes(8, "little"))
+        sha.update(data)
+    return sha.hexdigest()[:16]
+
+
+def decode_once(
+    cache: Path | None, key: str, decode: Callable[[], tuple[list, list]]
+) -> tuple[list, list]:
+    """``decode()`` or what an earlier run kept of it under ``cache``: lists of images and masks."""
+    if cache is None:
+        return decode()
+    path = cache / f"{key}.npz"
+    if path.is_file():
+        with np.load(path) as kept:
+            count = len(kept.files) // 2
+            return [kept[f"i{k}"] for k in range(count)], [kept[f"m{k}"] for k in range(count)]
+    images, masks = decode()
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.tmp.npz")
+    np.savez(
+        partial,
+        **{f"i{k}": a for k, a in enumerate(images)},
+        **{f"m{k}": a for k, a in enumerate(masks)},
+    )
+    os.replace(partial, path)
+    return images, masks

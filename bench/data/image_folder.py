@@ -1,0 +1,131 @@
+"""A folder of 2-D images with masks: ``images/``, ``masks/`` (same file names) and ``index.csv``.
+
+``index.csv`` has a column ``file`` and the patient key's column; further columns are ignored. Masks
+hold 0 for background and 255 (or 1) for the one class.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from bench.data.dataset import Dataset, decode_once, digest
+from bench.errors import UserError
+
+
+def load(
+    name: str,
+    root: Path,
+    patient_column: str,
+    class_name: str,
+    cache: Path | None = None,
+    note: str = "",
+    licence: str = "",
+) -> Dataset:
+    """Read the folder ``root``.
+
+    Raises:
+        UserError: anything missing, unreadable or contradictory; the line names the file.
+    """
+    files, patients = read_index(root, patient_column)
+    content = [(root / kind / file).read_bytes() for kind in ("images", "masks") for file in files]
+    fingerprint = digest(*files, *patients, *content)
+    images, masks = decode_once(cache, f"{name}-{fingerprint}", lambda: _decode(root, files))
+    return Dataset(
+        name=name,
+        cases=tuple(Path(file).stem for file in files),
+        patients=tuple(patients),
+        images=images,
+        masks=masks,
+        classes=(class_name,),
+        fingerprint=fingerprint,
+        note=note,
+        licence=licence,
+    )
+
+
+def read_index(root: Path, patient_column: str) -> tuple[list[str], list[str]]:
+    """File names and patients of ``index.csv``, checked against the two folders."""
+    index = root / "index.csv"
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
+    if not index.is_file():
+        raise UserError(f"{root}: index.csv is missing; see docs/datasets.md for the layout")
+    try:
+        with index.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle)
+            columns = reader.fieldnames or []
+            rows = list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{index}: not a CSV file in UTF-8 ({error})") from None
+    for column in ("file", patient_column):
+        if column not in columns:
+            raise UserError(f"{index}: column {column!r} is missing; found: {', '.join(columns)}")
+    for line, row in enumerate(rows, start=2):
+        file, patient = row["file"], row[patient_column]
+        if not file or not patient:
+            raise UserError(f"{index}: line {line} has no {'file' if not file else patient_column}")
+        if Path(file).name != file:
+            raise UserError(f"{index}: line {line}: {file!r} must be a plain file name")
+    files = [row["file"] for row in rows]
+    for file, count in Counter(files).items():
+        if count > 1:
+            raise UserError(f"{index}: {file} is listed {count} times; one row a file")
+    _check_folder(root, "images", files)
+    _check_folder(root, "masks", files)
+    if not files:
+        raise UserError(f"{root}: no images; put them under images/ with a row each in index.csv")
+    return files, [row[patient_column] for row in rows]
+
+
+def _check_folder(root: Path, kind: str, files: list[str]) -> None:
+    folder = root / kind
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    for file in files:
+        if file not in there:
+            what = "image" if kind == "images" else "mask"
+            raise UserError(f"{folder / file}: missing; index.csv lists it but it has no {what}")
+    extra = sorted(there - set(files))
+    if extra:
+        raise UserError(f"{folder / extra[0]}: no row in index.csv; add one or remove the file")
+
+
+def _decode(root: Path, files: list[str]) -> tuple[list, list]:
+    images, masks = [], []
+    for file in files:
+        image, mask = _read(root / "images" / file), _read(root / "masks" / file)
+        if image.shape != mask.shape:
+            raise UserError(
+                f"{root / 'masks' / file}: mask is {_size(mask)}, its image {_size(image)}; "
+                "they must have the same size"
+            )
+        images.append(image[None])
+        masks.append(_labels(root / "masks" / file, mask))
+    return images, masks
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: not a readable image ({error})") from None
+
+
+def _labels(path: Path, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    values = set(np.unique(mask).tolist())
+    if not (values <= {0, 255} or values <= {0, 1}):
+        odd = sorted(values - {0, 255})[0]
+        raise UserError(f"{path}: undeclared label {odd}; a mask holds 0 and 255 (or 0 and 1)")
+    return (mask > 0).astype(np.uint8)
+
+
+def _size(array: NDArray[np.uint8]) -> str:
+    return "x".join(str(side) for side in array.shape)

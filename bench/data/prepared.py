@@ -1,0 +1,125 @@
+"""From a dataset and a split to the tensors that a job trains on and is scored with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.data.dataset import Dataset
+from bench.data.splits import Split
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation per channel, of the training images only."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise ``(N, C, *spatial)``."""
+        shape = (1, -1) + (1,) * (images.ndim - 2)
+        return (images - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A part of the split as it is scored: network-sized images, masks as they came."""
+
+    cases: tuple[str, ...]
+    patients: tuple[str, ...]
+    images: Tensor
+    masks: list[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Tensors of one study: training at network size, validation and test against native masks.
+
+    The test part is a property that nothing touches under ``--no-test``.
+    """
+
+    dataset: Dataset
+    split: Split
+    image_size: int
+
+    @cached_property
+    def _train_raw(self) -> Tensor:
+        return self._resized("train")
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """Of the training images at network size."""
+        axes = [0, *range(2, self._train_raw.ndim)]
+        raw = self._train_raw.double()
+        std = raw.std(dim=axes, correction=0).clamp(min=1e-6)
+        return Normalisation(tuple(raw.mean(dim=axes).tolist()), tuple(std.tolist()))
+
+    @cached_property
+    def train_images(self) -> Tensor:
+        """``(N, C, *spatial)`` float32, normalised."""
+        return self.normalisation(self._train_raw)
+
+    @cached_property
+    def train_labels(self) -> Tensor:
+        """``(N, *spatial)`` uint8, class indices at network size."""
+        indices = self.split.indices(self.dataset, "train")
+        return torch.stack(
+            [
+                resize_labels(
+                    torch.from_numpy(self.dataset.masks[k]),
+                    self.image_size,
+                    len(self.dataset.classes),
+                )
+                for k in indices
+            ]
+        )
+
+    @cached_property
+    def val(self) -> Scored:
+        """Validation cases."""
+        return self._scored("val")
+
+    @cached_property
+    def test(self) -> Scored:
+        """Test cases; reading this is the one reading of the test set."""
+        return self._scored("test")
+
+    def _resized(self, part: str) -> Tensor:
+        indices = self.split.indices(self.dataset, part)
+        return torch.cat(
+            [
+                resize_image(torch.from_numpy(self.dataset.images[k]), self.image_size)
+                for k in indices
+            ]
+        )
+
+    def _scored(self, part: str) -> Scored:
+        indices = self.split.indices(self.dataset, part)
+        return Scored(
+            cases=tuple(self.dataset.cases[k] for k in indices),
+            patients=tuple(self.dataset.patients[k] for k in indices),
+            images=self.normalisation(self._resized(part)),
+            masks=[self.dataset.masks[k] for k in indices],
+        )
+
+
+def resize_image(image: Tensor, size: int) -> Tensor:
+    """``(C, H, W)`` to ``(1, C, size, size)`` float32, bilinear with antialiasing."""
+    return F.interpolate(
+        image[None].float(), (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
+
+
+def resize_labels(mask: Tensor, size: int, classes: int) -> Tensor:
+    """``(H, W)`` class indices to ``(size, size)``: the class that covers most of each pixel."""
+    if tuple(mask.shape) == (size, size):
+        return mask
+    one_hot = torch.stack([(mask == c).float() for c in range(classes + 1)])
+    return resize_image(one_hot, size)[0].argmax(dim=0).to(torch.uint8)

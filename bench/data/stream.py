@@ -1,0 +1,42 @@
+"""The training samples of one seed: the same batches for every job, and for the teacher's pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bench.data.augmentation import affine, augment, batch_indices
+from bench.data.prepared import Prepared
+from bench.errors import UserError
+from bench.protocol import BATCH_SIZE
+
+
+@dataclass(frozen=True)
+class SampleStream:
+    """Augmented batches by (epoch, batch), both from 0; the incomplete last batch is dropped."""
+
+    prepared: Prepared
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch.
+
+        Raises:
+            UserError: fewer training cases than one batch.
+        """
+        cases = len(self.prepared.split.train)
+        if cases < BATCH_SIZE:
+            raise UserError(
+                f"dataset {self.prepared.dataset.name}: {cases} training cases; "
+                f"one batch needs at least {BATCH_SIZE}"
+            )
+        return cases // BATCH_SIZE
+
+    def batch(self, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
+        """Images ``(16, C, *spatial)`` float32 and labels ``(16, *spatial)`` uint8."""
+        images, labels = self.prepared.train_images, self.prepared.train_labels
+        rows = batch_indices(self.seed, epoch, batch, len(images), BATCH_SIZE)
+        theta = affine(self.seed, epoch, batch, BATCH_SIZE, labels.ndim - 1)
+        return augment(images[rows], labels[rows], theta)

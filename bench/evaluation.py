@@ -1,0 +1,167 @@
+"""Scores per case, on the native grid, against the mask as it came. Always in fp32.
+
+Conventions (docs/protocol.md): both masks empty: NaN, counted; one empty: Dice 0, NSD 0, HD95 the
+image's diagonal; precision without a prediction, and sensitivity without an object: 0 and NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.data.prepared import Scored
+
+Labels = NDArray[np.uint8]
+BATCH = 16
+MEASURES = ("dice", "precision", "sensitivity", "hd95", "nsd")
+NSD_TOLERANCE = 1.0
+"""In pixels (2-D without spacing) or millimetres."""
+
+
+def predict_masks(predict: Callable[[Tensor], Tensor], part: Scored, device: Any) -> list[Labels]:
+    """Class indices per case on its native grid: logits are resized, then decided."""
+    masks: list[Labels] = []
+    for start in range(0, len(part.cases), BATCH):
+        logits = predict(part.images[start : start + BATCH].to(device)).float().cpu()
+        for offset in range(len(logits)):
+            native = part.masks[start + offset].shape
+            masks.append(decide(logits[offset : offset + 1], native)[0])
+    return masks
+
+
+def decide(logits: Tensor, size: Sequence[int]) -> Labels:
+    """Logits ``(N, C, *spatial)`` to class indices ``(N, *size)``.
+
+    The one place that turns logits into decisions: p > ½ for one channel, the largest for several.
+    """
+    if tuple(logits.shape[2:]) != tuple(size):
+        mode = "bilinear" if logits.ndim == 4 else "trilinear"
+        logits = F.interpolate(logits, tuple(size), mode=mode, align_corners=False)
+    chosen = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
+    return chosen.numpy().astype(np.uint8)
+
+
+def overlap_scores(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:
+    """Dice, precision and sensitivity of two boolean masks of one shape."""
+    both = int(np.count_nonzero(predicted & truth))
+    found, there = int(np.count_nonzero(predicted)), int(np.count_nonzero(truth))
+    if not found and not there:
+        return {"dice": math.nan, "precision": math.nan, "sensitivity": math.nan}
+    return {
+        "dice": 2 * both / (found + there),
+        "precision": both / found if found else 0.0,
+        "sensitivity": both / there if there else math.nan,
+    }
+
+
+def surface_scores(
+    predicted: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: Sequence[float]
+) -> dict[str, float]:
+    """HD95 and normalised surface distance of two boolean masks, in the unit of ``spacing``."""
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+    if not predicted.any() and not truth.any():
+        return {"hd95": math.nan, "nsd": math.nan}
+    if not predicted.any() or not truth.any():
+        sides = [side * step for side, step in zip(truth.shape, spacing, strict=True)]
+        return {"hd95": math.hypot(*sides), "nsd": 0.0}
+    p = torch.from_numpy(predicted)[None, None]
+    t = torch.from_numpy(truth)[None, None]
+    distance = compute_hausdorff_distance(
+        p, t, include_background=True, percentile=95, spacing=list(spacing)
+    )
+    agreement = compute_surface_dice(
+        p, t, [NSD_TOLERANCE], include_background=True, spacing=list(spacing)
+    )
+    return {"hd95": float(distance), "nsd": float(agreement)}
+
+
+def score_case(
+    predicted: Labels, truth: Labels, classes: Sequence[str], surface: bool
+) -> dict[str, float]:
+    """All measures of one case: the mean over classes, and each class where there are several."""
+    rows: list[dict[str, float]] = []
+    for label in range(1, len(classes) + 1):
+        p, t = predicted == label, truth == label
+        row = overlap_scores(p, t)
+        if surface:
+            row |= surface_scores(p, t, (1.0,) * truth.ndim)
+        rows.append(row)
+    scores = {measure: nan_mean(row[measure] for row in rows) for measure in rows[0]}
+    if len(classes) > 1:
+        for name, row in zip(classes, rows, strict=True):
+            scores |= {f"{measure}_{name}": value for measure, value in row.items()}
+    return scores
+
+
+def score_part(
+    masks: Sequence[Labels], part: Scored, classes: Sequence[str], surface: bool = True
+) -> list[dict[str, Any]]:
+    """One row a case: ``case``, ``patient`` and the measures."""
+    return [
+        {"case": case, "patient": patient, **score_case(mask, truth, classes, surface)}
+        for case, patient, mask, truth in zip(
+            part.cases, part.patients, masks, part.masks, strict=True
+        )
+    ]
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Rows of cases to one row: every measure is the mean over patients of the patient's mean.
+
+    ``dice_slice`` is the plain mean over cases, as in the report; ``empty_cases`` counts those where
+    mask and prediction are both empty.
+    """
+    patients: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        patients.setdefault(row["patient"], []).append(row)
+    measures = [key for key in rows[0] if key not in ("case", "patient")]
+    means = {
+        measure: nan_mean(nan_mean(row[measure] for row in own) for own in patients.values())
+        for measure in measures
+    }
+    return {
+        **means,
+        "dice_slice": nan_mean(row["dice"] for row in rows),
+        "empty_cases": sum(math.isnan(row["dice"]) for row in rows),
+        "cases": len(rows),
+        "patients": len(patients),
+    }
+
+
+def nan_mean(values: Iterable[float]) -> float:
+    """The mean of those that are numbers; NaN if none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def pack_masks(masks: Sequence[Labels], cases: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+    """Masks to arrays for ``numpy.savez``: bits where there is one class, bytes where several."""
+    arrays: dict[str, NDArray[np.generic]] = {"cases": np.array(cases)}
+    for case, mask in zip(cases, masks, strict=True):
+        binary = int(mask.max(initial=0)) <= 1
+        arrays[f"shape/{case}"] = np.array(mask.shape)
+        arrays[f"{'bits' if binary else 'bytes'}/{case}"] = (
+            np.packbits(mask.astype(bool)) if binary else mask
+        )
+    return arrays
+
+
+def unpack_masks(arrays: Any) -> dict[str, Labels]:
+    """The inverse of ``pack_masks``: masks by case."""
+    masks: dict[str, Labels] = {}
+    for case in arrays["cases"].tolist():
+        shape = tuple(arrays[f"shape/{case}"])
+        if f"bytes/{case}" in arrays:
+            masks[case] = arrays[f"bytes/{case}"]
+        else:
+            bits = np.unpackbits(arrays[f"bits/{case}"], count=math.prod(shape))
+            masks[case] = bits.reshape(shape)
+    return masks

@@ -1,0 +1,240 @@
+"""One job, from its start to its record."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import architectures
+import methods
+from bench import targets as target_store
+from bench.data.prepared import Prepared, Scored
+from bench.data.stream import SampleStream
+from bench.errors import UserError
+from bench.evaluation import (
+    Labels,
+    overlap_scores,
+    pack_masks,
+    predict_masks,
+    score_part,
+    summarise,
+)
+from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.provenance import provenance
+from bench.runtime import Runtime
+from bench.spec import Job
+from bench.store import Study, write_file, write_json
+from bench.training import TargetSource, Trained, train
+from methods.artefact import Artefact, TorchArtefact
+
+Say = Callable[[str], None]
+EpochHook = Callable[[str, dict[str, float]], None]
+
+
+def run(
+    study: Study,
+    job: Job,
+    prepared: Prepared,
+    device: torch.device,
+    with_test: bool,
+    targets_gb: float = 8.0,
+    on_epoch: EpochHook = lambda phase, row: None,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Train, finish, score and write the record; returns it.
+
+    A job that is done but for its test scores is scored from its weights, not trained again.
+    """
+    origin = provenance()
+    runtime = Runtime(device, job.precision, job.threads, job.compiled)
+    torch.set_num_threads(job.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    method = methods.build(spec(job))
+    old = study.record(job.id)
+    if old and old["status"] == "done" and study.has_weights(job.id):
+        artefact = method.load(lambda: network(job), study.path("weights", job.id)).to(device)
+        return _score(study, job, prepared, artefact, device, with_test, old)
+
+    torch.manual_seed(job.seed)
+    model = network(job)
+    stream = SampleStream(prepared, job.seed)
+    teaching = _teaching(study, job, stream, runtime, targets_gb, on_epoch, say)
+    torch.manual_seed(job.seed)
+    trained = train(
+        model,
+        method,
+        stream,
+        runtime,
+        job.seg_loss,
+        validate=lambda m: validation_dice(m, prepared.val, device),
+        targets=teaching,
+        on_epoch=lambda row: on_epoch("train", row),
+    )
+    memory = peak_memory_mb(device)
+    artefact = method.finish(trained.model.eval(), _calibration(prepared, device))
+    write_file(study.path("weights", job.id), artefact.save)
+    record = {
+        "id": job.id,
+        "status": "done",
+        "job": job.as_dict(),
+        "curves": trained.curves,
+        "best_epoch": trained.best_epoch,
+        "dice_val_last": trained.curves[-1]["dice_val"],
+        "cost": _cost(trained, artefact, study.path("weights", job.id), memory),
+        "dataset": {
+            "synthetic": prepared.dataset.synthetic,
+            "note": prepared.dataset.note,
+            "licence": prepared.dataset.licence,
+            "classes": prepared.dataset.classes,
+            "mean": prepared.normalisation.mean,
+            "std": prepared.normalisation.std,
+            "train_cases": len(prepared.split.train),
+            "train_patients": _train_patients(prepared),
+        },
+        "provenance": origin,
+    }
+    return _score(study, job, prepared, artefact, device, with_test, record)
+
+
+def spec(job: Job) -> str:
+    """The job's method as ``methods.build`` reads it."""
+    values = ",".join(f"{key}={value}" for key, value in job.parameters if value is not None)
+    return f"{job.method}[{values}]" if values else job.method
+
+
+def network(job: Job) -> nn.Module:
+    """The job's network with fresh weights."""
+    return architectures.build(
+        job.architecture, job.spatial_dims, job.in_channels, job.out_channels
+    )
+
+
+def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:
+    """Mean over patients of the mean over cases of the mean over classes; what selects the epoch."""
+    artefact = TorchArtefact(model)
+    masks = predict_masks(artefact.predict, part, device)
+    classes = max(2, *(int(truth.max()) + 1 for truth in part.masks))
+    rows = []
+    for case, patient, mask, truth in zip(
+        part.cases, part.patients, masks, part.masks, strict=True
+    ):
+        dice = [overlap_scores(mask == c, truth == c)["dice"] for c in range(1, classes)]
+        known = [value for value in dice if value == value]
+        mean = sum(known) / len(known) if known else float("nan")
+        rows.append({"case": case, "patient": patient, "dice": mean})
+    return summarise(rows)["dice"]
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most that this process has used so far: resident memory, or the GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 1e6 if sys.platform == "darwin" else used / 1e3
+
+
+def _score(
+    study: Study,
+    job: Job,
+    prepared: Prepared,
+    artefact: Artefact,
+    device: torch.device,
+    with_test: bool,
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """Add scores, cases and predictions of validation (and test) to the record, and write it."""
+    classes = prepared.dataset.classes
+    masks: list[Labels] = []
+    cases: list[str] = []
+    for name in ("val", "test") if with_test else ("val",):
+        part: Scored = getattr(prepared, name)
+        predicted = predict_masks(artefact.predict, part, device)
+        rows = score_part(predicted, part, classes)
+        record = {**record, name: {**summarise(rows), "rows": rows}}
+        masks += predicted
+        cases += part.cases
+    arrays = pack_masks(masks, cases)
+    write_file(
+        study.path("predictions", job.id), lambda path: np.savez_compressed(path, **arrays)
+    )
+    write_json(study.path("records", job.id), record)
+    return record
+
+
+def _teaching(
+    study: Study,
+    job: Job,
+    stream: SampleStream,
+    runtime: Runtime,
+    targets_gb: float,
+    on_epoch: EpochHook,
+    say: Say,
+) -> TargetSource | None:
+    """The teacher's targets for every batch: recorded once if they fit, else the teacher in the loop."""
+    if not job.teachers:
+        return None
+    if len(job.teachers) > 1:
+        raise UserError(f"{job.label}: {len(job.teachers)} teachers; the methods so far take one")
+    teacher_job = study.job(job.teachers[0])
+    weights = study.path("weights", teacher_job.id)
+    if not weights.is_file():
+        raise UserError(f"{weights}: the teacher's weights are missing; run {teacher_job.label}")
+    teacher_method = methods.build(spec(teacher_job))
+    teacher = teacher_method.load(lambda: network(teacher_job), weights).module
+    assert teacher is not None
+    teacher.to(runtime.device)
+    own = methods.build(spec(job))
+    students = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
+    shared = [own, *(methods.build(spec(j)) for j in students)]
+    compute = target_store.live(teacher, shared, stream, runtime)
+    sample = target_store.live(teacher, [own], stream, runtime)
+    names = sorted(sample(0, 0))
+    size = target_store.predicted_bytes(compute(0, 0), stream)
+    if size > targets_gb * 1e9:
+        say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
+        return target_store.unpacked(sample)
+    folder = study.root / "targets" / f"{teacher_job.id}-{_stream_id(job)}"
+    if not folder.is_dir():
+        say(f"targets: recording {target_store.human_bytes(size)} from {teacher_job.label}")
+    return target_store.recorded(
+        folder,
+        names,
+        compute,
+        stream,
+        on_epoch=lambda epoch: on_epoch("targets", {"epoch": epoch}),
+    )
+
+
+def _stream_id(job: Job) -> str:
+    """Targets are for one stream of samples and one way of computing."""
+    return f"s{job.seed}-{job.image_size}-{job.split[:6]}-{job.precision}"
+
+
+def _calibration(prepared: Prepared, device: torch.device) -> Iterator[Tensor]:
+    """Batches of plain training images."""
+    for batch in prepared.train_images.split(BATCH_SIZE):
+        yield batch.to(device)
+
+
+def _cost(trained: Trained, artefact: Artefact, weights: Path, memory: float) -> dict[str, Any]:
+    return {
+        "parameters": sum(p.numel() for p in artefact.module.parameters())
+        if artefact.module is not None
+        else None,
+        "size_mb": weights.stat().st_size / 1e6,
+        "train_seconds": trained.seconds,
+        "updates": trained.steps * EPOCHS,
+        "peak_memory_train_mb": memory,
+    }
+
+
+def _train_patients(prepared: Prepared) -> int:
+    patient_of = dict(zip(prepared.dataset.cases, prepared.dataset.patients, strict=True))
+    return len({patient_of[case] for case in prepared.split.train})

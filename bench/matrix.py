@@ -1,0 +1,235 @@
+"""A matrix file to jobs: architectures × methods × seeds, crossed by a pure generator."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import architectures
+import methods
+from bench.errors import UserError
+from bench.protocol import BATCH_SIZE, EPOCHS, SEG_LOSSES
+from bench.runtime import COMPILE_FROM_FLOPS
+from bench.spec import Job
+
+BUILT_IN = Path(__file__).parent / "matrices"
+
+
+class Matrix(BaseModel):
+    """What a matrix file may say; unknown keys are refused.
+
+    ``teacher`` trains once a seed, plainly, with the default loss; every student of ``students`` is
+    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    teacher: str
+    students: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(default=("baseline", "pm-kd", "at-kd", "combined"))
+    seg_loss: tuple[str, ...] = ("dice-bce",)
+    seeds: tuple[int, ...] = (0,)
+    dataset: str = "phantom"
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all jobs of a study share."""
+
+    dataset: str
+    data: str
+    split: str
+    spatial_dims: int
+    in_channels: int
+    out_channels: int
+    image_size: int
+    threads: int
+    precision: str
+    can_compile: bool
+    train_cases: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A job, or why there is none (``reason``)."""
+
+    job: Job
+    reason: str = ""
+
+
+def read_matrix(name: str) -> Matrix:
+    """A built-in matrix by name, or a YAML file by path.
+
+    Raises:
+        UserError: no such matrix, not YAML, an unknown key, a value that makes no sense.
+    """
+    path = BUILT_IN / f"{name}.yaml"
+    if not path.is_file() or "/" in name:
+        path = Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
+        raise UserError(f"--matrix {name!r}: no such matrix; known: {known}, or a YAML file's path")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    return parse_matrix(content, str(path))
+
+
+def parse_matrix(content: Any, where: str) -> Matrix:
+    """Check the content of a matrix file; ``where`` is its name in errors."""
+    if not isinstance(content, dict):
+        raise UserError(f"{where}: must hold keys and values (teacher:, students:, ...)")
+    try:
+        matrix = Matrix.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(Matrix.model_fields)
+            raise UserError(f"{where}: unknown key {key!r}; known: {known}") from None
+        raise UserError(f"{where}: {key}: {first['msg']}") from None
+    for loss in matrix.seg_loss:
+        if loss not in SEG_LOSSES:
+            raise UserError(f"{where}: seg_loss {loss!r} is unknown; known: {', '.join(SEG_LOSSES)}")
+    if any(seed < 0 for seed in matrix.seeds):
+        raise UserError(f"{where}: seeds must not be negative")
+    return matrix
+
+
+def cells(matrix: Matrix, setting: Setting, only: str | None = None) -> Iterator[Cell]:
+    """All cells, teachers before their students.
+
+    ``only`` is ``architecture:method`` with wildcards; a teacher that a chosen student needs is
+    yielded too.
+
+    Raises:
+        UserError: an unknown architecture or method, a bad parameter, an image side that a network
+            can't take.
+    """
+    for name in (matrix.teacher, *matrix.students):
+        _check_side(name, setting.image_size)
+    for seed in matrix.seeds:
+        teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
+        students = [
+            cell
+            for student in matrix.students
+            for loss in matrix.seg_loss
+            for method in matrix.methods
+            for cell in _cell(setting, student, method, loss, seed, teacher)
+            if _chosen(cell.job, only) and cell.job != teacher
+        ]
+        if _chosen(teacher, only) or any(cell.job.teachers for cell in students):
+            yield Cell(teacher)
+        yield from students
+
+
+def _cell(
+    setting: Setting, student: str, method: str, loss: str, seed: int, teacher: Job
+) -> Iterator[Cell]:
+    built = _method(method)
+    teachers = (teacher.id,) if built.needs_teacher else ()
+    job = _job(setting, student, method, loss, seed, teachers)
+    reason = ""
+    if built.needs_taps and not taps(student, setting.spatial_dims) & taps(
+        teacher.architecture, setting.spatial_dims
+    ):
+        reason = f"{student} and {teacher.architecture} have no tap of the same side and stride"
+    yield Cell(job, reason)
+
+
+def _job(
+    setting: Setting, architecture: str, method: str, loss: str, seed: int, teachers: tuple
+) -> Job:
+    built = _method(method)
+    parameters = tuple(sorted(methods.parameters(built).items()))
+    job = Job(
+        dataset=setting.dataset,
+        data=setting.data,
+        split=setting.split,
+        spatial_dims=setting.spatial_dims,
+        in_channels=setting.in_channels,
+        out_channels=setting.out_channels,
+        image_size=setting.image_size,
+        architecture=architecture,
+        method=built.name,
+        parameters=parameters,
+        seg_loss=loss,
+        seed=seed,
+        teachers=teachers,
+        threads=setting.threads,
+        precision=setting.precision,
+        compiled=False,
+    )
+    flops = training_flops(job, setting.train_cases)
+    return replace(job, compiled=setting.can_compile and flops >= COMPILE_FROM_FLOPS)
+
+
+def _chosen(job: Job, only: str | None) -> bool:
+    if only is None:
+        return True
+    architecture, _, method = only.partition(":")
+    return fnmatch.fnmatchcase(job.architecture, architecture) and fnmatch.fnmatchcase(
+        job.method, method or "*"
+    )
+
+
+def _method(spec: str) -> methods.Method:
+    try:
+        return methods.build(spec)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _check_side(architecture: str, image_size: int) -> None:
+    try:
+        stride = architectures.stride(architecture)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if image_size < stride or image_size % stride:
+        below = max(stride, image_size - image_size % stride)
+        raise UserError(
+            f"--image-size {image_size}: {architecture} needs a multiple of {stride}, "
+            f"e.g. {below} or {below + stride}"
+        )
+
+
+@cache
+def taps(architecture: str, spatial_dims: int) -> frozenset[tuple[str, int]]:
+    """The tap keys of a network, found without computing anything."""
+    with torch.device("meta"):
+        model = architectures.build(architecture, spatial_dims)
+        x = torch.zeros(1, 1, *[2 * architectures.stride(architecture)] * spatial_dims)
+        return frozenset(model.forward_intermediates(x)[1])  # type: ignore[operator]
+
+
+def training_flops(job: Job, train_cases: int) -> float:
+    """FLOPs of all forward and backward passes of a job (three forward passes' worth a step)."""
+    macs = forward_macs(
+        job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.image_size
+    )
+    return 6.0 * macs * BATCH_SIZE * (train_cases // BATCH_SIZE) * EPOCHS
+
+
+@cache
+def forward_macs(
+    architecture: str, spatial_dims: int, in_channels: int, out_channels: int, side: int
+) -> int:
+    """MACs of one forward pass by torch's counter, found without computing anything."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        model = architectures.build(architecture, spatial_dims, in_channels, out_channels)
+        x = torch.zeros(1, in_channels, *[side] * spatial_dims)
+        with FlopCounterMode(display=False) as counter:
+            model(x)
+    return counter.get_total_flops() // 2

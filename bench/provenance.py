@@ -1,0 +1,68 @@
+"""Where a record comes from: commit, versions, machine. In the record, never in a job's id."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "numpy", "pandas", "nibabel", "fvcore", "monai", "safetensors")
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, package versions and machine; no host name and no path."""
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": machine(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, capability and GPU."""
+    return {
+        "cpu": _processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the code, with ``+`` where the code differs from it."""
+    here = Path(__file__).resolve().parent.parent
+    try:
+        head = _git(here, "rev-parse", "--short=12", "HEAD")
+        code = ["architectures", "bench", "methods"]
+        return head + ("+" if _git(here, "status", "--porcelain", "--", *code) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,85 @@
+"""Where and how a job computes: device, threads, precision, compiled or not."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+from dataclasses import dataclass
+
+import torch
+
+from bench.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+COMPILE_FROM_FLOPS = 10e12
+"""Training work of a job, in FLOPs, from which compiling (some 40 s, once a shape) pays."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How tensors are computed. ``precision`` is ``fp32`` or ``bf16`` (autocast, weights in fp32)."""
+
+    device: torch.device
+    precision: str
+    threads: int
+    compiled: bool
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The context that a forward pass runs in."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Channels-last where convolutions gain by it: in bf16 and on CUDA."""
+        faster = self.precision == "bf16" or self.device.type == "cuda"
+        return torch.channels_last if faster else torch.contiguous_format
+
+
+def choose_device(wish: str) -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UserError: an unknown device, or one that this machine lacks.
+    """
+    if wish not in DEVICES:
+        raise UserError(f"--device must be one of {', '.join(DEVICES)}, not {wish!r}")
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wish == "auto":
+        return torch.device(next(name for name, found in there.items() if found))
+    if not there[wish]:
+        raise UserError(f"--device {wish}: this machine has none; use auto or cpu")
+    return torch.device(wish)
+
+
+def choose_precision(wish: str, device: torch.device) -> str:
+    """``auto`` takes bf16 where the processor computes it natively.
+
+    Raises:
+        UserError: an unknown precision.
+    """
+    if wish not in PRECISIONS:
+        raise UserError(f"--precision must be one of {', '.join(PRECISIONS)}, not {wish!r}")
+    if wish != "auto":
+        return wish
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        cpu = torch.backends.cpu.get_cpu_capability()
+        native = cpu.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+        return "bf16" if native else "fp32"
+    return "fp32"
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile will find what it needs."""
+    if device.type == "cpu":
+        return any(shutil.which(compiler) for compiler in ("g++", "clang++", "c++"))
+    return device.type == "cuda"

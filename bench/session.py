@@ -1,0 +1,107 @@
+"""Opening a study: read the data, freeze what must stay, or check that it still holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import data
+from bench.data.dataset import Dataset
+from bench.data.prepared import Prepared
+from bench.data.splits import Split, read_splits, split_by_patient, write_splits
+from bench.errors import UserError
+from bench.matrix import Setting
+from bench.protocol import PROTOCOL_VERSION
+from bench.runtime import can_compile, choose_device, choose_precision
+from bench.store import Study
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asked for."""
+
+    dataset: str
+    data: Path | None = None
+    image_size: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    splits: Path | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open study with its data in memory."""
+
+    study: Study
+    dataset: Dataset
+    split: Split
+    device: torch.device
+    settings: dict[str, Any]
+
+    def setting(self, image_size: int) -> Setting:
+        """What all jobs at one image size share."""
+        return Setting(
+            dataset=self.dataset.name,
+            data=self.dataset.fingerprint,
+            split=self.split.fingerprint,
+            spatial_dims=self.dataset.spatial_dims,
+            in_channels=self.dataset.in_channels,
+            out_channels=self.dataset.out_channels,
+            image_size=image_size,
+            threads=self.settings["threads"],
+            precision=self.settings["precision"],
+            can_compile=self.settings["compile"],
+            train_cases=len(self.split.train),
+        )
+
+    def prepared(self, image_size: int) -> Prepared:
+        """The tensors at one image size."""
+        return Prepared(self.dataset, self.split, image_size)
+
+
+def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
+    """Open the study in ``root``, or make it there.
+
+    Args:
+        write: False leaves the disk as it is (``--dry-run``).
+
+    Raises:
+        UserError: data or options that differ from what the study was begun with.
+    """
+    study = Study(root)
+    device = choose_device(wishes.device)
+    dataset = data.load(wishes.dataset, wishes.data, root / "cache" if write else None)
+    splits = wishes.splits or (root / "splits.json" if (root / "splits.json").is_file() else None)
+    split = read_splits(splits, dataset) if splits else split_by_patient(dataset)
+    frozen = study.settings()
+    fresh = {
+        "protocol": PROTOCOL_VERSION,
+        "dataset": dataset.name,
+        "data": dataset.fingerprint,
+        "split": split.fingerprint,
+        "synthetic": dataset.synthetic,
+        "device": device.type,
+        "threads": os.cpu_count() or 1,
+        "workers": 1,
+        "precision": choose_precision(wishes.precision, device),
+        "compile": can_compile(device),
+    }
+    if frozen is None:
+        if write:
+            study.create(fresh, dataset.synthetic)
+            write_splits(root / "splits.json", split)
+        return Session(study, dataset, split, device, fresh)
+    asked = {"protocol", "dataset", "data", "split"}
+    asked |= {"device"} if wishes.device != "auto" else set()
+    asked |= {"precision"} if wishes.precision != "auto" else set()
+    for key in sorted(asked):
+        if frozen.get(key) != fresh[key]:
+            raise UserError(
+                f"{root / 'study.json'}: the study was begun with {key} {frozen.get(key)!r}, "
+                f"now it is {fresh[key]!r}; name another folder with --results"
+            )
+    return Session(study, dataset, split, choose_device(frozen["device"]), frozen)

@@ -1,0 +1,75 @@
+"""A job as a value: everything that decides its result, and the id that is a hash of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bench.data.dataset import digest
+from bench.protocol import PROTOCOL_VERSION
+
+Parameter = tuple[str, str | float | int | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell of the matrix with one seed.
+
+    ``data`` and ``split`` are fingerprints; ``parameters`` are the method's, defaults filled in;
+    ``teachers`` are the ids of the jobs whose networks teach.
+    """
+
+    dataset: str
+    data: str
+    split: str
+    spatial_dims: int
+    in_channels: int
+    out_channels: int
+    image_size: int
+    architecture: str
+    method: str
+    parameters: tuple[Parameter, ...]
+    seg_loss: str
+    seed: int
+    teachers: tuple[str, ...]
+    threads: int
+    precision: str
+    compiled: bool
+    protocol: int = PROTOCOL_VERSION
+
+    @property
+    def id(self) -> str:
+        """A hash of all fields."""
+        return digest(json.dumps(dataclasses.asdict(self), sort_keys=True))
+
+    @property
+    def label(self) -> str:
+        """For people: architecture, method, seed and what is not default."""
+        loss = "" if self.seg_loss == "dice-bce" else f" {self.seg_loss}"
+        return f"{self.architecture}:{self.method}{loss} seed {self.seed}"
+
+    @property
+    def variant(self) -> str:
+        """The loss variant that runs; empty for methods without one."""
+        return str(dict(self.parameters).get("variant") or "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**dataclasses.asdict(self), "parameters": dict(self.parameters)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Job:
+        """The inverse of ``as_dict``.
+
+        Raises:
+            TypeError, KeyError: fields missing or unknown.
+        """
+        return cls(
+            **{
+                **values,
+                "parameters": tuple(sorted(values["parameters"].items())),
+                "teachers": tuple(values["teachers"]),
+            }
+        )
