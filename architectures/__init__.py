@@ -29,9 +29,7 @@ def names() -> list[str]:
     return [name for family in FAMILIES for name in family.NAMES]
 
 
-def build(
-    name: str, spatial_dims: int = 2, in_channels: int = 1, out_channels: int = 1
-) -> nn.Module:
+def build(name: str, spatial_dims: int = 2, in_channels: int = 1, out_channels: int = 1) -> nn.Module:
     """Build a network by name with freshly initialised weights (from torch's global generator).
 
     Raises:

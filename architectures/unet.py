@@ -70,9 +70,7 @@ class UNet(nn.Module):
         super().__init__()
         self.stride = 2 ** (len(widths) - 1)
         inputs = (in_channels, *widths[:-1])
-        self.encoder = nn.ModuleList(
-            block(spatial_dims, i, o) for i, o in zip(inputs, widths, strict=True)
-        )
+        self.encoder = nn.ModuleList(block(spatial_dims, i, o) for i, o in zip(inputs, widths, strict=True))
         self.pool = _POOL[spatial_dims](2)
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(_UPCONV[spatial_dims](i, o, 2, stride=2) for i, o in pairs)
@@ -90,9 +88,7 @@ class UNet(nn.Module):
             ValueError: a side of ``x`` that the poolings don't divide.
         """
         if any(side % self.stride for side in x.shape[2:]):
-            raise ValueError(
-                f"every side must be a multiple of {self.stride}, not {tuple(x.shape[2:])}"
-            )
+            raise ValueError(f"every side must be a multiple of {self.stride}, not {tuple(x.shape[2:])}")
         taps: dict[tuple[str, int], Tensor] = {}
         stride = 1
         for level, encode in enumerate(self.encoder):

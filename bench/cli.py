@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.errors import UserError
+from bench.store import Study
 
 app = typer.Typer(
     add_completion=False,
@@ -45,6 +46,13 @@ def matrix(
     device: DeviceFlag = "auto",
     precision: PrecisionFlag = "auto",
     splits: SplitsFlag = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="Weights of the teacher (safetensors)."),
+    ] = None,
     targets_gb: GbFlag = 8.0,
     no_test: NoTestFlag = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, run nothing.")] = False,
@@ -67,6 +75,8 @@ def matrix(
         device=device,
         precision=precision,
         splits=splits,
+        workers=workers,
+        teacher=teacher,
         targets_gb=targets_gb,
         no_test=no_test,
     )
@@ -86,6 +96,53 @@ def job(
     from bench.run import run_job
 
     raise typer.Exit(run_job(study, job_id, data, device, targets_gb, no_test))
+
+
+@app.command()
+def profile(study: Annotated[Path, typer.Argument(help="The study's folder.")]) -> None:
+    """Measure parameters, MACs, latency and memory of a study's networks."""
+    from bench.profiling import profile as measure
+
+    root = existing(study)
+    measure(root, root.jobs(), print)
+
+
+@app.command()
+def report(
+    study: Annotated[Path, typer.Argument(help="The study's folder.")], data: DataFlag = None
+) -> None:
+    """Write a study's tables and figures from its records; trains and measures nothing."""
+    from bench.run import report_study
+
+    report_study(existing(study), data, print)
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="liver-ct")],
+    source: Annotated[Path | None, typer.Option(help="A clone of the upstream repository.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Default: data/<dataset>.")] = None,
+) -> None:
+    """Make a dataset's folder from where it is published."""
+    from bench.data.prepare import prepare as make
+
+    make(dataset, source, data or Path("data") / dataset, print)
+
+
+@app.command("list")
+def list_() -> None:
+    """List architectures, methods with their parameters, datasets and matrices."""
+    from bench.run import list_registered
+
+    list_registered(print)
+
+
+def existing(root: Path) -> Study:
+    """The study in ``root``, which must have been begun."""
+    study = Study(root)
+    if study.settings() is None:
+        raise UserError(f"{root}: no study.json here; name a folder that --matrix has filled")
+    return study
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ image's diagonal; precision without a prediction, and sensitivity without an obj
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -74,18 +75,15 @@ def surface_scores(
         return {"hd95": math.hypot(*sides), "nsd": 0.0}
     p = torch.from_numpy(predicted)[None, None]
     t = torch.from_numpy(truth)[None, None]
+    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
     distance = compute_hausdorff_distance(
         p, t, include_background=True, percentile=95, spacing=list(spacing)
     )
-    agreement = compute_surface_dice(
-        p, t, [NSD_TOLERANCE], include_background=True, spacing=list(spacing)
-    )
+    agreement = compute_surface_dice(p, t, [NSD_TOLERANCE], include_background=True, spacing=list(spacing))
     return {"hd95": float(distance), "nsd": float(agreement)}
 
 
-def score_case(
-    predicted: Labels, truth: Labels, classes: Sequence[str], surface: bool
-) -> dict[str, float]:
+def score_case(predicted: Labels, truth: Labels, classes: Sequence[str], surface: bool) -> dict[str, float]:
     """All measures of one case: the mean over classes, and each class where there are several."""
     rows: list[dict[str, float]] = []
     for label in range(1, len(classes) + 1):
@@ -107,9 +105,7 @@ def score_part(
     """One row a case: ``case``, ``patient`` and the measures."""
     return [
         {"case": case, "patient": patient, **score_case(mask, truth, classes, surface)}
-        for case, patient, mask, truth in zip(
-            part.cases, part.patients, masks, part.masks, strict=True
-        )
+        for case, patient, mask, truth in zip(part.cases, part.patients, masks, part.masks, strict=True)
     ]
 
 

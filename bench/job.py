@@ -20,13 +20,14 @@ from bench.data.stream import SampleStream
 from bench.errors import UserError
 from bench.evaluation import (
     Labels,
+    nan_mean,
     overlap_scores,
     pack_masks,
     predict_masks,
     score_part,
     summarise,
 )
-from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
 from bench.runtime import Runtime
 from bench.spec import Job
@@ -58,8 +59,11 @@ def run(
     torch.use_deterministic_algorithms(True, warn_only=True)
     method = methods.build(spec(job))
     old = study.record(job.id)
-    if old and old["status"] == "done" and study.has_weights(job.id):
+    trained_before = old is not None and old["status"] == "done"
+    if study.has_weights(job.id) and (trained_before or job.checkpoint):
         artefact = method.load(lambda: network(job), study.path("weights", job.id)).to(device)
+        if old is None or not trained_before:
+            old = _record(study, job, prepared, Trained(network(job)), artefact, None, origin)
         return _score(study, job, prepared, artefact, device, with_test, old)
 
     torch.manual_seed(job.seed)
@@ -80,26 +84,7 @@ def run(
     memory = peak_memory_mb(device)
     artefact = method.finish(trained.model.eval(), _calibration(prepared, device))
     write_file(study.path("weights", job.id), artefact.save)
-    record = {
-        "id": job.id,
-        "status": "done",
-        "job": job.as_dict(),
-        "curves": trained.curves,
-        "best_epoch": trained.best_epoch,
-        "dice_val_last": trained.curves[-1]["dice_val"],
-        "cost": _cost(trained, artefact, study.path("weights", job.id), memory),
-        "dataset": {
-            "synthetic": prepared.dataset.synthetic,
-            "note": prepared.dataset.note,
-            "licence": prepared.dataset.licence,
-            "classes": prepared.dataset.classes,
-            "mean": prepared.normalisation.mean,
-            "std": prepared.normalisation.std,
-            "train_cases": len(prepared.split.train),
-            "train_patients": _train_patients(prepared),
-        },
-        "provenance": origin,
-    }
+    record = _record(study, job, prepared, trained, artefact, memory, origin)
     return _score(study, job, prepared, artefact, device, with_test, record)
 
 
@@ -111,9 +96,7 @@ def spec(job: Job) -> str:
 
 def network(job: Job) -> nn.Module:
     """The job's network with fresh weights."""
-    return architectures.build(
-        job.architecture, job.spatial_dims, job.in_channels, job.out_channels
-    )
+    return architectures.build(job.architecture, job.spatial_dims, job.in_channels, job.out_channels)
 
 
 def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:
@@ -122,13 +105,9 @@ def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> flo
     masks = predict_masks(artefact.predict, part, device)
     classes = max(2, *(int(truth.max()) + 1 for truth in part.masks))
     rows = []
-    for case, patient, mask, truth in zip(
-        part.cases, part.patients, masks, part.masks, strict=True
-    ):
+    for case, patient, mask, truth in zip(part.cases, part.patients, masks, part.masks, strict=True):
         dice = [overlap_scores(mask == c, truth == c)["dice"] for c in range(1, classes)]
-        known = [value for value in dice if value == value]
-        mean = sum(known) / len(known) if known else float("nan")
-        rows.append({"case": case, "patient": patient, "dice": mean})
+        rows.append({"case": case, "patient": patient, "dice": nan_mean(dice)})
     return summarise(rows)["dice"]
 
 
@@ -160,10 +139,8 @@ def _score(
         record = {**record, name: {**summarise(rows), "rows": rows}}
         masks += predicted
         cases += part.cases
-    arrays = pack_masks(masks, cases)
-    write_file(
-        study.path("predictions", job.id), lambda path: np.savez_compressed(path, **arrays)
-    )
+    arrays: dict[str, Any] = pack_masks(masks, cases)
+    write_file(study.path("predictions", job.id), lambda path: np.savez_compressed(path, **arrays))
     write_json(study.path("records", job.id), record)
     return record
 
@@ -200,7 +177,7 @@ def _teaching(
     if size > targets_gb * 1e9:
         say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
         return target_store.unpacked(sample)
-    folder = study.root / "targets" / f"{teacher_job.id}-{_stream_id(job)}"
+    folder = targets_folder(study, job)
     if not folder.is_dir():
         say(f"targets: recording {target_store.human_bytes(size)} from {teacher_job.label}")
     return target_store.recorded(
@@ -212,9 +189,10 @@ def _teaching(
     )
 
 
-def _stream_id(job: Job) -> str:
-    """Targets are for one stream of samples and one way of computing."""
-    return f"s{job.seed}-{job.image_size}-{job.split[:6]}-{job.precision}"
+def targets_folder(study: Study, job: Job) -> Path:
+    """Where the targets for a job are recorded: one folder per teacher, sample stream and precision."""
+    stream = f"s{job.seed}-{job.image_size}-{job.split[:6]}-{job.precision}"
+    return study.root / "targets" / f"{'+'.join(job.teachers)}-{stream}"
 
 
 def _calibration(prepared: Prepared, device: torch.device) -> Iterator[Tensor]:
@@ -223,15 +201,43 @@ def _calibration(prepared: Prepared, device: torch.device) -> Iterator[Tensor]:
         yield batch.to(device)
 
 
-def _cost(trained: Trained, artefact: Artefact, weights: Path, memory: float) -> dict[str, Any]:
+def _record(
+    study: Study,
+    job: Job,
+    prepared: Prepared,
+    trained: Trained,
+    artefact: Artefact,
+    memory: float | None,
+    origin: dict[str, Any],
+) -> dict[str, Any]:
+    """A record without scores; what training would say is empty where the weights were given."""
+    curves = trained.curves
+    module = artefact.module
     return {
-        "parameters": sum(p.numel() for p in artefact.module.parameters())
-        if artefact.module is not None
-        else None,
-        "size_mb": weights.stat().st_size / 1e6,
-        "train_seconds": trained.seconds,
-        "updates": trained.steps * EPOCHS,
-        "peak_memory_train_mb": memory,
+        "id": job.id,
+        "status": "done",
+        "job": job.as_dict(),
+        "curves": curves,
+        "best_epoch": trained.best_epoch or None,
+        "dice_val_last": curves[-1]["dice_val"] if curves else None,
+        "cost": {
+            "parameters": None if module is None else sum(p.numel() for p in module.parameters()),
+            "size_mb": study.path("weights", job.id).stat().st_size / 1e6,
+            "train_seconds": trained.seconds if curves else None,
+            "updates": trained.steps * len(curves),
+            "peak_memory_train_mb": memory,
+        },
+        "dataset": {
+            "synthetic": prepared.dataset.synthetic,
+            "note": prepared.dataset.note,
+            "licence": prepared.dataset.licence,
+            "classes": prepared.dataset.classes,
+            "mean": prepared.normalisation.mean,
+            "std": prepared.normalisation.std,
+            "train_cases": len(prepared.split.train),
+            "train_patients": _train_patients(prepared),
+        },
+        "provenance": origin,
     }
 
 

@@ -27,7 +27,8 @@ class Matrix(BaseModel):
     """What a matrix file may say; unknown keys are refused.
 
     ``teacher`` trains once a seed, plainly, with the default loss; every student of ``students`` is
-    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed.
+    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed. ``workers``
+    jobs run at a time, the cores divided among them, unless the study or ``--workers`` says otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +39,8 @@ class Matrix(BaseModel):
     seg_loss: tuple[str, ...] = ("dice-bce",)
     seeds: tuple[int, ...] = (0,)
     dataset: str = "phantom"
-    image_size: int | None = None
+    image_size: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,13 @@ def parse_matrix(content: Any, where: str) -> Matrix:
     return matrix
 
 
-def cells(matrix: Matrix, setting: Setting, only: str | None = None) -> Iterator[Cell]:
+def cells(
+    matrix: Matrix, setting: Setting, only: str | None = None, checkpoint: str = ""
+) -> Iterator[Cell]:
     """All cells, teachers before their students.
 
-    ``only`` is ``architecture:method`` with wildcards; a teacher that a chosen student needs is
+    ``checkpoint`` is the checksum of given weights that stand in for the teacher's training; ``only``
+    is ``architecture:method`` with wildcards; a teacher that a chosen student needs is
     yielded too.
 
     Raises:
@@ -120,6 +125,8 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None) -> Iterator
         _check_side(name, setting.image_size)
     for seed in matrix.seeds:
         teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
+        if checkpoint:
+            teacher = replace(teacher, checkpoint=checkpoint, compiled=False)
         students = [
             cell
             for student in matrix.students
@@ -147,9 +154,7 @@ def _cell(
     yield Cell(job, reason)
 
 
-def _job(
-    setting: Setting, architecture: str, method: str, loss: str, seed: int, teachers: tuple
-) -> Job:
+def _job(setting: Setting, architecture: str, method: str, loss: str, seed: int, teachers: tuple) -> Job:
     built = _method(method)
     parameters = tuple(sorted(methods.parameters(built).items()))
     job = Job(

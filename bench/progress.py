@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TextIO
 
 from bench.protocol import EPOCHS
 
 
 class Progress:
-    """Turns epochs into lines; on a terminal the lines of one phase overwrite each other."""
+    """Turns epochs into lines; on a terminal the lines of one phase overwrite each other.
 
-    def __init__(self, write: Callable[[str], object], terminal: bool) -> None:
-        self._write = write
+    Args:
+        stream: where lines go.
+        terminal: whether lines may overwrite each other.
+        label: put before each line where several jobs print side by side.
+    """
+
+    def __init__(self, stream: TextIO, terminal: bool, label: str = "") -> None:
+        self._stream = stream
         self._terminal = terminal
-        self._started: dict[str, float] = {}
-        self._created = time.monotonic()
+        self._label = f"{label}: " if label else ""
+        self._phase_began = time.monotonic()
 
     def epoch(self, phase: str, row: dict[str, float]) -> None:
         """Show a finished epoch of ``train`` or ``targets``."""
-        now = time.monotonic()
-        started = self._started.setdefault(phase, self._created)
+        spent = time.monotonic() - self._phase_began
         epoch = int(row["epoch"])
-        left = (now - started) / epoch * (EPOCHS - epoch)
-        parts = [f"  {phase} epoch {epoch}/{EPOCHS}"]
+        last = epoch == EPOCHS
+        parts = [f"{phase} epoch {epoch}/{EPOCHS}"]
         if "loss" in row:
             parts.append(f"loss {row['loss']:.4f}  validation Dice {row['dice_val']:.4f}")
-        parts.append(f"{duration(left)} left" if epoch < EPOCHS else duration(now - started))
-        line = "  ".join(parts)
-        if epoch == EPOCHS:
-            self._created = now
-        if self._terminal:
-            self._write("\r\x1b[2K" + line + ("\n" if epoch == EPOCHS else ""))
-        else:
-            self._write(line + "\n")
+        parts.append(duration(spent) if last else f"{duration(spent / epoch * (EPOCHS - epoch))} left")
+        self._write("  ".join(parts), overwrite=self._terminal, end=last)
+        if last:
+            self._phase_began = time.monotonic()
 
     def say(self, line: str) -> None:
         """Show a line of its own."""
-        self._write(f"  {line}\n")
+        self._write(line, overwrite=False, end=True)
+
+    def _write(self, line: str, overwrite: bool, end: bool) -> None:
+        before, after = ("\r\x1b[2K", "\n" if end else "") if overwrite else ("", "\n")
+        self._stream.write(f"{before}  {self._label}{line}{after}")
+        self._stream.flush()
 
 
 def duration(seconds: float) -> str:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+from torch.nn import Module
+
+import architectures
+import methods
 from bench import data as datasets
+from bench.data.dataset import digest
 from bench.errors import UserError
 from bench.executors import local
-from bench.matrix import Cell, Matrix, cells, read_matrix
+from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
+from bench.profiling import profile
 from bench.progress import Progress
+from bench.report.report import write_report
 from bench.session import Session, Wishes, open_session
 from bench.spec import Job
-from bench.store import Study
+from bench.store import Study, write_file
+from methods.artefact import TorchArtefact
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,8 @@ class Order:
     device: str = "auto"
     precision: str = "auto"
     splits: Path | None = None
+    workers: int | None = None
+    teacher: Path | None = None
     targets_gb: float = 8.0
     no_test: bool = False
     dry_run: bool = False
@@ -43,30 +56,37 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         matrix = matrix.model_copy(update={"seeds": order.seeds})
     name = order.dataset or matrix.dataset
     root = order.results or Path("results") / name
-    wishes = Wishes(
-        name, order.data, order.image_size, order.device, order.precision, order.splits
-    )
+    workers = order.workers or matrix.workers
+    wishes = Wishes(name, order.data, order.device, order.precision, order.splits, workers)
     session = open_session(root, wishes, write=not order.dry_run)
     planned = plan(matrix, session, order)
     todo = [cell.job for cell in planned if not cell.reason and not is_done(session, cell.job, order)]
     if order.dry_run:
         for cell in planned:
-            state = cell.reason and f"skipped: {cell.reason}" or (
-                "to do" if cell.job in todo else "done"
-            )
+            state = (cell.reason and f"skipped: {cell.reason}") or ("to do" if cell.job in todo else "done")
             say(f"{cell.job.id}  {cell.job.label}  {state}")
         return 0
     for cell in planned:
         if not cell.reason:
             session.study.plan(cell.job)
+            if cell.job.checkpoint and order.teacher:
+                copy = session.study.path("weights", cell.job.id)
+                write_file(copy, lambda path: shutil.copyfile(str(order.teacher), path))
     done = len(planned) - len(todo)
     say(f"{root}: {len(planned)} jobs, {done} done, {len(todo)} to run")
     failures = 0
     if todo:
-        flags = ["--device", order.device, "--targets-gb", str(order.targets_gb)]
-        flags += ["--data", str(order.data)] if order.data else []
-        flags += ["--no-test"] if order.no_test else []
-        failures = local.run(session.study, todo, flags, say)
+        flags = {
+            "data": order.data,
+            "device": order.device,
+            "targets_gb": order.targets_gb,
+            "no_test": order.no_test,
+        }
+        failures = local.run(session.study, todo, run_job, flags, say)
+    else:
+        say("nothing to run")
+    profile(session.study, [cell.job for cell in planned if not cell.reason], say)
+    write_report(session.study, session.dataset, say)
     return 1 if failures else 0
 
 
@@ -74,10 +94,30 @@ def plan(matrix: Matrix, session: Session, order: Order) -> list[Cell]:
     """All cells of the matrix in this study."""
     name = session.dataset.name
     size = order.image_size or matrix.image_size or datasets.DATASETS[name].image_size
-    planned = list(cells(matrix, session.setting(size), order.only))
+    setting = session.setting(size)
+    checkpoint = check_teacher(order.teacher, matrix.teacher, setting) if order.teacher else ""
+    planned = list(cells(matrix, setting, order.only, checkpoint))
     if not planned:
         raise UserError(f"--only {order.only!r}: no job of matrix {order.matrix} matches")
     return planned
+
+
+def check_teacher(path: Path, architecture: str, setting: Setting) -> str:
+    """The checksum of a safetensors file, which must hold the teacher's weights and nothing else."""
+
+    def build() -> Module:
+        return architectures.build(
+            architecture, setting.spatial_dims, setting.in_channels, setting.out_channels
+        )
+
+    try:
+        TorchArtefact.load(build, path)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"--teacher {path}: not a safetensors file with the weights of {architecture} ({reason})"
+        ) from None
+    return digest(path.read_bytes())
 
 
 def is_done(session: Session, job: Job, order: Order) -> bool:
@@ -89,28 +129,58 @@ def is_done(session: Session, job: Job, order: Order) -> bool:
 
 
 def run_job(
-    root: Path, job_id: str, data: Path | None, device: str, targets_gb: float, no_test: bool
+    root: Path,
+    job_id: str,
+    data: Path | None,
+    device: str,
+    targets_gb: float,
+    no_test: bool,
+    quiet: bool = False,
 ) -> int:
-    """Run one planned job in this process; the exit code."""
+    """Run one planned job in this process; the exit code. ``quiet``: other jobs print beside it."""
     from bench import job as job_module
 
-    job = Study(root).job(job_id)
-    session = open_session(root, Wishes(job.dataset, data, job.image_size, device))
-    terminal = sys.stdout.isatty()
-
-    def write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    progress = Progress(write, terminal)
-    job_module.run(
-        session.study,
-        job,
-        session.prepared(job.image_size),
-        session.device,
-        with_test=not no_test,
-        targets_gb=targets_gb,
-        on_epoch=progress.epoch,
-        say=progress.say,
-    )
+    study = Study(root)
+    job = study.job(job_id)
+    progress = Progress(sys.stdout, sys.stdout.isatty() and not quiet, job.label if quiet else "")
+    try:
+        session = open_session(root, Wishes(job.dataset, data, device))
+        job_module.run(
+            session.study,
+            job,
+            session.prepared(job.image_size),
+            session.device,
+            with_test=not no_test,
+            targets_gb=targets_gb,
+            on_epoch=progress.epoch,
+            say=progress.say,
+        )
+    except UserError as error:
+        local.fail(study, job, "failed", str(error).replace(str(root), root.name))
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        traceback.print_exc()
+        local.fail(study, job, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
+        return 1
     return 0
+
+
+def report_study(study: Study, data: Path | None, say: Callable[[str], None]) -> None:
+    """Write a study's report; with its images where they are built in or ``data`` names them."""
+    name = (study.settings() or {})["dataset"]
+    source = datasets.DATASETS.get(name)
+    dataset = None
+    if data is not None or (source is not None and source.built_in):
+        dataset = datasets.load(name, data, study.root / "cache")
+    write_report(study, dataset, say)
+
+
+def list_registered(say: Callable[[str], None]) -> None:
+    """Say what there is to choose from."""
+    say("architectures: " + ", ".join(architectures.names()) + ", any unet-<widths>")
+    for name in methods.names():
+        values = methods.parameters(methods.build(name))
+        say(f"method {name}" + "".join(f"  {key}={value}" for key, value in values.items()))
+    say("datasets: " + ", ".join(datasets.DATASETS))
+    say("matrices: " + ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.yaml"))))

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from bench import data
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, keep_decoded
 from bench.data.prepared import Prepared
 from bench.data.splits import Split, read_splits, split_by_patient, write_splits
 from bench.errors import UserError
 from bench.matrix import Setting
-from bench.protocol import PROTOCOL_VERSION
+from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
 from bench.runtime import can_compile, choose_device, choose_precision
 from bench.store import Study
 
@@ -26,10 +26,10 @@ class Wishes:
 
     dataset: str
     data: Path | None = None
-    image_size: int | None = None
     device: str = "auto"
     precision: str = "auto"
     splits: Path | None = None
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,15 @@ def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
     """
     study = Study(root)
     device = choose_device(wishes.device)
-    dataset = data.load(wishes.dataset, wishes.data, root / "cache" if write else None)
+    dataset = data.load(wishes.dataset, wishes.data, root / "cache")
     splits = wishes.splits or (root / "splits.json" if (root / "splits.json").is_file() else None)
     split = read_splits(splits, dataset) if splits else split_by_patient(dataset)
+    if len(split.train) < BATCH_SIZE:
+        raise UserError(
+            f"dataset {dataset.name}: {len(split.train)} training cases; one batch needs {BATCH_SIZE}"
+        )
     frozen = study.settings()
+    workers = wishes.workers or 1
     fresh = {
         "protocol": PROTOCOL_VERSION,
         "dataset": dataset.name,
@@ -85,8 +90,8 @@ def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
         "split": split.fingerprint,
         "synthetic": dataset.synthetic,
         "device": device.type,
-        "threads": os.cpu_count() or 1,
-        "workers": 1,
+        "threads": max(1, (os.cpu_count() or 1) // workers),
+        "workers": workers,
         "precision": choose_precision(wishes.precision, device),
         "compile": can_compile(device),
     }
@@ -94,6 +99,7 @@ def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
         if write:
             study.create(fresh, dataset.synthetic)
             write_splits(root / "splits.json", split)
+            keep_decoded(root / "cache", dataset)
         return Session(study, dataset, split, device, fresh)
     asked = {"protocol", "dataset", "data", "split"}
     asked |= {"device"} if wishes.device != "auto" else set()
@@ -104,4 +110,6 @@ def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
                 f"{root / 'study.json'}: the study was begun with {key} {frozen.get(key)!r}, "
                 f"now it is {fresh[key]!r}; name another folder with --results"
             )
+    if write:
+        keep_decoded(root / "cache", dataset)
     return Session(study, dataset, split, choose_device(frozen["device"]), frozen)

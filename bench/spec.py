@@ -38,17 +38,23 @@ class Job:
     precision: str
     compiled: bool
     protocol: int = PROTOCOL_VERSION
+    checkpoint: str = ""
+    """Checksum of weights that the user gave (``--teacher``); nothing is trained then."""
 
     @property
     def id(self) -> str:
-        """A hash of all fields."""
-        return digest(json.dumps(dataclasses.asdict(self), sort_keys=True))
+        """A hash of all fields; ``checkpoint`` counts only where there is one."""
+        values = dataclasses.asdict(self)
+        if not self.checkpoint:
+            del values["checkpoint"]
+        return digest(json.dumps(values, sort_keys=True))
 
     @property
     def label(self) -> str:
         """For people: architecture, method, seed and what is not default."""
         loss = "" if self.seg_loss == "dice-bce" else f" {self.seg_loss}"
-        return f"{self.architecture}:{self.method}{loss} seed {self.seed}"
+        given = " (given)" if self.checkpoint else ""
+        return f"{self.architecture}:{self.method}{loss}{given} seed {self.seed}"
 
     @property
     def variant(self) -> str:

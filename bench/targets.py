@@ -142,7 +142,7 @@ def _record(
     (partial / "targets.json").write_text(json.dumps({"names": names, "sha256": sums}, indent=1))
     if folder.exists():
         shutil.rmtree(folder)
-    os.replace(partial, folder)
+    partial.replace(folder)
 
 
 def _is_whole(folder: Path, names: Sequence[str]) -> bool:

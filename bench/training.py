@@ -85,15 +85,12 @@ def train(
         Diverged: the loss is no longer finite.
     """
     device, layout = runtime.device, runtime.memory_format
+    model.to(device)
     if stream.prepared.dataset.spatial_dims == 2:
-        model.to(device, memory_format=layout)
-    else:
-        model.to(device)
+        model.to(memory_format=layout)  # type: ignore[call-overload]
     adapters = _adapters(model, method, stream, runtime, targets)
     trained_modules = nn.ModuleList([model] if adapters is None else [model, adapters]).to(device)
-    optimiser = torch.optim.Adam(
-        trained_modules.parameters(), lr=LEARNING_RATE, fused=device.type != "mps"
-    )
+    optimiser = torch.optim.Adam(trained_modules.parameters(), lr=LEARNING_RATE, fused=device.type != "mps")
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs)
 
     def losses(x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,9 +123,9 @@ def train(
                 sums[name] = sums.get(name, 0.0) + value.item() / stream.steps
             if not math.isfinite(sums["loss"]):
                 raise Diverged(f"loss is {sums['loss']} in epoch {epoch + 1}, batch {batch + 1}")
-        row = {
+        row: dict[str, float] = {
             "epoch": epoch + 1,
-            "learning_rate": schedule.get_last_lr()[0],
+            "learning_rate": float(schedule.get_last_lr()[0]),
             **sums,
             "dice_val": validate(model),
             "seconds": time.perf_counter() - started,

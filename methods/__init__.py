@@ -7,6 +7,7 @@ in ``METHODS``. The package imports nothing from the harness and can be used alo
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from typing import Any, get_type_hints
 
@@ -16,9 +17,7 @@ from methods.baseline import Baseline
 from methods.combined import Combined
 from methods.pm_kd import PmKd
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Baseline, PmKd, AtKd, Combined)
-}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Baseline, PmKd, AtKd, Combined)}
 
 __all__ = ["METHODS", "Method", "Outputs", "build", "names", "parameters", "tap_name"]
 
@@ -64,8 +63,8 @@ def _value(method: str, key: str, text: str, kind: Any) -> Any:
     try:
         number = float(text)
     except ValueError:
-        number = float("nan")
-    if number != number or number in (float("inf"), float("-inf")):
+        number = math.nan
+    if not math.isfinite(number):
         raise ValueError(f"method {method}: {key} must be a number, not {text!r}")
     if kind is int:
         if number != int(number):

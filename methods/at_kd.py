@@ -48,13 +48,10 @@ class AtKd(Method):
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """One normalised map ``(N, positions)`` per tap, named ``attention/<side>/<stride>``."""
         return {
-            f"attention/{tap_name(tap)}": attention_map(feature)
-            for tap, feature in teacher.taps.items()
+            f"attention/{tap_name(tap)}": attention_map(feature) for tap, feature in teacher.taps.items()
         }
 
-    def loss(
-        self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor
-    ) -> dict[str, Tensor]:
+    def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """One term, ``at``.
 
         Raises:

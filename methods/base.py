@@ -51,9 +51,7 @@ class Method:
         """
         return {}
 
-    def loss(
-        self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor
-    ) -> dict[str, Tensor]:
+    def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Weighted scalar terms by name, each a mean of per-sample values; their sum is added to L_seg."""
         return {}
 

@@ -45,10 +45,6 @@ class Combined(Method):
         """The targets of both."""
         return {k: v for part in self.parts for k, v in part.targets(teacher, labels).items()}
 
-    def loss(
-        self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor
-    ) -> dict[str, Tensor]:
+    def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """The terms of both, ``pm`` and ``at``."""
-        return {
-            k: v for part in self.parts for k, v in part.loss(student, targets, labels).items()
-        }
+        return {k: v for part in self.parts for k, v in part.loss(student, targets, labels).items()}

@@ -50,9 +50,7 @@ class PmKd(Method):
         """The teacher's logits ``(N, C, *spatial)``."""
         return {"logits": teacher.logits.float()}
 
-    def loss(
-        self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor
-    ) -> dict[str, Tensor]:
+    def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """One term, ``pm``."""
         distance = prediction_map_distance(
             student.logits.float(), targets["logits"], self.variant, self.temperature

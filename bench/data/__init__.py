@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data import image_folder
+from bench.data import image_folder, phantom
 from bench.data.dataset import Dataset
 from bench.errors import UserError
 
@@ -23,6 +23,9 @@ class Source:
     """The default side that networks see."""
 
 
+def _phantom(root: Path, cache: Path | None) -> Dataset:
+    return phantom.generate(cache=cache)
+
 
 def _liver_ct(root: Path, cache: Path | None) -> Dataset:
     return image_folder.load(
@@ -31,13 +34,13 @@ def _liver_ct(root: Path, cache: Path | None) -> Dataset:
         patient_column="volume",
         class_name="liver",
         cache=cache,
-        note="8-bit slices without spacing: distances are in pixels; a CT volume is taken for a "
-        "patient",
+        note="8-bit slices without spacing: distances are in pixels; a CT volume is taken for a patient",
         licence="CC BY-SA 4.0, Medical Segmentation Decathlon Task03",
     )
 
 
 DATASETS: dict[str, Source] = {
+    "phantom": Source(_phantom, built_in=True, image_size=64),
     "liver-ct": Source(_liver_ct, built_in=False, image_size=256),
 }
 

@@ -27,9 +27,7 @@ def batch_indices(seed: int, epoch: int, batch: int, count: int, batch_size: int
     return torch.from_numpy(order[batch * batch_size : (batch + 1) * batch_size])
 
 
-def affine(
-    seed: int, epoch: int, batch: int, batch_size: int, spatial_dims: int
-) -> NDArray[np.float32]:
+def affine(seed: int, epoch: int, batch: int, batch_size: int, spatial_dims: int) -> NDArray[np.float32]:
     """One affine map ``(batch_size, d, d + 1)`` a sample, from output to input in [-1, 1] coordinates.
 
     Each axis is flipped with p = ½; with p = ½ a crop of 0.75 to 1 of every side, anywhere inside,

@@ -24,6 +24,7 @@ class Dataset:
         masks: ``(*spatial)`` uint8 each, 0 is background, then the classes in order.
         classes: names of the foreground classes.
         fingerprint: changes whenever the content does.
+        window: intensities outside are clipped before anything else (CT); None: as they are.
         synthetic: generated; every table and figure says so.
         note: what a reader of results must know, e.g. how patients were inferred.
         licence: of the images.
@@ -36,6 +37,7 @@ class Dataset:
     masks: list[NDArray[np.uint8]]
     classes: tuple[str, ...]
     fingerprint: str
+    window: tuple[float, float] | None = None
     synthetic: bool = False
     note: str = ""
     licence: str = ""
@@ -69,21 +71,23 @@ def digest(*parts: bytes | str) -> str:
 def decode_once(
     cache: Path | None, key: str, decode: Callable[[], tuple[list, list]]
 ) -> tuple[list, list]:
-    """``decode()`` or what an earlier run kept of it under ``cache``: lists of images and masks."""
-    if cache is None:
+    """What ``keep_decoded`` left under ``cache``, else ``decode()``: lists of images and masks."""
+    path = cache / f"{key}.npz" if cache else None
+    if path is None or not path.is_file():
         return decode()
-    path = cache / f"{key}.npz"
+    with np.load(path) as kept:
+        count = len(kept.files) // 2
+        return [kept[f"i{k}"] for k in range(count)], [kept[f"m{k}"] for k in range(count)]
+
+
+def keep_decoded(cache: Path, dataset: Dataset) -> None:
+    """Keep the dataset's arrays under ``cache`` for ``decode_once``."""
+    path = cache / f"{dataset.name}-{dataset.fingerprint}.npz"
     if path.is_file():
-        with np.load(path) as kept:
-            count = len(kept.files) // 2
-            return [kept[f"i{k}"] for k in range(count)], [kept[f"m{k}"] for k in range(count)]
-    images, masks = decode()
+        return
     cache.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(
-        partial,
-        **{f"i{k}": a for k, a in enumerate(images)},
-        **{f"m{k}": a for k, a in enumerate(masks)},
-    )
-    os.replace(partial, path)
-    return images, masks
+    images = {f"i{k}": array for k, array in enumerate(dataset.images)}
+    masks = {f"m{k}": array for k, array in enumerate(dataset.masks)}
+    np.savez(partial, **images, **masks)  # type: ignore[arg-type]
+    partial.replace(path)

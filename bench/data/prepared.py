@@ -93,12 +93,11 @@ class Prepared:
 
     def _resized(self, part: str) -> Tensor:
         indices = self.split.indices(self.dataset, part)
-        return torch.cat(
-            [
-                resize_image(torch.from_numpy(self.dataset.images[k]), self.image_size)
-                for k in indices
-            ]
-        )
+        return torch.cat([resize_image(self._windowed(k), self.image_size) for k in indices])
+
+    def _windowed(self, index: int) -> Tensor:
+        image = torch.from_numpy(self.dataset.images[index])
+        return image if self.dataset.window is None else image.clamp(*self.dataset.window)
 
     def _scored(self, part: str) -> Scored:
         indices = self.split.indices(self.dataset, part)

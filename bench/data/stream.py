@@ -8,7 +8,6 @@ from torch import Tensor
 
 from bench.data.augmentation import affine, augment, batch_indices
 from bench.data.prepared import Prepared
-from bench.errors import UserError
 from bench.protocol import BATCH_SIZE
 
 
@@ -21,18 +20,8 @@ class SampleStream:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch.
-
-        Raises:
-            UserError: fewer training cases than one batch.
-        """
-        cases = len(self.prepared.split.train)
-        if cases < BATCH_SIZE:
-            raise UserError(
-                f"dataset {self.prepared.dataset.name}: {cases} training cases; "
-                f"one batch needs at least {BATCH_SIZE}"
-            )
-        return cases // BATCH_SIZE
+        """Batches an epoch."""
+        return len(self.prepared.split.train) // BATCH_SIZE
 
     def batch(self, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
         """Images ``(16, C, *spatial)`` float32 and labels ``(16, *spatial)`` uint8."""

@@ -1,0 +1,254 @@
+"""What a network costs: parameters, MACs, latency, memory.
+
+Latency belongs to an artefact, not to the method that trained it: it is measured once per distinct
+graph × device × threads × input shape, batch 1, in fp32, all networks interleaved in rounds so that
+a drifting machine is fair to all. Raw values are kept; percentiles are derived from them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import methods
+from bench.job import network, peak_memory_mb, spec
+from bench.provenance import machine
+from bench.spec import Job
+from bench.store import Study, read_json, write_json
+from methods.artefact import Artefact
+
+MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
+LARGE_SIDE = 512
+COUNTED = ("conv", "linear", "matmul", "addmm", "bmm", "baddbmm", "mm", "einsum")
+
+
+@dataclass
+class Measurement:
+    """One artefact on one input shape. ``latency_ms`` holds every repeat."""
+
+    architecture: str
+    graph: str
+    side: int
+    shape: tuple[int, ...]
+    device: str
+    threads: int
+    precision: str
+    backend: str
+    parameters: int | None
+    macs: int | None
+    size_mb: float | None
+    peak_memory_mb: float | None
+    machine: dict[str, Any]
+    latency_ms: list[float]
+
+
+def macs(module: nn.Module, shape: Sequence[int]) -> int:
+    """Multiply-accumulates of one forward pass: convolutions, linear layers, matrix products.
+
+    fvcore's counter, its counts of normalisation, pooling and interpolation left out.
+    """
+    from fvcore.nn import FlopCountAnalysis
+    from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS
+
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    analysis = FlopCountAnalysis(module, torch.zeros(*shape, device=device))
+    left_out = [name for name in _DEFAULT_SUPPORTED_OPS if not any(part in name for part in COUNTED)]
+    analysis.set_op_handle(**dict.fromkeys(left_out))
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return int(analysis.total())
+
+
+def graph_of(job: Job) -> str:
+    """What tells artefacts apart: the architecture, and the method where it changes the network."""
+    method = methods.METHODS[job.method]
+    own = method.finish is not methods.Method.finish
+    return f"{job.architecture}+{spec(job)}" if own else job.architecture
+
+
+def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = print) -> list[dict[str, Any]]:
+    """Measure the networks of the finished ones among ``jobs``; returns all of ``profile.json``.
+
+    If each was measured on this machine before, nothing is; otherwise all are, in one session.
+    """
+    wanted = _representatives(study, jobs)
+    kept = read_profile(study)
+    here = {(e["graph"], e["side"]) for e in kept if e["machine"] == machine()}
+    sides = {key: sorted({job.image_size, LARGE_SIDE}) for key, job in wanted.items()}
+    if {(key, side) for key in wanted for side in sides[key]} <= here:
+        return kept
+    settings = study.settings() or {}
+    threads = os.cpu_count() or 1
+    say(f"profiling {len(wanted)} networks, batch 1, {threads} thread(s)")
+    devices = {torch.device("cpu"), torch.device(settings.get("device", "cpu"))}
+    fresh: list[Measurement] = []
+    for where in sorted(devices, key=str):
+        session = [
+            _describe(study, job, key, side, where, threads)
+            for key, job in wanted.items()
+            for side in sides[key]
+        ]
+        calls = [_call(study, wanted[m.graph], m.shape, where) for m in session]
+        for measurement, values in zip(session, latencies(calls, threads), strict=True):
+            measurement.latency_ms = values
+        fresh += session
+    new = {(m.graph, m.side, m.device) for m in fresh}
+    entries = [e for e in kept if (e["graph"], e["side"], e["device"]) not in new]
+    entries += [asdict(measurement) for measurement in fresh]
+    write_json(study.root / "profile.json", {"entries": entries})
+    return entries
+
+
+def read_profile(study: Study) -> list[dict[str, Any]]:
+    """The entries of ``profile.json``, none where there is no file."""
+    return list((read_json(study.root / "profile.json") or {}).get("entries", []))
+
+
+def latencies(
+    calls: Sequence[Callable[[], object]],
+    threads: int,
+    repeats: int = MIN_REPEATS,
+    seconds: float = MIN_SECONDS,
+) -> list[list[float]]:
+    """Milliseconds of every repeat of every call: round after round, each call once a round.
+
+    A call drops out once it has both ``repeats`` values and ``seconds`` of measured time.
+    """
+    torch.set_num_threads(threads)
+    values: list[list[float]] = [[] for _ in calls]
+    for call in calls:
+        for _ in range(WARM_UP):
+            call()
+    open_calls = list(range(len(calls)))
+    while open_calls:
+        for k in open_calls:
+            start = time.perf_counter()
+            calls[k]()
+            values[k].append((time.perf_counter() - start) * 1e3)
+        open_calls = [k for k in open_calls if len(values[k]) < repeats or sum(values[k]) < seconds * 1e3]
+    return values
+
+
+def inference_memory_mb(study_root: Path, job_id: str, shape: Sequence[int]) -> float | None:
+    """Peak memory of one inference above a process that has only loaded the libraries.
+
+    Measured in a process of its own, weights included.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=_memory_worker, args=(study_root, job_id, tuple(shape), theirs))
+    worker.start()
+    theirs.close()
+    try:
+        return float(ours.recv())
+    except EOFError:
+        return None
+    finally:
+        worker.join()
+
+
+def _memory_worker(root: Path, job_id: str, shape: tuple[int, ...], pipe: Any) -> None:
+    study = Study(root)
+    job = study.job(job_id)
+    torch.zeros(1)
+    before = _reset_peak()
+    artefact = _artefact(study, job)
+    artefact.predict(torch.zeros(shape))
+    pipe.send(_peak_mb() - before)
+
+
+def _reset_peak() -> float:
+    """Start a new peak where the system can; the memory in use now, in MB."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _peak_mb()
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1e3
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 1e6 if sys.platform == "darwin" else used / 1e3
+
+
+def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:
+    """One finished job per distinct graph, one with weights where there is one."""
+    chosen: dict[str, Job] = {}
+    for job in jobs:
+        if (study.record(job.id) or {}).get("status") != "done":
+            continue
+        key = graph_of(job)
+        if key not in chosen or (study.has_weights(job.id) and not study.has_weights(chosen[key].id)):
+            chosen[key] = job
+    return dict(sorted(chosen.items()))
+
+
+def _artefact(study: Study, job: Job) -> Artefact:
+    """The job's artefact; where its weights are absent a fresh one of the same graph."""
+    method = methods.build(spec(job))
+    weights = study.path("weights", job.id)
+    if weights.is_file():
+        return method.load(partial(network, job), weights)
+    return method.finish(network(job).eval(), iter(()))
+
+
+def _describe(
+    study: Study, job: Job, key: str, side: int, device: torch.device, threads: int
+) -> Measurement:
+    shape = (1, job.in_channels, *[side] * job.spatial_dims)
+    module = _artefact(study, job).module
+    weights = study.path("weights", job.id)
+    record = study.record(job.id) or {}
+    if device.type == "cpu":
+        memory = inference_memory_mb(study.root, job.id, shape)
+    else:
+        torch.cuda.reset_peak_memory_stats(device)
+        _call(study, job, shape, device)()
+        memory = peak_memory_mb(device)
+    return Measurement(
+        architecture=job.architecture,
+        graph=key,
+        side=side,
+        shape=shape,
+        device=device.type,
+        threads=threads,
+        precision="fp32",
+        backend="torch",
+        parameters=sum(p.numel() for p in module.parameters()) if module is not None else None,
+        macs=macs(module, shape) if module is not None else None,
+        size_mb=weights.stat().st_size / 1e6
+        if weights.is_file()
+        else record.get("cost", {}).get("size_mb"),
+        peak_memory_mb=memory,
+        machine=machine(),
+        latency_ms=[],
+    )
+
+
+def _call(study: Study, job: Job, shape: Sequence[int], device: torch.device) -> Callable[[], object]:
+    """One inference, waited for."""
+    artefact = _artefact(study, job).to(device)
+    x = torch.rand(*shape, device=device)
+
+    def call() -> object:
+        logits = artefact.predict(x)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        elif device.type == "mps":
+            torch.mps.synchronize()
+        return logits
+
+    return call

@@ -1,0 +1,155 @@
+"""Records to data frames: one row a job, one row a case, one row a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import methods
+from bench.profiling import graph_of, read_profile
+from bench.spec import Job
+from bench.store import Study
+
+METHOD_ORDER = tuple(methods.METHODS)
+TEST_COLUMNS = ("dice", "dice_slice", "precision", "sensitivity", "hd95", "nsd")
+SUMMARY_COLUMNS = (
+    *("id", "dataset", "architecture", "method", "seed", "status"),
+    *("dice", "dice_slice", "dice_val", "dice_val_last", "precision", "sensitivity", "hd95", "nsd"),
+    *("dice_slice_val", "precision_val", "sensitivity_val", "hd95_val", "nsd_val"),
+    *("parameters", "macs", "flops", "size_mb", "train_seconds"),
+    *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
+    *("peak_memory_train_mb", "peak_memory_inference_mb"),
+    *("seg_loss", "variant", "image_size", "train_patients", "best_epoch", "method_parameters"),
+    *("teachers", "threads_train", "precision_train", "compiled", "synthetic", "reason", "commit"),
+)
+
+
+def summary(study: Study) -> pd.DataFrame:
+    """One row a record, columns as in ``SUMMARY_COLUMNS``; what a record lacks is empty."""
+    costs = {(e["graph"], e["side"], e["device"]): e for e in read_profile(study)}
+    rows = [_row(record, costs) for record in study.records()]
+    frame = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    order = {name: k for k, name in enumerate(METHOD_ORDER)}
+    return frame.sort_values(
+        ["parameters", "seg_loss", "architecture", "method", "seed"],
+        key=lambda c: c.map(order) if c.name == "method" else (-c if c.name == "parameters" else c),
+        kind="stable",
+        ignore_index=True,
+    )
+
+
+def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any]]) -> dict:
+    job = Job.from_dict(record["job"])
+    row: dict[str, Any] = {
+        "id": record["id"],
+        "dataset": job.dataset,
+        "architecture": job.architecture,
+        "method": job.method,
+        "seed": job.seed,
+        "status": record["status"],
+        "seg_loss": job.seg_loss,
+        "variant": job.variant,
+        "image_size": job.image_size,
+        "method_parameters": " ".join(f"{k}={v}" for k, v in job.parameters),
+        "teachers": " ".join(job.teachers),
+        "threads_train": job.threads,
+        "precision_train": job.precision,
+        "compiled": job.compiled,
+        "reason": record.get("reason", ""),
+        "commit": record.get("provenance", {}).get("commit"),
+    }
+    if record["status"] != "done":
+        return row
+    test, val = record.get("test", {}), record["val"]
+    row |= {name: test.get(name) for name in TEST_COLUMNS}
+    row |= {f"{name}_val": val.get(name) for name in TEST_COLUMNS}
+    row |= record["cost"]
+    row |= {
+        "dice_val_last": record["dice_val_last"],
+        "best_epoch": record["best_epoch"],
+        "train_patients": record["dataset"]["train_patients"],
+        "synthetic": record["dataset"]["synthetic"],
+    }
+    key = (graph_of(job), job.image_size)
+    cpu, gpu = costs.get((*key, "cpu")), costs.get((*key, "cuda")) or costs.get((*key, "mps"))
+    if cpu:
+        row |= {
+            "macs": cpu["macs"],
+            "flops": 2 * cpu["macs"] if cpu["macs"] is not None else None,
+            "latency_cpu_ms_p50": np.percentile(cpu["latency_ms"], 50),
+            "latency_cpu_ms_p95": np.percentile(cpu["latency_ms"], 95),
+            "peak_memory_inference_mb": cpu["peak_memory_mb"],
+        }
+    if gpu:
+        row["latency_gpu_ms_p50"] = np.percentile(gpu["latency_ms"], 50)
+    return row
+
+
+def cases(study: Study, part: str = "test") -> pd.DataFrame:
+    """One row per job and case of ``part``; no rows where that part was not scored."""
+    rows = []
+    for record in study.records():
+        job = Job.from_dict(record["job"])
+        head = {
+            "id": record["id"],
+            "architecture": job.architecture,
+            "method": job.method,
+            "seg_loss": job.seg_loss,
+            "variant": job.variant,
+            "seed": job.seed,
+        }
+        rows += [head | row for row in record.get(part, {}).get("rows", [])]
+    columns = ["id", "architecture", "method", "seg_loss", "variant", "seed", "case", "patient", "dice"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def curves(study: Study) -> pd.DataFrame:
+    """One row per job and epoch."""
+    rows = []
+    for record in study.records():
+        job = Job.from_dict(record["job"])
+        head = {
+            "id": record["id"],
+            "architecture": job.architecture,
+            "method": job.method,
+            "seg_loss": job.seg_loss,
+            "seed": job.seed,
+        }
+        rows += [head | row for row in record.get("curves", [])]
+    return pd.DataFrame(rows)
+
+
+def latency(study: Study) -> pd.DataFrame:
+    """One row a measurement, percentiles of its raw values."""
+    rows = []
+    for entry in read_profile(study):
+        values = entry["latency_ms"]
+        row = {key: value for key, value in entry.items() if key not in ("latency_ms", "machine")}
+        row["processor"] = entry["machine"]["gpu" if entry["device"] == "cuda" else "cpu"]
+        row["shape"] = "x".join(str(side) for side in entry["shape"])
+        row |= {f"latency_ms_p{q}": np.percentile(values, q) for q in (5, 50, 95)}
+        row |= {"repeats": len(values), "frames_per_second": 1e3 / np.percentile(values, 50)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def score_column(frame: pd.DataFrame) -> tuple[str, str]:
+    """The Dice column to show and its name: test where every finished job has it, else validation."""
+    done = frame[frame.status == "done"]
+    if len(done) and done.dice.notna().all():
+        return "dice", "test"
+    return "dice_val", "validation"
+
+
+def by_size(frame: pd.DataFrame) -> list[str]:
+    """Architectures, largest first."""
+    sizes = frame.dropna(subset=["parameters"]).groupby("architecture").parameters.first()
+    return list(sizes.sort_values(ascending=False).index)
+
+
+def in_order(values: Sequence[str]) -> list[str]:
+    """Distinct methods in the registry's order."""
+    return sorted(set(values), key=lambda m: (METHOD_ORDER.index(m) if m in METHOD_ORDER else 99, m))

@@ -1,0 +1,121 @@
+"""The report's picture: image, ground truth, teacher, plain student, distilled student.
+
+Cases are chosen by rule: patients are ranked by the mean Dice of the shown networks; of the best,
+the median and the worst patient the case nearest to the patient's own mean is shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.data.dataset import Dataset
+from bench.evaluation import Labels, unpack_masks
+from bench.report.figures import NAMES, STYLE, heading, save
+from bench.report.frames import by_size, score_column
+from bench.store import Study
+
+CORRECT, MISSED, INVENTED = (0.35, 0.7, 0.9), (0.84, 0.37, 0.0), (0.94, 0.89, 0.26)
+
+
+def write_panel(
+    folder: Path, study: Study, dataset: Dataset, frame: pd.DataFrame, cases: pd.DataFrame
+) -> list[Path]:
+    """Write ``cases.png`` and ``cases.pdf``; nothing where predictions or networks are missing."""
+    shown = chosen_jobs(frame, study)
+    if len(shown) < 2:
+        return []
+    with plt.rc_context(STYLE):
+        return save(panel(study, dataset, frame, shown, cases), folder / "cases")
+
+
+def chosen_jobs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Teacher, then the smallest distilled student's plain and distilled jobs, of the lowest seed."""
+    done = frame[(frame.status == "done") & (frame.seg_loss == "dice-bce")]
+    done = done[[study.path("predictions", job_id).is_file() for job_id in done.id]]
+    if not len(done):
+        return done
+    done = done[done.seed == done.seed.min()].drop_duplicates(["architecture", "method"])
+    distilled = done[done.method == "combined"]
+    students = by_size(distilled) if len(distilled) else by_size(done)
+    smallest = done[done.architecture == students[-1]] if students else done.iloc[:0]
+    teachers = {t for ids in distilled.teachers for t in ids.split()}
+    picked = [done[done.id.isin(teachers)].head(1)]
+    picked += [smallest[smallest.method == m] for m in ("baseline", "combined")]
+    return pd.concat(picked)
+
+
+def pick_cases(cases: pd.DataFrame) -> list[tuple[str, str]]:
+    """(what it stands for, case) for the best, the median and the worst patient."""
+    dice = cases.groupby(["patient", "case"]).dice.mean().dropna()
+    patients = dice.groupby("patient").mean().sort_values(ascending=False, kind="stable")
+    places = {"best": 0, "median": (len(patients) - 1) // 2, "worst": len(patients) - 1}
+    picked = []
+    for name, place in places.items():
+        patient = patients.index[place]
+        own = dice[patient]
+        picked.append((f"{name} patient", str((own - patients.iloc[place]).abs().idxmin())))
+    return picked
+
+
+def panel(
+    study: Study, dataset: Dataset, frame: pd.DataFrame, shown: pd.DataFrame, cases: pd.DataFrame
+) -> Figure:
+    """One row a case, one column each for image, ground truth and the shown networks."""
+    _, part = score_column(frame)
+    predictions = {}
+    for job_id in shown.id:
+        with np.load(study.path("predictions", job_id)) as arrays:
+            predictions[job_id] = unpack_masks(arrays)
+    own = cases[cases.id.isin(shown.id)]
+    rows = pick_cases(own)
+    dice = own.set_index(["id", "case"]).dice
+    where = {case: k for k, case in enumerate(dataset.cases)}
+    columns = 2 + len(shown)
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(1.45 * columns, 1.55 * len(rows) + 0.4), squeeze=False
+    )
+    for line, (what, case) in zip(axes, rows, strict=True):
+        image, truth = grey(dataset, where[case]), dataset.masks[where[case]]
+        line[0].imshow(image, cmap="gray", vmin=0, vmax=1)
+        line[0].set_ylabel(f"{what}\n{case}", fontsize=7)
+        line[1].imshow(coloured(image, truth, truth))
+        for axis, job_id in zip(line[2:], shown.id, strict=True):
+            axis.imshow(coloured(image, predictions[job_id][case], truth))
+            axis.set_xlabel(f"Dice {dice[job_id, case]:.3f}", fontsize=7, labelpad=2)
+        for axis in line:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+    titles = ["image", "ground truth"]
+    titles += [f"{a}\n{NAMES.get(m, m)}" for a, m in zip(shown.architecture, shown.method, strict=True)]
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=7)
+    handles = [
+        plt.Line2D([], [], ls="", marker="s", color=colour, label=name)
+        for name, colour in (("found", CORRECT), ("missed", MISSED), ("invented", INVENTED))
+    ]
+    figure.legend(handles=handles, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, -0.03))
+    figure.suptitle(f"{heading(shown)}, {part} cases", x=0.02, ha="left", fontsize=8)
+    figure.tight_layout(pad=0.4)
+    return figure
+
+
+def grey(dataset: Dataset, index: int) -> np.ndarray:
+    """A case's first channel, windowed as the dataset says, in [0, 1]."""
+    image = dataset.images[index][0].astype(float)
+    low, high = dataset.window or (image.min(), image.max())
+    return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+
+
+def coloured(image: np.ndarray, predicted: Labels, truth: Labels) -> np.ndarray:
+    """The image with found, missed and invented pixels tinted."""
+    rgb = np.repeat(image[..., None], 3, axis=2)
+    p, t = predicted > 0, truth > 0
+    for where, colour in ((p & t, CORRECT), (~p & t, MISSED), (p & ~t, INVENTED)):
+        rgb[where] = 0.55 * rgb[where] + 0.45 * np.array(colour)
+    return rgb

@@ -1,0 +1,97 @@
+"""What tests share: small synthetic studies, the real data where it lies, the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import data as datasets
+from bench.cli import main
+from bench.data import Source, phantom
+from bench.data.prepared import Prepared
+from bench.data.splits import split_by_patient
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+TINY_MATRIX = """
+teacher: unet-4-8-16
+students: [unet-2-4]
+image_size: 16
+"""
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture
+def liver_data() -> Path:
+    """The real slices. Where they are missing the test is skipped, in CI it fails."""
+    folder = SHARED / "liver_ct"
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs the liver slices in {folder}")
+        pytest.skip("the liver slices are not beside the checkout (../shared/data/liver_ct)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_phantom() -> Prepared:
+    """25 patients, 64 training slices of 32 x 32, prepared at 16 x 16."""
+    dataset = phantom.generate(side=32)
+    return Prepared(dataset, split_by_patient(dataset), 16)
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def bench(monkeypatch, capfd):
+    """Call the command line as a user would; gives exit code, output and errors."""
+
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["run_bench.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capfd.readouterr()
+        return Result(int(stop.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def refused(bench):
+    """Call the command line and expect one line on stderr, exit code 2, no traceback."""
+
+    def call(*arguments: object) -> str:
+        result = bench(*arguments)
+        assert result.code == 2, result
+        assert "Traceback" not in result.err
+        lines = result.err.strip().splitlines()
+        assert len(lines) == 1, result.err
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture
+def tiny_matrix(tmp_path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY_MATRIX)
+    return path
+
+
+@pytest.fixture
+def small_default_phantom(monkeypatch):
+    """The command line's ``phantom`` with 32 x 32 slices, in this process only."""
+    source = Source(lambda root, cache: phantom.generate(side=32, cache=cache), True, 16)
+    monkeypatch.setitem(datasets.DATASETS, "phantom", source)
