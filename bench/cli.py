@@ -16,6 +16,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Compare ways of making medical image segmentation networks light.",
 )
 
@@ -49,6 +50,7 @@ def matrix(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
     ] = None,
+    executor: Annotated[str, typer.Option(help="local.")] = "local",
     teacher: Annotated[
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Weights of the teacher (safetensors)."),
@@ -62,6 +64,8 @@ def matrix(
         return
     if matrix is None:
         raise UserError("--matrix is missing; e.g. --matrix quick, or a verb: see --help")
+    if executor != "local":
+        raise UserError(f"--executor {executor!r} is unknown; known: local")
     from bench.run import Order, run_matrix
 
     order = Order(

@@ -30,7 +30,7 @@ from bench.evaluation import (
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
 from bench.runtime import Runtime
-from bench.spec import Job
+from bench.spec import Job, spec
 from bench.store import Study, write_file, write_json
 from bench.training import TargetSource, Trained, train
 from methods.artefact import Artefact, TorchArtefact
@@ -86,12 +86,6 @@ def run(
     write_file(study.path("weights", job.id), artefact.save)
     record = _record(study, job, prepared, trained, artefact, memory, origin)
     return _score(study, job, prepared, artefact, device, with_test, record)
-
-
-def spec(job: Job) -> str:
-    """The job's method as ``methods.build`` reads it."""
-    values = ",".join(f"{key}={value}" for key, value in job.parameters if value is not None)
-    return f"{job.method}[{values}]" if values else job.method
 
 
 def network(job: Job) -> nn.Module:

@@ -18,7 +18,7 @@ import methods
 from bench.errors import UserError
 from bench.protocol import BATCH_SIZE, EPOCHS, SEG_LOSSES
 from bench.runtime import COMPILE_FROM_FLOPS
-from bench.spec import Job
+from bench.spec import Job, spec
 
 BUILT_IN = Path(__file__).parent / "matrices"
 
@@ -215,6 +215,17 @@ def taps(architecture: str, spatial_dims: int) -> frozenset[tuple[str, int]]:
         model = architectures.build(architecture, spatial_dims)
         x = torch.zeros(1, 1, *[2 * architectures.stride(architecture)] * spatial_dims)
         return frozenset(model.forward_intermediates(x)[1])  # type: ignore[operator]
+
+
+def target_sizes(job: Job, teacher: str) -> dict[str, int]:
+    """Values a sample of each target that ``job`` keeps of ``teacher``, found without computing."""
+    with torch.device("meta"):
+        model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels)
+        x = torch.zeros(1, job.in_channels, *[job.image_size] * job.spatial_dims)
+        outputs = methods.Outputs(*model.forward_intermediates(x))  # type: ignore[operator]
+        labels = torch.zeros(1, *x.shape[2:], dtype=torch.uint8)
+        kept = methods.build(spec(job)).targets(outputs, labels)
+    return {name: value.numel() for name, value in kept.items()}
 
 
 def training_flops(job: Job, train_cases: int) -> float:

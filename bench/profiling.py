@@ -23,9 +23,9 @@ import torch
 from torch import nn
 
 import methods
-from bench.job import network, peak_memory_mb, spec
+from bench.job import network, peak_memory_mb
 from bench.provenance import machine
-from bench.spec import Job
+from bench.spec import Job, spec
 from bench.store import Study, read_json, write_json
 from methods.artefact import Artefact
 

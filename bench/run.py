@@ -18,13 +18,15 @@ from bench import data as datasets
 from bench.data.dataset import digest
 from bench.errors import UserError
 from bench.executors import local
-from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
+from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix, target_sizes
 from bench.profiling import profile
 from bench.progress import Progress
+from bench.protocol import BATCH_SIZE, EPOCHS
 from bench.report.report import write_report
 from bench.session import Session, Wishes, open_session
 from bench.spec import Job
 from bench.store import Study, write_file
+from bench.targets import human_bytes
 from methods.artefact import TorchArtefact
 
 
@@ -58,14 +60,16 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     root = order.results or Path("results") / name
     workers = order.workers or matrix.workers
     wishes = Wishes(name, order.data, order.device, order.precision, order.splits, workers)
-    session = open_session(root, wishes, write=not order.dry_run)
+    session = open_session(root, wishes)
     planned = plan(matrix, session, order)
     todo = [cell.job for cell in planned if not cell.reason and not is_done(session, cell.job, order)]
     if order.dry_run:
         for cell in planned:
             state = (cell.reason and f"skipped: {cell.reason}") or ("to do" if cell.job in todo else "done")
             say(f"{cell.job.id}  {cell.job.label}  {state}")
+        say(f"predicted targets: {human_bytes(predicted_target_bytes(todo, session))}")
         return 0
+    session.begin()
     for cell in planned:
         if not cell.reason:
             session.study.plan(cell.job)
@@ -93,13 +97,30 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
 def plan(matrix: Matrix, session: Session, order: Order) -> list[Cell]:
     """All cells of the matrix in this study."""
     name = session.dataset.name
-    size = order.image_size or matrix.image_size or datasets.DATASETS[name].image_size
+    default = matrix.image_size or datasets.DATASETS[name].image_size
+    size = default if order.image_size is None else order.image_size
     setting = session.setting(size)
     checkpoint = check_teacher(order.teacher, matrix.teacher, setting) if order.teacher else ""
     planned = list(cells(matrix, setting, order.only, checkpoint))
     if not planned:
         raise UserError(f"--only {order.only!r}: no job of matrix {order.matrix} matches")
     return planned
+
+
+def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
+    """What recording the teachers of ``jobs`` will take on disk, over ``--targets-gb`` or not."""
+    recordings: dict[tuple[str, ...], set[tuple[str, int]]] = {}
+    architecture = {j.id: j.architecture for j in jobs}
+    for job in jobs:
+        if job.teachers:
+            sizes = target_sizes(job, architecture.get(job.teachers[0]) or _planned(session, job))
+            recordings.setdefault((*job.teachers, str(job.seed)), set()).update(sizes.items())
+    samples = EPOCHS * (len(session.split.train) // BATCH_SIZE) * BATCH_SIZE
+    return sum(2 * size * samples for sizes in recordings.values() for _, size in sizes)
+
+
+def _planned(session: Session, job: Job) -> str:
+    return session.study.job(job.teachers[0]).architecture
 
 
 def check_teacher(path: Path, architecture: str, setting: Setting) -> str:

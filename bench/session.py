@@ -42,6 +42,13 @@ class Session:
     device: torch.device
     settings: dict[str, Any]
 
+    def begin(self) -> None:
+        """Make the study's folder if it is new: freeze its settings and split, keep decoded arrays."""
+        if self.study.settings() is None:
+            self.study.create(self.settings, self.dataset.synthetic)
+            write_splits(self.study.root / "splits.json", self.split)
+        keep_decoded(self.study.root / "cache", self.dataset)
+
     def setting(self, image_size: int) -> Setting:
         """What all jobs at one image size share."""
         return Setting(
@@ -63,11 +70,8 @@ class Session:
         return Prepared(self.dataset, self.split, image_size)
 
 
-def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
-    """Open the study in ``root``, or make it there.
-
-    Args:
-        write: False leaves the disk as it is (``--dry-run``).
+def open_session(root: Path, wishes: Wishes) -> Session:
+    """Open the study in ``root``; nothing is written before ``Session.begin``.
 
     Raises:
         UserError: data or options that differ from what the study was begun with.
@@ -96,10 +100,6 @@ def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
         "compile": can_compile(device),
     }
     if frozen is None:
-        if write:
-            study.create(fresh, dataset.synthetic)
-            write_splits(root / "splits.json", split)
-            keep_decoded(root / "cache", dataset)
         return Session(study, dataset, split, device, fresh)
     asked = {"protocol", "dataset", "data", "split"}
     asked |= {"device"} if wishes.device != "auto" else set()
@@ -110,6 +110,4 @@ def open_session(root: Path, wishes: Wishes, write: bool = True) -> Session:
                 f"{root / 'study.json'}: the study was begun with {key} {frozen.get(key)!r}, "
                 f"now it is {fresh[key]!r}; name another folder with --results"
             )
-    if write:
-        keep_decoded(root / "cache", dataset)
     return Session(study, dataset, split, choose_device(frozen["device"]), frozen)

@@ -79,3 +79,9 @@ class Job:
                 "teachers": tuple(values["teachers"]),
             }
         )
+
+
+def spec(job: Job) -> str:
+    """The job's method as ``methods.build`` reads it."""
+    values = ",".join(f"{key}={value}" for key, value in job.parameters if value is not None)
+    return f"{job.method}[{values}]" if values else job.method

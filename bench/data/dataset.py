@@ -68,9 +68,7 @@ def digest(*parts: bytes | str) -> str:
     return sha.hexdigest()[:16]
 
 
-def decode_once(
-    cache: Path | None, key: str, decode: Callable[[], tuple[list, list]]
-) -> tuple[list, list]:
+def decode_once(cache: Path | None, key: str, decode: Callable[[], tuple[list, list]]) -> tuple[list, list]:
     """What ``keep_decoded`` left under ``cache``, else ``decode()``: lists of images and masks."""
     path = cache / f"{key}.npz" if cache else None
     if path is None or not path.is_file():

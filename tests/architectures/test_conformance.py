@@ -12,7 +12,9 @@ def test_the_package_stands_alone():
     import subprocess
     import sys
 
-    code = "import sys, architectures, methods; sys.exit(any(m.split('.')[0] == 'bench' for m in sys.modules))"
+    code = (
+        "import sys, architectures, methods; sys.exit(any(m.split('.')[0] == 'bench' for m in sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -49,7 +51,7 @@ def test_forward_gives_logits_and_gradients(dims):
 
 @pytest.mark.parametrize("name", ["unet", "unet-", "unet-0", "unet-a", "vnet", "", "unet-8-", "../unet-8"])
 def test_unknown_names_are_refused_with_the_known_ones(name):
-    with pytest.raises(ValueError, match="known: .*unet-32-64"):
+    with pytest.raises(ValueError, match=r"known: .*unet-32-64"):
         architectures.build(name)
 
 

@@ -20,9 +20,7 @@ def test_segmentation_loss_by_hand(spatial):
     z, y = rng.normal(size=(3, 1, *spatial)), rng.integers(0, 2, (3, *spatial))
     p = 1 / (1 + np.exp(-z[:, 0]))
     bce = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
-    dice = [
-        (2 * (p[k] * y[k]).sum() + 1) / (p[k].sum() + y[k].sum() + 1) for k in range(len(y))
-    ]
+    dice = [(2 * (p[k] * y[k]).sum() + 1) / (p[k].sum() + y[k].sum() + 1) for k in range(len(y))]
     logits, labels = torch.tensor(z), torch.tensor(y, dtype=torch.uint8)
     assert segmentation_loss(logits, labels).item() == pytest.approx(bce + 1 - np.mean(dice), rel=1e-5)
     assert segmentation_loss(logits, labels, "bce").item() == pytest.approx(bce, rel=1e-5)

@@ -1,0 +1,180 @@
+"""What every registered method must keep, and two toys that use the parts the four do not need."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+import architectures
+import methods
+from bench import job as job_module
+from bench.matrix import Setting, cells, parse_matrix
+from bench.profiling import graph_of, macs
+from bench.store import Study
+from methods import Method, Outputs
+from methods.artefact import TorchArtefact
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class AdaptedFeatures(Method):
+    """A toy with a trained adapter: the student's deepest feature, projected to the teacher's width."""
+
+    name: ClassVar[str] = "toy-adapter"
+    needs_taps: ClassVar[bool] = True
+
+    def targets(self, teacher, labels):
+        return {"feature/encoder/2": teacher.taps["encoder", 2].float()}
+
+    def adapters(self, student_shapes, target_shapes):
+        return Project(student_shapes["encoder/2"][1], target_shapes["feature/encoder/2"][1])
+
+    def loss(self, student, targets, labels):
+        difference = student.taps["encoder", 2] - targets["feature/encoder/2"]
+        return {"feature": 0.1 * difference.pow(2).mean()}
+
+
+class Project(nn.Module):
+    built: ClassVar[list["Project"]] = []
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1)
+        self.start = self.conv.weight.detach().clone()
+        Project.built.append(self)
+
+    def forward(self, outputs):
+        logits, taps = outputs
+        return logits, {**taps, ("encoder", 2): self.conv(taps["encoder", 2])}
+
+
+@dataclass(frozen=True)
+class Replaced(Method):
+    """A toy whose ``finish`` puts another network in the student's place, fitted on calibration data."""
+
+    name: ClassVar[str] = "toy-finish"
+    needs_teacher: ClassVar[bool] = False
+
+    def finish(self, model, calibration):
+        threshold = torch.cat([batch.flatten() for batch in calibration]).quantile(0.75)
+        return TorchArtefact(Threshold(threshold.item()))
+
+    def load(self, build, path):
+        return TorchArtefact.load(lambda: Threshold(0.0), path)
+
+
+class Threshold(nn.Module):
+    def __init__(self, at):
+        super().__init__()
+        self.at = nn.Parameter(torch.tensor([at]))
+
+    def forward(self, x):
+        return x - self.at
+
+
+TOYS = {"toy-adapter": AdaptedFeatures, "toy-finish": Replaced}
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    for name, kind in TOYS.items():
+        monkeypatch.setitem(methods.METHODS, name, kind)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return Study(tmp_path_factory.mktemp("study"))
+
+
+def run(study, prepared, spec, monkeypatch):
+    """Run teacher and student with ``spec`` for two epochs; the student's job and record."""
+    for module in ("bench.training", "bench.targets"):
+        monkeypatch.setattr(f"{module}.EPOCHS", 2)
+    monkeypatch.setattr("bench.training.train.__defaults__", (*job_defaults(), 2))
+    setting = Setting(
+        dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
+        image_size=16, threads=2, precision="fp32", can_compile=False, train_cases=64,
+    )  # fmt: skip
+    matrix = parse_matrix({"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": [spec]}, "toy")
+    for cell in cells(matrix, setting):
+        assert not cell.reason
+        study.plan(cell.job)
+        record = study.record(cell.job.id) or job_module.run(
+            study, cell.job, prepared, CPU, with_test=False
+        )
+    return cell.job, record
+
+
+def job_defaults():
+    from bench.training import train
+
+    return train.__defaults__[:-1]
+
+
+ALL = [*methods.names(), *TOYS]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_job_with_it_trains_scores_and_comes_back_from_its_file(
+    name, toys, study, small_phantom, monkeypatch
+):
+    job, record = run(study, small_phantom, name, monkeypatch)
+    assert record["status"] == "done"
+    assert len(record["curves"]) == 2
+    assert 0 <= record["val"]["dice"] <= 1
+    assert "test" not in record
+    terms = set(record["curves"][0]) - {"epoch", "learning_rate", "seg", "loss", "dice_val", "seconds"}
+    expected = {"pm-kd": {"pm"}, "at-kd": {"at"}, "combined": {"pm", "at"}, "toy-adapter": {"feature"}}
+    assert terms == expected.get(name, set())
+    method = methods.build(job_module.spec(job))
+    artefact = method.load(lambda: job_module.network(job), study.path("weights", job.id))
+    again = job_module._score(study, job, small_phantom, artefact, CPU, False, dict(record))
+    assert again["val"] == record["val"]
+
+
+def test_the_adapter_is_trained_and_thrown_away(toys, study, small_phantom, monkeypatch):
+    job, _ = run(study, small_phantom, "toy-adapter", monkeypatch)
+    if not Project.built:
+        study.path("records", job.id).unlink()
+        study.path("weights", job.id).unlink()
+        job, _ = run(study, small_phantom, "toy-adapter", monkeypatch)
+    adapter = Project.built[-1]
+    assert not torch.equal(adapter.conv.weight, adapter.start)
+    plain = architectures.build("unet-2-4").state_dict()
+    from safetensors.torch import load_file
+
+    assert set(load_file(study.path("weights", job.id))) == set(plain)
+
+
+def test_finish_decides_what_is_scored_and_measured(toys, study, small_phantom, monkeypatch):
+    job, record = run(study, small_phantom, "toy-finish", monkeypatch)
+    assert record["cost"]["parameters"] == 1
+    assert graph_of(job) != "unet-2-4"
+    method = methods.build("toy-finish")
+    artefact = method.load(lambda: job_module.network(job), study.path("weights", job.id))
+    assert macs(artefact.module, (1, 1, 16, 16)) == 0
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_targets_and_terms(name):
+    method = methods.build(name)
+    x, labels = torch.randn(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
+    teacher = Outputs(*architectures.build("unet-4-8").forward_intermediates(x))
+    student = Outputs(*architectures.build("unet-2-4-8").forward_intermediates(x))
+    kept = method.targets(teacher, labels)
+    assert bool(kept) == method.needs_teacher
+    assert all(len(value) == 2 and value.dtype == torch.float32 for value in kept.values())
+    terms = method.loss(student, kept, labels)
+    assert all(value.ndim == 0 and value >= 0 for value in terms.values())
+    assert method.adapters({}, {}) is None
+    doubled = [torch.cat([v, v]) for v in (student.logits, labels)]
+    twice = method.loss(
+        Outputs(doubled[0], {k: torch.cat([v, v]) for k, v in student.taps.items()}),
+        {k: torch.cat([v, v]) for k, v in kept.items()},
+        doubled[1],
+    )
+    for term, value in terms.items():
+        assert twice[term].item() == pytest.approx(value.item(), rel=1e-5), "not a mean over samples"
