@@ -29,7 +29,8 @@ def write_tables(folder: Path, frame: pd.DataFrame) -> list[Path]:
 def write_table(stem: Path, table: pd.DataFrame, caption: str) -> Path:
     """Write ``stem.md``, ``stem.csv`` and ``stem.tex``."""
     shown = table.map(_cell)
-    markdown = tabulate(shown, headers="keys", tablefmt="github", showindex=False, disable_numparse=True)
+    piped = shown.map(lambda text: text.replace("|", "\\|"))
+    markdown = tabulate(piped, headers="keys", tablefmt="github", showindex=False, disable_numparse=True)
     latex = tabulate(
         shown, headers="keys", tablefmt="latex_booktabs", showindex=False, disable_numparse=True
     )
@@ -164,7 +165,7 @@ def _cell(value: object) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-    return str(value).replace("|", "\\|")
+    return str(value)
 
 
 def _escape(text: str) -> str:

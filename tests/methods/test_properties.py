@@ -9,7 +9,15 @@ import methods
 from methods import Outputs
 
 DISTILLING = [name for name in methods.names() if methods.build(name).needs_teacher]
-SPECS = [f"{name}[variant={variant}]" for name in DISTILLING for variant in ("common", "official", "paper")]
+SPECS = [
+    spec
+    for name in DISTILLING
+    for spec in (
+        [f"{name}[variant={variant}]" for variant in ("common", "official", "paper")]
+        if "variant" in methods.parameters(methods.build(name))
+        else [name]
+    )
+]
 TAPS = (("encoder", 1), ("encoder", 2), ("decoder", 1))
 
 

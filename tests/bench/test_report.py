@@ -1,0 +1,159 @@
+"""The report on records made by hand, so that every number in it is known."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from bench.profiling import latencies
+from bench.report import frames
+from bench.report.panel import pick_cases
+from bench.report.published import REPORT
+from bench.report.report import write_report
+from bench.report.tables import matrix_table, report_table, write_table
+from bench.spec import Job
+from bench.store import Study, write_json
+
+NETWORKS = {"unet-64-128-256-512": 7_696_193, "unet-32-64": 100_961}
+
+
+def make_record(study, architecture, method, seed, dice, part="val", seg_loss="dice-bce"):
+    job = Job(
+        dataset="liver-ct", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
+        image_size=96, architecture=architecture, method=method,
+        parameters=() if method == "baseline" else (("variant", "common"),), seg_loss=seg_loss,
+        seed=seed, teachers=(), threads=2, precision="fp32", compiled=True,
+    )  # fmt: skip
+    scores = {
+        "dice": dice,
+        "dice_slice": dice,
+        "precision": dice,
+        "sensitivity": dice,
+        "hd95": 3.0,
+        "nsd": 0.5,
+    }
+    rows = [{"case": f"c{k}", "patient": f"p{k}", **scores, "dice": dice + 0.01 * k} for k in (-1, 0, 1)]
+    curve = [{"epoch": e, "seg": 1 / e, "loss": 1 / e, "dice_val": dice} for e in range(1, 21)]
+    record = {
+        "id": job.id, "status": "done", "job": job.as_dict(), "curves": curve, "best_epoch": 20,
+        "dice_val_last": dice, "val": {**scores, "rows": rows},
+        "cost": {"parameters": NETWORKS[architecture], "size_mb": 1.0, "train_seconds": 60.0,
+                 "peak_memory_train_mb": 500.0},
+        "dataset": {"synthetic": False, "train_patients": 80}, "provenance": {"commit": "abc"},
+    }  # fmt: skip
+    if part == "test":
+        record["test"] = record["val"]
+    study.plan(job)
+    write_json(study.path("records", job.id), record)
+    return job
+
+
+@pytest.fixture
+def study(tmp_path):
+    study = Study(tmp_path / "liver-ct")
+    study.create({"device": "cpu"}, synthetic=False)
+    for seed in (0, 1):
+        make_record(study, "unet-64-128-256-512", "baseline", seed, 0.80 + 0.02 * seed)
+        make_record(study, "unet-32-64", "baseline", seed, 0.70 + 0.02 * seed)
+        make_record(study, "unet-32-64", "combined", seed, 0.74 + 0.02 * seed)
+    return study
+
+
+def test_the_full_matrix_table(study):
+    done = frames.summary(study)
+    table, caption = matrix_table(done)
+    assert "**validation** scores, 2 seeds" in caption
+    row = table[(table.architecture == "unet-32-64") & (table.method == "combined")].iloc[0]
+    assert row["Dice (validation)"] == "0.750 ± 0.014"
+    assert row["gain, points"] == "+4.0"
+    assert row.parameters == "100,961 (÷76.2)"
+    assert len(row.record.split()) == 2, "every number leads to its runs"
+
+
+def test_the_reports_table_stands_beside_ours(study):
+    table, caption = report_table(frames.summary(study))
+    assert "other data and split: compare gains, not levels" in caption
+    row = table[table.network == "unet-32-64"].iloc[0]
+    assert row["gain, points"] == "+4.0"
+    assert row["report: gain"] == "+9.4"
+    assert row["report: plain"] == REPORT["unet-32-64"].plain == 0.3767
+    assert list(table.network) == ["unet-64-128-256-512", "unet-32-64"]
+
+
+def test_a_study_without_test_scores_says_validation_everywhere(study):
+    write_report(study, None, say=lambda line: None)
+    assert pd.read_csv(study.root / "summary.csv").dice.isna().all()
+    assert len(pd.read_csv(study.root / "cases.csv")) == 0
+    assert len(pd.read_csv(study.root / "cases_val.csv")) == 18
+    for name in ("matrix", "report"):
+        assert "validation" in (study.root / "tables" / f"{name}.md").read_text()
+    assert (study.root / "figures" / "learning_curves.png").is_file()
+    assert not (study.root / "figures" / "cases.png").exists()
+
+
+def test_one_job_without_test_scores_keeps_the_table_on_validation(study):
+    make_record(study, "unet-32-64", "pm-kd", 0, 0.7, part="test")
+    assert frames.score_column(frames.summary(study)) == ("dice_val", "validation")
+
+
+def test_failed_jobs_are_in_the_summary_and_not_in_the_tables(study):
+    job = make_record(study, "unet-32-64", "at-kd", 0, 0.5)
+    record = {"id": job.id, "status": "failed", "reason": "out of memory", "job": job.as_dict()}
+    write_json(study.path("records", job.id), record)
+    frame = frames.summary(study)
+    assert frame[frame.method == "at-kd"].reason.item() == "out of memory"
+    assert "at-kd" not in set(matrix_table(frame[frame.status == "done"])[0].method)
+
+
+def test_weak_recipe_gains_are_against_the_weak_baseline(study):
+    for method, dice in (("baseline", 0.5), ("combined", 0.6)):
+        make_record(study, "unet-32-64", method, 0, dice, seg_loss="bce")
+    table, _ = matrix_table(frames.summary(study))
+    weak = table[(table.L_seg == "bce") & (table.method == "combined")]
+    assert weak["gain, points"].item() == "+10.0"
+
+
+def test_latex_and_markdown_escape_what_they_are_given(tmp_path):
+    table = pd.DataFrame({"a_b": ["x_1 & 50 % | {y}"]})
+    write_table(tmp_path / "t", table, "100 % of a_b ± 1")
+    latex = (tmp_path / "t.tex").read_text()
+    assert "\\toprule" in latex
+    assert r"x\_1 \& 50 \% | \{y\}" in latex
+    assert "100 \\% of a\\_b $\\pm$ 1" in latex
+    assert "x_1 & 50 % \\| {y}" in (tmp_path / "t.md").read_text()
+
+
+def test_cases_are_picked_by_rule():
+    dice = {"a": [0.9, 0.95], "b": [0.5, 0.7], "c": [0.1, 0.3, 0.21]}
+    rows = [
+        {"patient": p, "case": f"{p}{k}", "dice": value}
+        for p, v in dice.items()
+        for k, value in enumerate(v)
+    ]
+    picked = dict(pick_cases(pd.DataFrame(rows)))
+    assert picked["worst patient"] == "c2"
+    assert picked["best patient"][0] == "a"
+    assert picked["median patient"][0] == "b"
+
+
+def test_latencies_take_turns_until_both_limits_are_met():
+    calls = []
+    values = latencies(
+        [lambda: calls.append("a"), lambda: calls.append("b")], threads=1, repeats=5, seconds=0.0
+    )
+    assert [len(v) for v in values] == [5, 5]
+    assert calls[4:] == ["a", "b"] * 5, "interleaved after the warm-up"
+
+
+def test_the_profile_keeps_raw_values(study):
+    entry = {
+        "architecture": "unet-32-64", "graph": "unet-32-64", "side": 96, "shape": [1, 1, 96, 96],
+        "device": "cpu", "threads": 2, "precision": "fp32", "backend": "torch", "parameters": 100961,
+        "macs": 1000, "size_mb": 0.4, "peak_memory_mb": 20.0, "machine": {"cpu": "x", "gpu": None},
+        "latency_ms": [1.0, 2.0, 3.0],
+    }  # fmt: skip
+    (study.root / "profile.json").write_text(json.dumps({"entries": [entry]}))
+    frame = frames.summary(study)
+    row = frame[frame.architecture == "unet-32-64"].iloc[0]
+    assert (row.latency_cpu_ms_p50, row.macs, row.flops) == (2.0, 1000, 2000)
+    assert frames.latency(study).frames_per_second.item() == 500
