@@ -30,6 +30,7 @@ from bench.evaluation import (
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
 from bench.runtime import Runtime
+from bench.shapes import recording_bytes, target_sizes
 from bench.spec import Job, spec
 from bench.store import Study, write_file, write_json
 from bench.training import TargetSource, Trained, train
@@ -159,18 +160,18 @@ def _teaching(
         raise UserError(f"{weights}: the teacher's weights are missing; run {teacher_job.label}")
     teacher_method = methods.build(spec(teacher_job))
     teacher = teacher_method.load(lambda: network(teacher_job), weights).module
-    assert teacher is not None
-    teacher.to(runtime.device)
-    own = methods.build(spec(job))
-    students = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
-    shared = [own, *(methods.build(spec(j)) for j in students)]
-    compute = target_store.live(teacher, shared, stream, runtime)
-    sample = target_store.live(teacher, [own], stream, runtime)
-    names = sorted(sample(0, 0))
-    size = target_store.predicted_bytes(compute(0, 0), stream)
+    if teacher is None:
+        raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
+    siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
+    names = sorted(target_sizes(job, teacher_job.architecture))
+    cases = len(stream.prepared.split.train)
+    size = recording_bytes([job, *siblings], teacher_job.architecture, cases)
     if size > targets_gb * 1e9:
         say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
-        return target_store.unpacked(sample)
+        own = [methods.build(spec(job))]
+        return target_store.unpacked(target_store.live(teacher, own, stream, runtime))
+    shared = [methods.build(spec(j)) for j in (job, *siblings)]
+    compute = target_store.live(teacher, shared, stream, runtime)
     folder = targets_folder(study, job)
     if not folder.is_dir():
         say(f"targets: recording {target_store.human_bytes(size)} from {teacher_job.label}")

@@ -5,20 +5,19 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import architectures
 import methods
 from bench.errors import UserError
-from bench.protocol import BATCH_SIZE, EPOCHS, SEG_LOSSES
+from bench.protocol import SEG_LOSSES
 from bench.runtime import COMPILE_FROM_FLOPS
-from bench.spec import Job, spec
+from bench.shapes import taps, training_flops
+from bench.spec import Job
 
 BUILT_IN = Path(__file__).parent / "matrices"
 
@@ -206,46 +205,3 @@ def _check_side(architecture: str, image_size: int) -> None:
             f"--image-size {image_size}: {architecture} needs a multiple of {stride}, "
             f"e.g. {below} or {below + stride}"
         )
-
-
-@cache
-def taps(architecture: str, spatial_dims: int) -> frozenset[tuple[str, int]]:
-    """The tap keys of a network, found without computing anything."""
-    with torch.device("meta"):
-        model = architectures.build(architecture, spatial_dims)
-        x = torch.zeros(1, 1, *[2 * architectures.stride(architecture)] * spatial_dims)
-        return frozenset(model.forward_intermediates(x)[1])  # type: ignore[operator]
-
-
-def target_sizes(job: Job, teacher: str) -> dict[str, int]:
-    """Values a sample of each target that ``job`` keeps of ``teacher``, found without computing."""
-    with torch.device("meta"):
-        model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels)
-        x = torch.zeros(1, job.in_channels, *[job.image_size] * job.spatial_dims)
-        outputs = methods.Outputs(*model.forward_intermediates(x))  # type: ignore[operator]
-        labels = torch.zeros(1, *x.shape[2:], dtype=torch.uint8)
-        kept = methods.build(spec(job)).targets(outputs, labels)
-    return {name: value.numel() for name, value in kept.items()}
-
-
-def training_flops(job: Job, train_cases: int) -> float:
-    """FLOPs of all forward and backward passes of a job (three forward passes' worth a step)."""
-    macs = forward_macs(
-        job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.image_size
-    )
-    return 6.0 * macs * BATCH_SIZE * (train_cases // BATCH_SIZE) * EPOCHS
-
-
-@cache
-def forward_macs(
-    architecture: str, spatial_dims: int, in_channels: int, out_channels: int, side: int
-) -> int:
-    """MACs of one forward pass by torch's counter, found without computing anything."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.device("meta"):
-        model = architectures.build(architecture, spatial_dims, in_channels, out_channels)
-        x = torch.zeros(1, in_channels, *[side] * spatial_dims)
-        with FlopCounterMode(display=False) as counter:
-            model(x)
-    return counter.get_total_flops() // 2

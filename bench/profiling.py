@@ -8,7 +8,6 @@ a drifting machine is fair to all. Raw values are kept; percentiles are derived 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import resource
 import sys
@@ -23,6 +22,7 @@ import torch
 from torch import nn
 
 import methods
+from bench.executors.processes import process_context
 from bench.job import network, peak_memory_mb
 from bench.provenance import machine
 from bench.spec import Job, spec
@@ -142,7 +142,7 @@ def inference_memory_mb(study_root: Path, job_id: str, shape: Sequence[int]) -> 
 
     Measured in a process of its own, weights included.
     """
-    context = multiprocessing.get_context("spawn")
+    context = process_context()
     ours, theirs = context.Pipe()
     worker = context.Process(target=_memory_worker, args=(study_root, job_id, tuple(shape), theirs))
     worker.start()

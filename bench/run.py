@@ -18,12 +18,12 @@ from bench import data as datasets
 from bench.data.dataset import digest
 from bench.errors import UserError
 from bench.executors import local
-from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix, target_sizes
+from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
 from bench.profiling import profile
 from bench.progress import Progress
-from bench.protocol import BATCH_SIZE, EPOCHS
 from bench.report.report import write_report
 from bench.session import Session, Wishes, open_session
+from bench.shapes import recording_bytes
 from bench.spec import Job
 from bench.store import Study, write_file
 from bench.targets import human_bytes
@@ -108,19 +108,17 @@ def plan(matrix: Matrix, session: Session, order: Order) -> list[Cell]:
 
 
 def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
-    """What recording the teachers of ``jobs`` will take on disk, over ``--targets-gb`` or not."""
-    recordings: dict[tuple[str, ...], set[tuple[str, int]]] = {}
-    architecture = {j.id: j.architecture for j in jobs}
+    """What recording the teachers of ``jobs`` takes on disk, if none is over ``--targets-gb``."""
+    recordings: dict[tuple[tuple[str, ...], int], list[Job]] = {}
     for job in jobs:
         if job.teachers:
-            sizes = target_sizes(job, architecture.get(job.teachers[0]) or _planned(session, job))
-            recordings.setdefault((*job.teachers, str(job.seed)), set()).update(sizes.items())
-    samples = EPOCHS * (len(session.split.train) // BATCH_SIZE) * BATCH_SIZE
-    return sum(2 * size * samples for sizes in recordings.values() for _, size in sizes)
-
-
-def _planned(session: Session, job: Job) -> str:
-    return session.study.job(job.teachers[0]).architecture
+            recordings.setdefault((job.teachers, job.seed), []).append(job)
+    architecture = {job.id: job.architecture for job in jobs}
+    total = 0
+    for ((teacher, *_), _), students in recordings.items():
+        name = architecture.get(teacher) or session.study.job(teacher).architecture
+        total += recording_bytes(students, name, len(session.split.train))
+    return total
 
 
 def check_teacher(path: Path, architecture: str, setting: Setting) -> str:

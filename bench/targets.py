@@ -76,12 +76,6 @@ def unpacked(packed: Callable[[int, int], dict[str, tuple[Tensor, Tensor]]]) -> 
     return lambda epoch, batch: {k: unpack(*v) for k, v in packed(epoch, batch).items()}
 
 
-def predicted_bytes(sample: Mapping[str, tuple[Tensor, Tensor]], stream: SampleStream) -> int:
-    """The size of a recording, from the targets of one batch."""
-    batch = sum(half.numel() * 2 + shift.numel() for half, shift in sample.values())
-    return batch * stream.steps * EPOCHS
-
-
 def recorded(
     folder: Path,
     names: Sequence[str],

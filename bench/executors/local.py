@@ -6,17 +6,16 @@ job starts at once and a job that dies takes only itself along.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from bench.executors.processes import process_context
 from bench.job import targets_folder
 from bench.spec import Job
 from bench.store import Study, write_json
 
-PRELOAD = ["torch", "safetensors.torch", "monai.metrics", "bench.job"]
 POLL_SECONDS = 0.1
 
 
@@ -34,8 +33,7 @@ def run(
     are ``blocked``.
     """
     workers = int((study.settings() or {}).get("workers", 1))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context = process_context()
     waiting, running = list(jobs), dict[str, BaseProcess]()
     failures = started = 0
     try:

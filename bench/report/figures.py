@@ -15,7 +15,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from bench.report.frames import METHOD_ORDER, by_size, in_order, score_column
+from bench.report.frames import METHOD_ORDER, by_size, in_order, score_column, standard
 from bench.store import write_file
 
 MARKERS = "oDs^vP*X"
@@ -48,6 +48,7 @@ def write_figures(
     done = frame[frame.status == "done"]
     if not len(done):
         return []
+    done = standard(done)
     written = []
     with plt.rc_context(STYLE):
         for loss in sorted(done.seg_loss.unique(), reverse=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,16 @@ SUMMARY_COLUMNS = (
     *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
     *("peak_memory_train_mb", "peak_memory_inference_mb"),
     *("seg_loss", "variant", "image_size", "train_patients", "best_epoch", "method_parameters"),
-    *("teachers", "threads_train", "precision_train", "compiled", "synthetic", "reason", "commit"),
+    *(
+        "teacher",
+        "teachers",
+        "threads_train",
+        "precision_train",
+        "compiled",
+        "synthetic",
+        "reason",
+        "commit",
+    ),
 )
 
 
@@ -32,6 +41,10 @@ def summary(study: Study) -> pd.DataFrame:
     costs = {(e["graph"], e["side"], e["device"]): e for e in read_profile(study)}
     rows = [_row(record, costs) for record in study.records()]
     frame = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    architecture = dict(zip(frame.id, frame.architecture, strict=True))
+    frame["teacher"] = [
+        "+".join(architecture.get(t, t) for t in ids.split()) for ids in frame.teachers.fillna("")
+    ]
     order = {name: k for k, name in enumerate(METHOD_ORDER)}
     return frame.sort_values(
         ["parameters", "seg_loss", "architecture", "method", "seed"],
@@ -53,7 +66,7 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any
         "seg_loss": job.seg_loss,
         "variant": job.variant,
         "image_size": job.image_size,
-        "method_parameters": " ".join(f"{k}={v}" for k, v in job.parameters),
+        "method_parameters": parameters_text(job.parameters),
         "teachers": " ".join(job.teachers),
         "threads_train": job.threads,
         "precision_train": job.precision,
@@ -142,6 +155,27 @@ def score_column(frame: pd.DataFrame) -> tuple[str, str]:
     if len(done) and done.dice.notna().all():
         return "dice", "test"
     return "dice_val", "validation"
+
+
+def standard(done: pd.DataFrame) -> pd.DataFrame:
+    """The cells that figures and the report's table compare: one per network, method, L_seg and seed.
+
+    Default parameters, the largest teacher, the largest image size; what else a study holds is in the
+    full table.
+    """
+    default = {
+        name: parameters_text(methods.parameters(methods.build(name)).items()) for name in methods.names()
+    }
+    usual = done.method_parameters == done.method.map(default).fillna(done.method_parameters)
+    own = done[usual & (done.image_size == done.image_size.max())]
+    sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
+    teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
+    return own[own.teacher.isin(["", *teachers[-1:]])]
+
+
+def parameters_text(items: Iterable[tuple[str, Any]]) -> str:
+    """Parameters of a method in one line, sorted by name."""
+    return " ".join(f"{key}={value}" for key, value in sorted(items))
 
 
 def by_size(frame: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bench.data.dataset import Dataset
 from bench.evaluation import Labels, unpack_masks
 from bench.report.figures import NAMES, STYLE, heading, save
-from bench.report.frames import by_size, score_column
+from bench.report.frames import by_size, score_column, standard
 from bench.store import Study
 
 CORRECT, MISSED, INVENTED = (0.35, 0.7, 0.9), (0.84, 0.37, 0.0), (0.94, 0.89, 0.26)
@@ -35,7 +35,7 @@ def write_panel(
 
 def chosen_jobs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Teacher, then the smallest distilled student's plain and distilled jobs, of the lowest seed."""
-    done = frame[(frame.status == "done") & (frame.seg_loss == "dice-bce")]
+    done = standard(frame[(frame.status == "done") & (frame.seg_loss == "dice-bce")])
     done = done[[study.path("predictions", job_id).is_file() for job_id in done.id]]
     if not len(done):
         return done

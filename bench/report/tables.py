@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from bench.report.frames import by_size, score_column
+from bench.report.frames import by_size, score_column, standard
 from bench.report.published import CAVEAT, REPORT
 from bench.store import write_text
 
@@ -59,13 +59,13 @@ def origin(frame: pd.DataFrame) -> str:
 def matrix_table(done: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Every cell: Dice over seeds, gain over the same student's baseline, cost, ratios to the largest."""
     score, part = score_column(done)
-    groups = ["architecture", "seg_loss", "method", "variant", "method_parameters", "image_size"]
+    groups = ["architecture", "seg_loss", "method", "variant", "method_parameters", "teacher", "image_size"]
     cells = done.groupby(groups, sort=False, dropna=False)
     largest = done.loc[done.parameters.idxmax()]
     base = done[done.method == "baseline"].groupby(["architecture", "seg_loss", "image_size"])[score].mean()
     rows = []
     for key, group in cells:
-        architecture, seg_loss, method, variant, _, image_size = key
+        architecture, seg_loss, method, variant, _, teacher, image_size = key
         mean, sd, seeds = group[score].mean(), group[score].std(), len(group)
         reference = base.get((architecture, seg_loss, image_size))
         gain = None if method == "baseline" or reference is None else 100 * (mean - reference)
@@ -76,6 +76,7 @@ def matrix_table(done: pd.DataFrame) -> tuple[pd.DataFrame, str]:
                 "method": method,
                 "L_seg": seg_loss,
                 "variant": variant,
+                "teacher": teacher,
                 f"Dice ({part})": _spread(mean, sd, seeds),
                 "gain, points": None if gain is None else f"{gain:+.1f}",
                 "HD95": group["hd95_val" if part == "validation" else "hd95"].mean(),
@@ -92,13 +93,15 @@ def matrix_table(done: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         "plainly; one seed carries about ±1 point, so smaller differences mean nothing. In brackets "
         "the reduction against the largest network. Latency: batch 1, fp32."
     )
-    return pd.DataFrame(rows), caption
+    table = pd.DataFrame(rows)
+    constant = [name for name in ("L_seg", "teacher") if table[name].replace("", pd.NA).nunique() <= 1]
+    return table.drop(columns=constant), caption
 
 
 def report_table(done: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The report's own table, its figures beside ours; empty unless one of its networks was run."""
     score, part = score_column(done)
-    ours = done[(done.seg_loss == "dice-bce") & done.variant.isin(["", "common"])]
+    ours = standard(done[done.seg_loss == "dice-bce"])
     dice = ours.groupby(["architecture", "method"])[score].mean()
     rows = []
     for architecture in by_size(done):

@@ -1,6 +1,7 @@
 import pytest
 
-from bench.matrix import Setting, cells, forward_macs, parse_matrix, read_matrix
+from bench.matrix import Setting, cells, parse_matrix, read_matrix
+from bench.shapes import forward_macs
 
 SETTING = Setting(
     dataset="liver-ct", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+import methods
 from bench.profiling import latencies
 from bench.report import frames
 from bench.report.panel import pick_cases
@@ -21,7 +22,7 @@ def make_record(study, architecture, method, seed, dice, part="val", seg_loss="d
     job = Job(
         dataset="liver-ct", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
         image_size=96, architecture=architecture, method=method,
-        parameters=() if method == "baseline" else (("variant", "common"),), seg_loss=seg_loss,
+        parameters=tuple(sorted(methods.parameters(methods.build(method)).items())), seg_loss=seg_loss,
         seed=seed, teachers=(), threads=2, precision="fp32", compiled=True,
     )  # fmt: skip
     scores = {
@@ -109,6 +110,7 @@ def test_weak_recipe_gains_are_against_the_weak_baseline(study):
     for method, dice in (("baseline", 0.5), ("combined", 0.6)):
         make_record(study, "unet-32-64", method, 0, dice, seg_loss="bce")
     table, _ = matrix_table(frames.summary(study))
+    assert set(table.L_seg) == {"dice-bce", "bce"}
     weak = table[(table.L_seg == "bce") & (table.method == "combined")]
     assert weak["gain, points"].item() == "+10.0"
 
@@ -157,3 +159,13 @@ def test_the_profile_keeps_raw_values(study):
     row = frame[frame.architecture == "unet-32-64"].iloc[0]
     assert (row.latency_cpu_ms_p50, row.macs, row.flops) == (2.0, 1000, 2000)
     assert frames.latency(study).frames_per_second.item() == 500
+
+
+def test_figures_compare_default_cells_with_the_largest_teacher(study):
+    frame = frames.summary(study)
+    frame["teacher"] = ["" if m == "baseline" else "unet-64-128-256-512" for m in frame.method]
+    other = frame[frame.method == "combined"].assign(teacher="unet-32-64")
+    tuned = frame[frame.method == "combined"].assign(method_parameters="temperature=2")
+    kept = frames.standard(pd.concat([frame, other, tuned]))
+    assert len(kept) == len(frame)
+    assert set(kept.teacher) == {"", "unet-64-128-256-512"}

@@ -9,7 +9,9 @@ import architectures
 import methods
 from bench import targets
 from bench.data.stream import SampleStream
+from bench.matrix import Setting, cells, parse_matrix
 from bench.runtime import Runtime
+from bench.shapes import recording_bytes
 
 CPU = Runtime(torch.device("cpu"), "fp32", 2, compiled=False)
 
@@ -33,6 +35,15 @@ def test_small_values_do_not_underflow():
     assert (targets.unpack(*targets.pack(torch.zeros(2, 3))) == 0).all()
 
 
+def combined_job():
+    setting = Setting(
+        dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
+        image_size=16, threads=2, precision="fp32", can_compile=False, train_cases=64,
+    )  # fmt: skip
+    matrix = parse_matrix({"teacher": "unet-2-4-8", "students": ["unet-2"], "methods": ["combined"]}, "x")
+    return list(cells(matrix, setting))[-1].job
+
+
 @pytest.fixture
 def teacher():
     torch.manual_seed(5)
@@ -50,7 +61,8 @@ def test_recorded_targets_are_bit_identical_to_live_ones(small_phantom, teacher,
         kept, now = recorded(epoch, batch), live(epoch, batch)
         assert all(torch.equal(kept[name], now[name]) for name in names)
     size = sum(path.stat().st_size for path in (tmp_path / "t").glob("*.npy"))
-    assert size == pytest.approx(targets.predicted_bytes(compute(0, 0), stream), rel=0.01)
+    predicted = recording_bytes([combined_job()], "unet-2-4-8", 64)
+    assert size == pytest.approx(predicted, rel=0.02)
 
 
 def test_a_recording_is_read_again_and_a_damaged_one_is_redone(small_phantom, teacher, tmp_path):
