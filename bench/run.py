@@ -62,22 +62,27 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     wishes = Wishes(name, order.data, order.device, order.precision, order.splits, workers)
     session = open_session(root, wishes)
     planned = plan(matrix, session, order)
-    todo = [cell.job for cell in planned if not cell.reason and not is_done(session, cell.job, order)]
+    skipped = [cell for cell in planned if cell.reason]
+    todo = to_run(session.study, [cell.job for cell in planned if not cell.reason], order.no_test)
     if order.dry_run:
         for cell in planned:
-            state = (cell.reason and f"skipped: {cell.reason}") or ("to do" if cell.job in todo else "done")
+            state = f"skipped: {cell.reason}" if cell.reason else "to do" if cell.job in todo else "done"
             say(f"{cell.job.id}  {cell.job.label}  {state}")
         say(f"predicted targets: {human_bytes(predicted_target_bytes(todo, session))}")
         return 0
     session.begin()
     for cell in planned:
-        if not cell.reason:
-            session.study.plan(cell.job)
-            if cell.job.checkpoint and order.teacher:
-                copy = session.study.path("weights", cell.job.id)
-                write_file(copy, lambda path: shutil.copyfile(str(order.teacher), path))
-    done = len(planned) - len(todo)
-    say(f"{root}: {len(planned)} jobs, {done} done, {len(todo)} to run")
+        session.study.plan(cell.job)
+        if cell.reason:
+            local.fail(session.study, cell.job, "skipped", cell.reason)
+        if cell.job.checkpoint and order.teacher:
+            copy = session.study.path("weights", cell.job.id)
+            write_file(copy, lambda path: shutil.copyfile(str(order.teacher), path))
+    done = len(planned) - len(todo) - len(skipped)
+    say(
+        f"{root}: {len(planned)} jobs, {done} done, {len(todo)} to run"
+        + (f", {len(skipped)} skipped" if skipped else "")
+    )
     failures = 0
     if todo:
         flags = {
@@ -139,12 +144,16 @@ def check_teacher(path: Path, architecture: str, setting: Setting) -> str:
     return digest(path.read_bytes())
 
 
-def is_done(session: Session, job: Job, order: Order) -> bool:
-    """Whether the job has a record with the scores that are asked for."""
-    record = session.study.record(job.id)
-    if record is None or record["status"] != "done":
-        return False
-    return order.no_test or "test" in record
+def to_run(study: Study, jobs: list[Job], no_test: bool) -> list[Job]:
+    """The jobs without the scores that are asked for, and done teachers whose weights they lack."""
+
+    def is_done(job: Job) -> bool:
+        record = study.record(job.id)
+        return record is not None and record["status"] == "done" and (no_test or "test" in record)
+
+    todo = [job for job in jobs if not is_done(job)]
+    needed = {teacher for job in todo for teacher in job.teachers if not study.has_weights(teacher)}
+    return [job for job in jobs if job in todo or job.id in needed]
 
 
 def run_job(

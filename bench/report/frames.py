@@ -101,38 +101,27 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any
     return row
 
 
+HEAD_COLUMNS = ("id", "architecture", "method", "seg_loss", "variant", "seed")
+
+
 def cases(study: Study, part: str = "test") -> pd.DataFrame:
     """One row per job and case of ``part``; no rows where that part was not scored."""
-    rows = []
-    for record in study.records():
-        job = Job.from_dict(record["job"])
-        head = {
-            "id": record["id"],
-            "architecture": job.architecture,
-            "method": job.method,
-            "seg_loss": job.seg_loss,
-            "variant": job.variant,
-            "seed": job.seed,
-        }
-        rows += [head | row for row in record.get(part, {}).get("rows", [])]
-    columns = ["id", "architecture", "method", "seg_loss", "variant", "seed", "case", "patient", "dice"]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    rows = [
+        _head(record) | row for record in study.records() for row in record.get(part, {}).get("rows", [])
+    ]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*HEAD_COLUMNS, "case", "patient", "dice"])
 
 
 def curves(study: Study) -> pd.DataFrame:
     """One row per job and epoch."""
-    rows = []
-    for record in study.records():
-        job = Job.from_dict(record["job"])
-        head = {
-            "id": record["id"],
-            "architecture": job.architecture,
-            "method": job.method,
-            "seg_loss": job.seg_loss,
-            "seed": job.seed,
-        }
-        rows += [head | row for row in record.get("curves", [])]
-    return pd.DataFrame(rows)
+    rows = [_head(record) | row for record in study.records() for row in record.get("curves", [])]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*HEAD_COLUMNS, "epoch", "seg", "dice_val"])
+
+
+def _head(record: dict[str, Any]) -> dict[str, Any]:
+    job = Job.from_dict(record["job"])
+    values = (job.id, job.architecture, job.method, job.seg_loss, job.variant, job.seed)
+    return dict(zip(HEAD_COLUMNS, values, strict=True))
 
 
 def latency(study: Study) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -244,3 +245,42 @@ def test_list_names_everything(bench):
     out = bench("list").out
     for name in ("unet-32-64", "at-kd", "temperature=4.0", "phantom", "liver-ct", "weak-recipe", "quick"):
         assert name in out
+
+
+def test_live_targets_give_the_same_student_bit_for_bit(finished, bench, tmp_path):
+    root, matrix, _ = finished
+    arguments = ("--matrix", matrix, "--only", "unet-2-4:combined", "--results", tmp_path / "live")
+    result = bench(*arguments, "--targets-gb", 0, "--no-test")
+    assert "is over --targets-gb; teacher in the loop" in result.out
+    assert not (tmp_path / "live" / "targets").exists()
+    live = Study(tmp_path / "live")
+    [student] = [record["id"] for record in live.records() if record["job"]["method"] == "combined"]
+    weights = [study.path("weights", student).read_bytes() for study in (live, Study(root))]
+    assert weights[0] == weights[1]
+
+
+def test_a_done_teacher_without_weights_is_redone_only_where_a_student_needs_it(
+    finished, bench, tmp_path, tiny_matrix
+):
+    root, matrix, _ = finished
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone, ignore=shutil.ignore_patterns("weights", "targets", "cache"))
+    arguments = ("--matrix", matrix, "--results", clone, "--dry-run")
+    assert bench(*arguments).out.count(" done") == 5
+    student = next(r["id"] for r in Study(clone).records() if r["job"]["method"] == "pm-kd")
+    Study(clone).path("records", student).unlink()
+    listed = bench(*arguments).out
+    assert [line.split()[1] for line in listed.splitlines() if line.endswith("to do")] == [
+        "unet-4-8-16:baseline",
+        "unet-2-4:pm-kd",
+    ]
+
+
+def test_a_skipped_cell_is_in_the_summary_with_its_reason(bench, tmp_path, tiny_matrix, monkeypatch):
+    monkeypatch.setattr("bench.matrix.taps", lambda name, dims: frozenset({("encoder", len(name))}))
+    monkeypatch.setattr("bench.executors.local.run", lambda *_: 0)
+    result = bench("--matrix", tiny_matrix, "--results", tmp_path / "s")
+    assert "2 skipped" in result.out
+    frame = pd.read_csv(tmp_path / "s" / "summary.csv")
+    assert set(frame[frame.status == "skipped"].method) == {"at-kd", "combined"}
+    assert frame.reason.str.contains("no tap of the same side").all()
