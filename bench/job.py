@@ -29,7 +29,7 @@ from bench.evaluation import (
 )
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
-from bench.runtime import Runtime
+from bench.runtime import Runtime, can_compile
 from bench.shapes import recording_bytes, target_sizes
 from bench.spec import Job, spec
 from bench.store import Study, write_file, write_json
@@ -55,7 +55,11 @@ def run(
     A job that is done but for its test scores is scored from its weights, not trained again.
     """
     origin = provenance()
-    runtime = Runtime(device, job.precision, job.threads, job.compiled)
+    compiled = job.compiled and can_compile(device)
+    if job.compiled and not compiled:
+        say("no C++ compiler here: this job runs uncompiled, slower, its scores equal up to rounding")
+    origin |= {"compiled": compiled}
+    runtime = Runtime(device, job.precision, job.threads, compiled)
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     method = methods.build(spec(job))

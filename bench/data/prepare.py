@@ -28,7 +28,7 @@ def liver_ct(source: Path, target: Path, say: Callable[[str], None]) -> None:
 
     Upstream files are named ``<variant>_<10000 + volume>_<slice>.jpg``. Orientation is undone, one
     of each pair of variants of a slice is kept (``flipped``), images become grey, masks are cut at
-    127, both are written as PNG.
+    127, both are written as PNG. Rows keep the order of the upstream names.
 
     Raises:
         UserError: not such a clone, or a target that is there already.
@@ -53,7 +53,7 @@ def liver_ct(source: Path, target: Path, say: Callable[[str], None]) -> None:
     for kind in ("images", "masks"):
         (partial / kind).mkdir(parents=True)
     try:
-        rows = [_slice(folder, partial, *key, *chosen[key]) for key in sorted(chosen)]
+        rows = [_slice(folder, partial, *key, *names) for key, names in chosen.items()]
         with (partial / "index.csv").open("w", newline="") as handle:
             writer = csv.writer(handle)
             writer.writerow(COLUMNS)

@@ -49,7 +49,7 @@ def test_prepare_makes_a_folder_that_the_harness_reads(clone, tmp_path, bench):
         assert ((mask > 0) == (expected_mask > 0)).mean() > 0.97
     with (target / "index.csv").open() as handle:
         rows = list(csv.DictReader(handle))
-    assert rows[0]["file"] == "vol001_z007.png"
+    assert [row["file"] for row in rows[:3]] == ["vol001_z007.png", "vol001_z080.png", "vol002_z007.png"]
     assert {row["source_variant"] for row in rows} == {"flipped"}
     assert all(int(row["fg_pixels"]) > 100 for row in rows)
 
