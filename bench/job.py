@@ -169,12 +169,12 @@ def _teaching(
     siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
     names = sorted(target_sizes(job, teacher_job.architecture))
     cases = len(stream.prepared.split.train)
-    size = recording_bytes([job, *siblings], teacher_job.architecture, cases)
+    size = recording_bytes(siblings, teacher_job.architecture, cases)
     if size > targets_gb * 1e9:
         say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
         own = [methods.build(spec(job))]
         return target_store.unpacked(target_store.live(teacher, own, stream, runtime))
-    shared = [methods.build(spec(j)) for j in (job, *siblings)]
+    shared = list(dict.fromkeys(methods.build(spec(j)) for j in siblings))  # each method once
     compute = target_store.live(teacher, shared, stream, runtime)
     folder = targets_folder(study, job)
     if not folder.is_dir():

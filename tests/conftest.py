@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import data as datasets
 from bench.cli import main
-from bench.data import Source, phantom
+from bench.data import phantom
 from bench.data.prepared import Prepared
 from bench.data.splits import split_by_patient
 
@@ -88,10 +87,3 @@ def tiny_matrix(tmp_path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_MATRIX)
     return path
-
-
-@pytest.fixture
-def small_default_phantom(monkeypatch):
-    """The command line's ``phantom`` with 32 x 32 slices, in this process only."""
-    source = Source(lambda root, cache: phantom.generate(side=32, cache=cache), True, 16)
-    monkeypatch.setitem(datasets.DATASETS, "phantom", source)
