@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from architectures import unet
+from architectures import dmfnet, unet
 
 Tap = tuple[str, int]
 
-FAMILIES = (unet,)
+FAMILIES = (unet, dmfnet)
 """Modules that build networks; the first that understands a name builds it."""
 
 
