@@ -27,6 +27,7 @@ from bench.evaluation import (
     score_part,
     summarise,
 )
+from bench.gate import check_can_learn
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
 from bench.runtime import Runtime, can_compile
@@ -53,6 +54,9 @@ def run(
     """Train, finish, score and write the record; returns it.
 
     A job that is done but for its test scores is scored from its weights, not trained again.
+
+    Raises:
+        CannotLearn: the network does not pass the gate; nothing is trained.
     """
     origin = provenance()
     compiled = job.compiled and can_compile(device)
@@ -74,6 +78,7 @@ def run(
     torch.manual_seed(job.seed)
     model = network(job)
     stream = SampleStream(prepared, job.seed)
+    check_can_learn(model, stream, job.out_channels, job.seg_loss, device)
     teaching = _teaching(study, job, stream, runtime, targets_gb, on_epoch, say)
     torch.manual_seed(job.seed)
     trained = train(

@@ -18,6 +18,7 @@ from bench import data as datasets
 from bench.data.dataset import digest
 from bench.errors import UserError
 from bench.executors import local
+from bench.gate import CannotLearn
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
 from bench.profiling import profile
 from bench.progress import Progress
@@ -187,6 +188,9 @@ def run_job(
         local.fail(study, job, "failed", str(error).replace(str(root), root.name))
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except CannotLearn as error:
+        local.fail(study, job, "cannot-learn", str(error))
+        return 1
     except Exception as error:
         traceback.print_exc()
         local.fail(study, job, "failed", f"{type(error).__name__}: {error}".splitlines()[0])

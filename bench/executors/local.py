@@ -100,7 +100,8 @@ def _finished(study: Study, job: Job, code: int, say: Callable[[str], None]) -> 
     if code or record is None:
         if record is None or record["status"] == "done":
             fail(study, job, "failed", f"the job's process ended with exit code {code}")
-        say(f"  {job.label}: failed, {(study.record(job.id) or {})['reason']}")
+        failed = study.record(job.id) or {}
+        say(f"  {job.label}: {failed['status']}, {failed['reason']}")
         return False
     say(f"  {job.label}: done, validation Dice {record['val']['dice']:.4f}")
     return True
