@@ -26,6 +26,13 @@ def test_the_reports_matrix_is_thirteen_jobs_a_seed():
         assert job.teachers == (() if job.method == "baseline" else (teacher,))
 
 
+def test_the_full_matrix_is_twenty_five_jobs_a_seed():
+    listed = list(cells(read_matrix("full"), SETTING))
+    assert len(listed) == 25
+    assert not any(cell.reason for cell in listed), "DMFNet and the U-Nets have taps in common"
+    assert {cell.job for cell in listed} > set(jobs("unets")), "studies share what both matrices ask for"
+
+
 def test_students_learn_from_the_teacher_of_their_seed():
     listed = jobs("unets", seeds=(0, 1))
     teachers = {job.id: job.seed for job in listed if job.architecture.startswith("unet-64")}

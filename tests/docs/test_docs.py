@@ -47,7 +47,7 @@ def test_adding_an_architecture(copy):
     code, line = blocks("adding-an-architecture.md")
     (copy / "architectures" / "plain.py").write_text(code)
     registry = copy / "architectures" / "__init__.py"
-    replace(registry, "FAMILIES = (unet,)", line.strip())
+    replace(registry, "FAMILIES = (unet, dmfnet)", line.strip())
     replace(registry, "from architectures import unet", "from architectures import plain, unet")
     assert "plain-8" in call(copy, "run_bench.py", "list")
     out = call(

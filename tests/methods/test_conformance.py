@@ -178,3 +178,19 @@ def test_targets_and_terms(name):
     )
     for term, value in terms.items():
         assert twice[term].item() == pytest.approx(value.item(), rel=1e-5), "not a mean over samples"
+
+
+@pytest.mark.parametrize("architecture", architectures.names())
+def test_every_method_moves_every_registered_network(architecture):
+    torch.manual_seed(0)
+    x, labels = torch.randn(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.uint8)
+    with torch.no_grad():
+        teacher = Outputs(*architectures.build("unet-4-8-16-32").forward_intermediates(x))
+    model = architectures.build(architecture)
+    student = Outputs(*model.forward_intermediates(x))
+    for name in methods.names():
+        method = methods.build(name)
+        for term in method.loss(student, method.targets(teacher, labels), labels).values():
+            model.zero_grad()
+            term.backward(retain_graph=True)
+            assert any(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
