@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from bench.errors import UserError
+
+T = TypeVar("T")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -31,6 +38,12 @@ class Runtime:
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
+
+    def place(self, model: nn.Module, spatial_dims: int) -> None:
+        """Move a network to the device, in 2-D in the memory format that its batches will have."""
+        model.to(self.device)
+        if spatial_dims == 2:
+            model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -78,8 +91,54 @@ def choose_precision(wish: str, device: torch.device) -> str:
     return "fp32"
 
 
+def make_deterministic(on: bool = True) -> None:
+    """Let torch take reproducible algorithms where it has them.
+
+    Its filling of fresh memory, on by default then, would only write every activation once more.
+    """
+    torch.use_deterministic_algorithms(on, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def can_compile(device: torch.device) -> bool:
     """Whether torch.compile will find what it needs."""
     if device.type == "cpu":
         return any(shutil.which(compiler) for compiler in ("g++", "clang++", "c++"))
     return device.type == "cuda"
+
+
+def compiled_or_eager(
+    run: Callable[..., T],
+    function: Callable[..., Any],
+    runtime: Runtime,
+    module: nn.Module,
+    on_eager: Callable[[str], None],
+) -> Callable[..., T]:
+    """``run(function, *arguments)``, with ``function`` compiled where ``runtime`` says so and it works.
+
+    Compiling happens in the first call, the backward part only when ``run`` goes backward. If that call
+    fails, ``module`` and the random state are put back, ``on_eager`` is told why, and this call and all
+    others run uncompiled; a mistake that isn't the compiler's shows there again. ``run`` must therefore
+    leave weights as they are.
+    """
+    if not runtime.compiled:
+        return partial(run, function)
+    chosen: Callable[..., Any] | None = None
+
+    def call(*arguments: Any) -> T:
+        nonlocal chosen
+        if chosen is not None:
+            return run(chosen, *arguments)
+        state, random = copy.deepcopy(module.state_dict()), torch.get_rng_state()
+        try:
+            chosen = torch.compile(function, dynamic=False)
+            return run(chosen, *arguments)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        chosen = function
+        module.load_state_dict(state)
+        torch.set_rng_state(random)
+        on_eager(f"torch.compile failed ({reason})")
+        return run(chosen, *arguments)
+
+    return call

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from bench.data.stream import SampleStream
 from bench.protocol import BATCH_SIZE, EPOCHS
-from bench.runtime import Runtime
+from bench.runtime import Runtime, compiled_or_eager
 from bench.training import TargetSource
 from methods import Method, Outputs
 
@@ -47,7 +47,11 @@ def unpack(half: Tensor, shift: Tensor) -> Tensor:
 
 
 def live(
-    teacher: nn.Module, methods: Sequence[Method], stream: SampleStream, runtime: Runtime
+    teacher: nn.Module,
+    methods: Sequence[Method],
+    stream: SampleStream,
+    runtime: Runtime,
+    on_eager: Callable[[str], None] = lambda reason: None,
 ) -> Callable[[int, int], dict[str, tuple[Tensor, Tensor]]]:
     """(epoch, batch) to packed targets, computed by the teacher on the spot."""
     teacher.to(runtime.device).eval()
@@ -56,7 +60,10 @@ def live(
         with runtime.autocast():
             return teacher.forward_intermediates(x)  # type: ignore[operator]
 
-    compute = torch.compile(outputs, dynamic=False) if runtime.compiled else outputs
+    def run(function: Callable[[Tensor], tuple[Tensor, Mapping]], x: Tensor) -> Outputs:
+        return Outputs(*function(x))
+
+    compute = compiled_or_eager(run, outputs, runtime, teacher, on_eager)
 
     def targets(epoch: int, batch: int) -> dict[str, tuple[Tensor, Tensor]]:
         x, y = stream.batch(epoch, batch)
@@ -64,7 +71,7 @@ def live(
         if x.ndim == 4:
             x = x.contiguous(memory_format=runtime.memory_format)
         with torch.no_grad():
-            teacher_outputs = Outputs(*compute(x))
+            teacher_outputs = compute(x)
             kept = {k: v for m in methods for k, v in m.targets(teacher_outputs, y).items()}
         return {name: pack(value) for name, value in kept.items()}
 
@@ -82,10 +89,11 @@ def recorded(
     compute: Callable[[int, int], dict[str, tuple[Tensor, Tensor]]],
     stream: SampleStream,
     on_epoch: Callable[[int], None] = lambda epoch: None,
+    epochs: int = EPOCHS,
 ) -> TargetSource:
     """Targets from ``folder``, recorded by ``compute`` first unless they are there whole."""
     if not _is_whole(folder, names):
-        _record(folder, compute, stream, on_epoch)
+        _record(folder, compute, stream, on_epoch, epochs)
     arrays = {
         name: (
             np.load(_path(folder, name), mmap_mode="r"),
@@ -109,14 +117,15 @@ def _record(
     compute: Callable[[int, int], dict[str, tuple[Tensor, Tensor]]],
     stream: SampleStream,
     on_epoch: Callable[[int], None],
+    epochs: int,
 ) -> None:
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    rows = EPOCHS * stream.steps
+    rows = epochs * stream.steps
     halves: dict[str, np.memmap] = {}
     shifts: dict[str, np.ndarray] = {}
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         for batch in range(stream.steps):
             for name, (half, shift) in compute(epoch, batch).items():
                 if name not in halves:

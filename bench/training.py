@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.data.stream import SampleStream
+from bench.data.stream import SampleStream, ahead
 from bench.protocol import DICE_SMOOTH, EPOCHS, LEARNING_RATE
-from bench.runtime import Runtime
+from bench.runtime import Runtime, compiled_or_eager
 from methods import Method, Outputs, tap_name
 
 TargetSource = Callable[[int, int], Mapping[str, Tensor]]
@@ -63,6 +63,82 @@ def segmentation_loss(logits: Tensor, labels: Tensor, kind: str = "dice-bce") ->
     return entropy + (1 - dice).mean()
 
 
+class Updater:
+    """One step of training: losses, gradients, update; compiled where that works.
+
+    Calling it with a batch on the device, ``(x, y, targets)``, returns the loss terms by name and their
+    sum as ``loss``. ``on_eager`` is told why, if compiling fails.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: Method,
+        runtime: Runtime,
+        seg_loss: str,
+        adapters: nn.Module | None = None,
+        on_eager: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        modules = nn.ModuleList([model] if adapters is None else [model, adapters]).to(runtime.device)
+        fused = runtime.device.type != "mps"
+        self.optimiser = torch.optim.Adam(modules.parameters(), lr=LEARNING_RATE, fused=fused)
+
+        def losses(x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            with runtime.autocast():
+                outputs = forward(model, method, x)
+                if adapters is not None:
+                    outputs = Outputs(*adapters(outputs))
+            terms = {"seg": segmentation_loss(outputs.logits, y, seg_loss)}
+            return terms | method.loss(outputs, kept, y)
+
+        self._gradients = compiled_or_eager(self._backward, losses, runtime, modules, on_eager)
+
+    def __call__(self, x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> dict[str, float]:
+        """Update the model once."""
+        values = self._gradients(x, y, kept)
+        self.optimiser.step()
+        # One transfer for all of them: each would wait for the device.
+        return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+
+    def _backward(self, losses: Callable[..., dict[str, Tensor]], *batch: Any) -> dict[str, Tensor]:
+        terms = losses(*batch)
+        loss = torch.stack(list(terms.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        return {name: value.detach() for name, value in {**terms, "loss": loss}.items()}
+
+
+def batches(
+    stream: SampleStream,
+    runtime: Runtime,
+    epoch: int,
+    targets: TargetSource | None = None,
+    read_ahead: bool = True,
+) -> Iterator[tuple[Tensor, Tensor, Mapping[str, Tensor]]]:
+    """An epoch's batches ``(x, y, targets)`` on the device, the next one prepared meanwhile.
+
+    ``read_ahead=False``: ``targets`` computes with a teacher rather than reads, so it is asked in turn.
+    """
+    device, layout = runtime.device, runtime.memory_format
+
+    def read(epoch: int, batch: int) -> dict[str, Tensor]:
+        return dict(targets(epoch, batch)) if targets else {}
+
+    def prepare(epoch: int, batch: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        x, y = stream.batch(epoch, batch)
+        x = x.contiguous(memory_format=layout) if x.ndim == 4 else x
+        kept = read(epoch, batch) if read_ahead else {}
+        if device.type == "cuda":  # pinned memory is copied while the device computes
+            return x.pin_memory(), y.pin_memory(), {k: v.pin_memory() for k, v in kept.items()}
+        return x, y, kept
+
+    keys = [(epoch, batch) for batch in range(stream.steps)]
+    for key, (x, y, kept) in zip(keys, ahead(prepare, keys), strict=True):
+        now = kept if read_ahead else read(*key)
+        on_device = {name: value.to(device, non_blocking=True) for name, value in now.items()}
+        yield x.to(device, non_blocking=True), y.to(device, non_blocking=True), on_device
+
+
 def train(
     model: nn.Module,
     method: Method,
@@ -73,6 +149,8 @@ def train(
     targets: TargetSource | None = None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
     epochs: int = EPOCHS,
+    read_ahead: bool = True,
+    on_eager: Callable[[str], None] = lambda reason: None,
 ) -> Trained:
     """Train ``model`` in place and put the best epoch's weights into it.
 
@@ -80,47 +158,25 @@ def train(
         validate: the model to its validation Dice, which selects the epoch (ties: the earlier).
         targets: the teacher's targets; None for methods without a teacher.
         on_epoch: called with each new row of the curves.
+        read_ahead: whether ``targets`` may be read in a thread (see ``batches``).
+        on_eager: told why, if compiling fails and the job goes on without.
 
     Raises:
         Diverged: the loss is no longer finite.
     """
-    device, layout = runtime.device, runtime.memory_format
-    model.to(device)
-    if stream.prepared.dataset.spatial_dims == 2:
-        model.to(memory_format=layout)  # type: ignore[call-overload]
+    runtime.place(model, stream.prepared.dataset.spatial_dims)
     adapters = _adapters(model, method, stream, runtime, targets)
-    trained_modules = nn.ModuleList([model] if adapters is None else [model, adapters]).to(device)
-    optimiser = torch.optim.Adam(trained_modules.parameters(), lr=LEARNING_RATE, fused=device.type != "mps")
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs)
-
-    def losses(x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        with runtime.autocast():
-            outputs = forward(model, method, x)
-            if adapters is not None:
-                outputs = Outputs(*adapters(outputs))
-        terms = {"seg": segmentation_loss(outputs.logits, y, seg_loss)}
-        return terms | method.loss(outputs, kept, y)
-
-    compute = torch.compile(losses, dynamic=False) if runtime.compiled else losses
+    update = Updater(model, method, runtime, seg_loss, adapters, on_eager)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(update.optimiser, T_max=epochs)
     result = Trained(model, steps=stream.steps)
     best: dict[str, Any] = {}
     started = time.perf_counter()
     for epoch in range(epochs):
         model.train()
         sums: dict[str, float] = {}
-        for batch in range(stream.steps):
-            x, y = stream.batch(epoch, batch)
-            x, y = x.to(device), y.to(device)
-            if x.ndim == 4:
-                x = x.contiguous(memory_format=layout)
-            kept = {k: v.to(device) for k, v in targets(epoch, batch).items()} if targets else {}
-            terms = compute(x, y, kept)
-            loss = torch.stack(list(terms.values())).sum()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            for name, value in {**terms, "loss": loss}.items():
-                sums[name] = sums.get(name, 0.0) + value.item() / stream.steps
+        for batch, sample in enumerate(batches(stream, runtime, epoch, targets, read_ahead)):
+            for name, value in update(*sample).items():
+                sums[name] = sums.get(name, 0.0) + value / stream.steps
             if not math.isfinite(sums["loss"]):
                 raise Diverged(f"loss is {sums['loss']} in epoch {epoch + 1}, batch {batch + 1}")
         row: dict[str, float] = {

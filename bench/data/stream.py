@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from bench.data.augmentation import affine, augment, batch_indices
 from bench.data.prepared import Prepared
 from bench.protocol import BATCH_SIZE
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,3 +35,19 @@ class SampleStream:
         rows = batch_indices(self.seed, epoch, batch, len(images), BATCH_SIZE)
         theta = affine(self.seed, epoch, batch, BATCH_SIZE, labels.ndim - 1)
         return augment(images[rows], labels[rows], theta)
+
+
+def ahead(prepare: Callable[..., T], keys: Iterable[tuple]) -> Iterator[T]:
+    """``prepare(*key)`` for each key in order, the next made in a thread while the caller uses this one.
+
+    What ``prepare`` raises is raised where its result would come. The thread keeps to one core, for the
+    caller has all of them; what it makes does not depend on that.
+    """
+    with ThreadPoolExecutor(1, "next-batch", torch.set_num_threads, (1,)) as thread:
+        coming: Future[T] | None = None
+        for key in keys:
+            ready, coming = coming, thread.submit(prepare, *key)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
