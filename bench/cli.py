@@ -57,6 +57,9 @@ def matrix(
     ] = None,
     targets_gb: GbFlag = 8.0,
     no_test: NoTestFlag = False,
+    no_compile: Annotated[
+        bool, typer.Option("--no-compile", help="A study without torch.compile, kept in study.json.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, run nothing.")] = False,
 ) -> None:
     """Run a matrix: plan its jobs, run those without a record, profile and report."""
@@ -83,6 +86,7 @@ def matrix(
         teacher=teacher,
         targets_gb=targets_gb,
         no_test=no_test,
+        no_compile=no_compile,
     )
     raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
 

@@ -28,9 +28,10 @@ from bench.evaluation import (
     summarise,
 )
 from bench.gate import check_can_learn
+from bench.phases import Phases
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
-from bench.runtime import Runtime, can_compile
+from bench.runtime import Runtime, can_compile, make_deterministic
 from bench.shapes import recording_bytes, target_sizes
 from bench.spec import Job, spec
 from bench.store import Study, write_file, write_json
@@ -50,22 +51,30 @@ def run(
     targets_gb: float = 8.0,
     on_epoch: EpochHook = lambda phase, row: None,
     say: Say = lambda line: None,
+    phases: Phases | None = None,
 ) -> dict[str, Any]:
     """Train, finish, score and write the record; returns it.
 
-    A job that is done but for its test scores is scored from its weights, not trained again.
+    A job that is done but for its test scores is scored from its weights, not trained again. ``phases``
+    holds what the caller has spent on the job already.
 
     Raises:
         CannotLearn: the network does not pass the gate; nothing is trained.
     """
     origin = provenance()
+    phases = Phases() if phases is None else phases
     compiled = job.compiled and can_compile(device)
+    origin["compiled"] = compiled
+
+    def on_eager(reason: str) -> None:
+        origin["compiled"] = False
+        say(f"{reason}: this job runs uncompiled, slower, its scores equal up to rounding")
+
     if job.compiled and not compiled:
-        say("no C++ compiler here: this job runs uncompiled, slower, its scores equal up to rounding")
-    origin |= {"compiled": compiled}
+        on_eager("no C++ compiler here")
     runtime = Runtime(device, job.precision, job.threads, compiled)
     torch.set_num_threads(job.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    make_deterministic()
     method = methods.build(spec(job))
     old = study.record(job.id)
     trained_before = old is not None and old["status"] == "done"
@@ -73,29 +82,41 @@ def run(
         artefact = method.load(lambda: network(job), study.path("weights", job.id)).to(device)
         if old is None or not trained_before:
             old = _record(study, job, prepared, Trained(network(job)), artefact, None, origin)
-        return _score(study, job, prepared, artefact, device, with_test, old)
+        return _score(study, job, prepared, artefact, device, with_test, old, phases)
 
     torch.manual_seed(job.seed)
     model = network(job)
     stream = SampleStream(prepared, job.seed)
-    check_can_learn(model, stream, job.out_channels, job.seg_loss, device)
-    teaching = _teaching(study, job, stream, runtime, targets_gb, on_epoch, say)
+    with phases.time("decoding"):
+        _ = prepared.train_images, prepared.train_labels, prepared.val
+    with phases.time("gate"):
+        check_can_learn(model, stream, job.out_channels, job.seg_loss, device)
+    with phases.time("recording"):
+        teaching, read_ahead = _teaching(study, job, stream, runtime, targets_gb, on_epoch, on_eager, say)
     torch.manual_seed(job.seed)
+
+    def validate(model: nn.Module) -> float:
+        with phases.time("evaluation"):
+            return validation_dice(model, prepared.val, device)
+
     trained = train(
         model,
         method,
         stream,
         runtime,
         job.seg_loss,
-        validate=lambda m: validation_dice(m, prepared.val, device),
+        validate=validate,
         targets=teaching,
         on_epoch=lambda row: on_epoch("train", row),
+        read_ahead=read_ahead,
+        on_eager=on_eager,
     )
+    phases["training"] = trained.seconds - phases["evaluation"]
     memory = peak_memory_mb(device)
     artefact = method.finish(trained.model.eval(), _calibration(prepared, device))
     write_file(study.path("weights", job.id), artefact.save)
     record = _record(study, job, prepared, trained, artefact, memory, origin)
-    return _score(study, job, prepared, artefact, device, with_test, record)
+    return _score(study, job, prepared, artefact, device, with_test, record, phases)
 
 
 def network(job: Job) -> nn.Module:
@@ -131,20 +152,28 @@ def _score(
     device: torch.device,
     with_test: bool,
     record: dict[str, Any],
+    phases: Phases,
 ) -> dict[str, Any]:
-    """Add scores, cases and predictions of validation (and test) to the record, and write it."""
+    """Add scores, cases and predictions of validation (and test) to the record, and write it.
+
+    ``cost.seconds`` says where the time of this run of the job went.
+    """
     classes = prepared.dataset.classes
     masks: list[Labels] = []
     cases: list[str] = []
     for name in ("val", "test") if with_test else ("val",):
-        part: Scored = getattr(prepared, name)
-        predicted = predict_masks(artefact.predict, part, device)
-        rows = score_part(predicted, part, classes)
+        with phases.time("decoding"):
+            part: Scored = getattr(prepared, name)
+        with phases.time("evaluation"):
+            predicted = predict_masks(artefact.predict, part, device)
+            rows = score_part(predicted, part, classes)
         record = {**record, name: {**summarise(rows), "rows": rows}}
         masks += predicted
         cases += part.cases
     arrays: dict[str, Any] = pack_masks(masks, cases)
-    write_file(study.path("predictions", job.id), lambda path: np.savez_compressed(path, **arrays))
+    with phases.time("evaluation"):
+        write_file(study.path("predictions", job.id), lambda path: np.savez_compressed(path, **arrays))
+    record = {**record, "cost": {**record["cost"], "seconds": dict(phases)}}
     write_json(study.path("records", job.id), record)
     return record
 
@@ -156,11 +185,15 @@ def _teaching(
     runtime: Runtime,
     targets_gb: float,
     on_epoch: EpochHook,
+    on_eager: Say,
     say: Say,
-) -> TargetSource | None:
-    """The teacher's targets for every batch: recorded once if they fit, else the teacher in the loop."""
+) -> tuple[TargetSource | None, bool]:
+    """The teacher's targets for every batch: recorded once if they fit, else the teacher in the loop.
+
+    The second value says whether they are only read, which may be done ahead of time.
+    """
     if not job.teachers:
-        return None
+        return None, True
     if len(job.teachers) > 1:
         raise UserError(f"{job.label}: {len(job.teachers)} teachers; the methods so far take one")
     teacher_job = study.job(job.teachers[0])
@@ -178,9 +211,9 @@ def _teaching(
     if size > targets_gb * 1e9:
         say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
         own = [methods.build(spec(job))]
-        return target_store.unpacked(target_store.live(teacher, own, stream, runtime))
+        return target_store.unpacked(target_store.live(teacher, own, stream, runtime, on_eager)), False
     shared = list(dict.fromkeys(methods.build(spec(j)) for j in siblings))  # each method once
-    compute = target_store.live(teacher, shared, stream, runtime)
+    compute = target_store.live(teacher, shared, stream, runtime, on_eager)
     folder = targets_folder(study, job)
     if not folder.is_dir():
         say(f"targets: recording {target_store.human_bytes(size)} from {teacher_job.label}")
@@ -190,7 +223,7 @@ def _teaching(
         compute,
         stream,
         on_epoch=lambda epoch: on_epoch("targets", {"epoch": epoch}),
-    )
+    ), True
 
 
 def targets_folder(study: Study, job: Job) -> Path:

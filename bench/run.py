@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from bench import data as datasets
 from bench.data.dataset import digest
 from bench.errors import UserError
 from bench.executors import local
+from bench.filling import fill_machine
 from bench.gate import CannotLearn
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
+from bench.phases import Phases, shares
 from bench.profiling import profile
 from bench.progress import Progress
 from bench.report.report import write_report
@@ -49,20 +52,29 @@ class Order:
     teacher: Path | None = None
     targets_gb: float = 8.0
     no_test: bool = False
+    no_compile: bool = False
     dry_run: bool = False
 
 
 def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     """Plan, run what has no record, report; the exit code."""
+    started, phases = time.perf_counter(), Phases()
     matrix = read_matrix(order.matrix)
     if order.seeds:
         matrix = matrix.model_copy(update={"seeds": order.seeds})
     name = order.dataset or matrix.dataset
     root = order.results or Path("results") / name
     workers = order.workers or matrix.workers
-    wishes = Wishes(name, order.data, order.device, order.precision, order.splits, workers)
-    session = open_session(root, wishes)
+    wishes = Wishes(
+        name, order.data, order.device, order.precision, order.splits, workers, not order.no_compile
+    )
+    with phases.time("decoding"):
+        session = open_session(root, wishes)
     planned = plan(matrix, session, order)
+    if workers is None and session.study.settings() is None:
+        jobs = [cell.job for cell in planned if not cell.reason]
+        session = fill_machine(session, jobs, order.dry_run, say)
+        planned = plan(matrix, session, order)
     skipped = [cell for cell in planned if cell.reason]
     todo = to_run(session.study, [cell.job for cell in planned if not cell.reason], order.no_test)
     if order.dry_run:
@@ -95,8 +107,13 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         failures = local.run(session.study, todo, run_job, flags, say)
     else:
         say("nothing to run")
-    profile(session.study, [cell.job for cell in planned if not cell.reason], say)
-    write_report(session.study, session.dataset, say)
+    with phases.time("profiling"):
+        profile(session.study, [cell.job for cell in planned if not cell.reason], say)
+    with phases.time("report"):
+        write_report(session.study, session.dataset, say)
+    if todo:
+        records = [session.study.record(job.id) for job in todo]
+        say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
     return 1 if failures else 0
 
 
@@ -173,7 +190,9 @@ def run_job(
     job = study.job(job_id)
     progress = Progress(sys.stdout, sys.stdout.isatty() and not quiet, job.label if quiet else "")
     try:
-        session = open_session(root, Wishes(job.dataset, data, device))
+        phases = Phases()
+        with phases.time("decoding"):
+            session = open_session(root, Wishes(job.dataset, data, device))
         job_module.run(
             session.study,
             job,
@@ -183,6 +202,7 @@ def run_job(
             targets_gb=targets_gb,
             on_epoch=progress.epoch,
             say=progress.say,
+            phases=phases,
         )
     except UserError as error:
         local.fail(study, job, "failed", str(error).replace(str(root), root.name))

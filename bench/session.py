@@ -30,6 +30,7 @@ class Wishes:
     precision: str = "auto"
     splits: Path | None = None
     workers: int | None = None
+    compile: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,14 @@ def open_session(root: Path, wishes: Wishes) -> Session:
         "threads": max(1, (os.cpu_count() or 1) // workers),
         "workers": workers,
         "precision": choose_precision(wishes.precision, device),
-        "compile": can_compile(device),
+        "compile": wishes.compile and can_compile(device),
     }
     if frozen is None:
         return Session(study, dataset, split, device, fresh)
     asked = {"protocol", "dataset", "data", "split"}
     asked |= {"device"} if wishes.device != "auto" else set()
     asked |= {"precision"} if wishes.precision != "auto" else set()
+    asked |= set() if wishes.compile else {"compile"}
     for key in sorted(asked):
         if frozen.get(key) != fresh[key]:
             raise UserError(

@@ -34,6 +34,7 @@ def test_it_leaves_records_tables_and_figures(finished):
     assert "5 jobs, 0 done, 5 to run" in out
     assert "epoch 20/20" in out
     assert "left" in out
+    assert "went to: decoding" in out
     frame = pd.read_csv(root / "summary.csv")
     assert sorted(frame.method) == ["at-kd", "baseline", "baseline", "combined", "pm-kd"]
     assert set(frame.status) == {"done"}
@@ -56,6 +57,10 @@ def test_it_leaves_records_tables_and_figures(finished):
     latency = pd.read_csv(root / "latency.csv")
     assert sorted(set(latency.side)) == [16, 512]
     assert (latency.repeats >= 20).all()
+    for record in Study(root).records():
+        spent = record["cost"]["seconds"]
+        assert {"decoding", "gate", "recording", "training", "evaluation"} == set(spent)
+        assert spent["training"] < record["cost"]["train_seconds"] < spent["training"] + spent["evaluation"]
     for stem in ("tables/matrix.md", "tables/matrix.csv", "tables/matrix.tex"):
         assert "synthetic" in (root / stem).read_text() or stem.endswith("csv")
     for stem in ("dice_by_method", "dice_against_cost", "learning_curves", "cases"):
@@ -246,6 +251,22 @@ def test_other_data_in_a_begun_study_is_refused(finished, refused, tmp_path):
     assert "one batch needs" in line or "was begun with split" in line
     line = refused("--matrix", matrix, "--results", root, "--precision", "bf16")
     assert "was begun with precision 'fp32'" in line
+
+
+def test_a_study_without_compiling_stays_so(bench, refused, tmp_path, tiny_matrix, monkeypatch):
+    monkeypatch.setattr("bench.session.can_compile", lambda device: True)
+    monkeypatch.setattr("bench.matrix.COMPILE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.executors.local.run", lambda *_: 0)
+    monkeypatch.setattr("bench.run.profile", lambda *_: None)
+    monkeypatch.setattr("bench.run.write_report", lambda *_: None)
+    for name, flags, compiled in (("with", [], True), ("without", ["--no-compile"], False)):
+        root = tmp_path / name
+        assert bench("--matrix", tiny_matrix, "--results", root, *flags).code == 0
+        assert json.loads((root / "study.json").read_text())["compile"] is compiled
+        assert {job.compiled for job in Study(root).jobs()} == {compiled}
+    line = refused("--matrix", tiny_matrix, "--results", tmp_path / "with", "--no-compile")
+    assert "was begun with compile True, now it is False" in line
+    assert bench("--matrix", tiny_matrix, "--results", tmp_path / "without").code == 0
 
 
 def test_list_names_everything(bench):

@@ -1,0 +1,158 @@
+"""Several jobs of one thread each, or one of all? Measured when a study begins, and kept in it."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+import methods
+from bench.executors.processes import process_context
+from bench.job import network
+from bench.protocol import BATCH_SIZE
+from bench.runtime import Runtime
+from bench.session import Session
+from bench.shapes import training_flops
+from bench.spec import Job
+from bench.training import Updater
+
+MEASURE_FROM_FLOPS = 50e12
+"""Training work of a matrix from which some fifteen seconds of measuring are well spent."""
+ROUNDS, SECONDS = 3, 1.0
+GAIN = 0.97
+"""Several at a time must be predicted to take at most this share of one at a time."""
+PATIENCE_SECONDS = 300.0
+
+Rates = Callable[[Job, int], list[tuple[float, float]]]
+
+
+def fill_machine(
+    session: Session,
+    jobs: Sequence[Job],
+    dry_run: bool,
+    say: Callable[[str], None],
+) -> Session:
+    """A new study's session, its ``workers`` and ``threads`` as suit this machine and these jobs.
+
+    Nothing is measured where there is no choice or too little work to make it matter, nor in a dry run,
+    which says what it assumes: one job at a time with all cores.
+    """
+    cases, cores = len(session.split.train), os.cpu_count() or 1
+    trained = [job for job in jobs if not job.checkpoint]
+    work = sum(training_flops(job, cases) for job in trained)
+    if session.device.type != "cpu" or cores < 2 or len(trained) < 2 or work < MEASURE_FROM_FLOPS:
+        return session
+    if dry_run:
+        say(f"assumed: one job at a time with {cores} threads; measured when the study begins")
+        return session
+    choice = choose(trained, cases, cores, rates)
+    found = choice["measured"]
+    say(
+        f"{cores} jobs of one thread do {found['ratio']:.2f} times the steps of one with {cores}; all jobs "
+        f"would take {found['predicted_share_of_time']:.2f} of the time: {choice['workers']} at a time"
+        if found["ratio"]
+        else f"{cores} jobs at once did not come through a trial: one at a time"
+    )
+    return replace(session, settings=session.settings | choice)
+
+
+def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) -> dict[str, Any]:
+    """What ``study.json`` keeps: ``workers``, ``threads``, and the measurement behind them.
+
+    A training step of the smallest network is measured (uncompiled) in one process with all cores, and
+    in one process a core at the same time. The ratio of their steps per second goes into a prediction
+    for these very jobs: students wait for their teacher, and while it trains cores may stand idle.
+    """
+    smallest = min(jobs, key=lambda job: training_flops(job, train_cases))
+    rounds = measure(smallest, cores)
+    ratio = share = 0.0
+    if rounds:
+        ratio = statistics.median(together / alone for alone, together in rounds)
+        share = makespan(jobs, train_cases, cores) * cores / ratio / makespan(jobs, train_cases, 1)
+    several = 0 < share <= GAIN
+    return {
+        "workers": cores if several else 1,
+        "threads": 1 if several else cores,
+        "measured": {
+            "network": smallest.architecture,
+            "image_size": smallest.image_size,
+            "precision": smallest.precision,
+            "steps_per_second_one_job": [alone for alone, _ in rounds],
+            f"steps_per_second_{cores}_jobs": [together for _, together in rounds],
+            "ratio": ratio,
+            "predicted_share_of_time": share,
+        },
+    }
+
+
+def makespan(jobs: Sequence[Job], train_cases: int, workers: int) -> float:
+    """When the last job ends, in FLOPs that one worker does: jobs in order, students after teachers.
+
+    The recording pass, a third of a teacher's training, is counted with the teacher.
+    """
+    taught = {teacher for job in jobs for teacher in job.teachers}
+    waiting, running, now = list(jobs), list[tuple[float, str]](), 0.0
+    while waiting or running:
+        unfinished = {job.id for job in waiting} | {job_id for _, job_id in running}
+        for job in [j for j in waiting if not unfinished & set(j.teachers)][: workers - len(running)]:
+            work = training_flops(job, train_cases) * (4 / 3 if job.id in taught else 1)
+            heapq.heappush(running, (now + work, job.id))
+            waiting.remove(job)
+        now, _ = heapq.heappop(running)
+    return now
+
+
+def rates(job: Job, cores: int) -> list[tuple[float, float]]:
+    """Steps per second, in rounds: of one process with all cores, of one process a core together.
+
+    Empty if a process does not come through.
+    """
+    try:
+        return [(_together(job, 1, cores), _together(job, cores, 1)) for _ in range(ROUNDS)]
+    except EOFError:
+        return []
+
+
+def _together(job: Job, processes: int, threads: int) -> float:
+    context = process_context()
+    barrier = context.Barrier(processes)
+    pipes, running = [], []
+    for _ in range(processes):
+        ours, theirs = context.Pipe(duplex=False)
+        pipes.append(ours)
+        running.append(context.Process(target=_steps, args=(job, threads, barrier, theirs)))
+        running[-1].start()
+        theirs.close()
+    try:
+        return sum(pipe.recv() for pipe in pipes)
+    finally:
+        for process in running:
+            process.join()
+
+
+def _steps(job: Job, threads: int, barrier: Any, pipe: Any) -> None:
+    torch.set_num_threads(threads)
+    runtime = Runtime(torch.device("cpu"), job.precision, threads, compiled=False)
+    model = network(job).train()
+    runtime.place(model, job.spatial_dims)
+    update = Updater(model, methods.build("baseline"), runtime, job.seg_loss)
+    sides = [job.image_size] * job.spatial_dims
+    x = torch.rand(BATCH_SIZE, job.in_channels, *sides)
+    if job.spatial_dims == 2:
+        x = x.contiguous(memory_format=runtime.memory_format)
+    y = torch.randint(0, max(2, job.out_channels), (BATCH_SIZE, *sides), dtype=torch.uint8)
+    update(x, y, {})
+    with contextlib.suppress(Exception):  # another process died: this one ends without a figure
+        barrier.wait(PATIENCE_SECONDS)
+        started, steps = time.perf_counter(), 0
+        while (spent := time.perf_counter() - started) < SECONDS:
+            update(x, y, {})
+            steps += 1
+        pipe.send(steps / spent)

@@ -1,0 +1,42 @@
+"""Where the wall time goes: seconds by phase, in every record, and as shares when a matrix ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from bench.progress import duration
+
+PHASES = ("decoding", "gate", "recording", "training", "evaluation", "profiling", "report")
+
+
+class Phases(dict[str, float]):
+    """Seconds by phase."""
+
+    @contextmanager
+    def time(self, phase: str) -> Iterator[None]:
+        """Add what the block takes to ``phase``."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self[phase] = self.get(phase, 0.0) + time.perf_counter() - started
+
+
+def shares(
+    wall: float, own: Mapping[str, float], records: Iterable[Mapping[str, Any] | None], workers: int
+) -> str:
+    """One line: the shares of ``wall`` seconds by phase.
+
+    ``own`` are this process's phases; those of the jobs that just ran are in their ``records``, and
+    ``workers`` of them ran at a time. What is in no phase is ``other``: processes that start or wait.
+    """
+    spent = dict(own)
+    for record in records:
+        for phase, seconds in ((record or {}).get("cost", {}).get("seconds") or {}).items():
+            spent[phase] = spent.get(phase, 0.0) + seconds / workers
+    spent["other"] = max(0.0, wall - sum(spent.values()))
+    parts = [f"{p} {100 * spent.get(p, 0.0) / wall:.1f} %" for p in (*PHASES, "other")]
+    return f"{duration(wall)} went to: " + ", ".join(parts)

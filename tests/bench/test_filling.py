@@ -1,0 +1,115 @@
+"""How many jobs at a time: measured once, kept, and overruled by whoever says a number."""
+
+import json
+
+import pytest
+
+from bench import filling
+from bench.matrix import Setting, cells, parse_matrix
+from bench.shapes import training_flops
+
+MATRIX = {"teacher": "unet-8-16", "students": ["unet-2", "unet-4"], "methods": ["baseline", "pm-kd"]}
+SETTING = Setting(
+    dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
+    image_size=16, threads=2, precision="fp32", can_compile=False, train_cases=64,
+)  # fmt: skip
+
+
+def planned(**changes):
+    return [cell.job for cell in cells(parse_matrix(MATRIX | changes, "x"), SETTING)]
+
+
+def test_the_predicted_time_by_hand():
+    jobs = planned()
+    work = {job.label.split()[0]: training_flops(job, 64) for job in jobs}
+    teacher = work["unet-8-16:baseline"] * 4 / 3
+    two, four = work["unet-2:baseline"], work["unet-4:baseline"]
+    assert filling.makespan(jobs, 64, 1) == pytest.approx(teacher + 2 * two + 2 * four)
+    # Two at a time: both baselines end long before the teacher; its students then run side by side.
+    assert two + four < teacher
+    assert filling.makespan(jobs, 64, 2) == pytest.approx(teacher + max(two, four))
+    assert filling.makespan(jobs, 64, 3) == pytest.approx(teacher + max(two, four))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "seeds", "workers"),
+    [
+        (1.0, [0, 1, 2, 3], 1),  # nothing to gain
+        (1.5, [0, 1, 2, 3], 2),  # several teachers keep both cores busy
+        (1.1, [0], 1),  # while the one teacher trains, a core would stand idle
+        (2.0, [0], 2),
+    ],
+)
+def test_the_choice_follows_the_measurement_and_the_jobs(ratio, seeds, workers):
+    rounds = [(4.0, 4.0 * ratio), (2.0, 2.0 * ratio), (3.0, 30.0)]
+    choice = filling.choose(planned(seeds=seeds), 64, 2, lambda job, cores: rounds)
+    assert (choice["workers"], choice["threads"]) == (workers, 3 - workers)
+    assert choice["measured"]["ratio"] == pytest.approx(ratio)
+    assert choice["measured"]["network"] == "unet-2"
+    assert choice["measured"]["steps_per_second_2_jobs"] == [together for _, together in rounds]
+
+
+def test_a_trial_that_fails_means_one_at_a_time():
+    choice = filling.choose(planned(), 64, 2, lambda job, cores: [])
+    assert (choice["workers"], choice["threads"]) == (1, 2)
+
+
+def test_the_trial_itself(monkeypatch):
+    monkeypatch.setattr(filling, "ROUNDS", 1)
+    [(alone, together)] = filling.rates(planned()[1], 2)
+    assert alone > 0
+    assert together > 0
+
+
+@pytest.fixture
+def begin(bench, tmp_path, monkeypatch):
+    """Begin a study without running its jobs; how often it was measured stands in ``begin.measured``."""
+    path = tmp_path / "m.yaml"
+    path.write_text(json.dumps(MATRIX | {"image_size": 16, "seeds": [0, 1, 2, 3]}))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(filling, "MEASURE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.run.profile", lambda *_: None)
+    monkeypatch.setattr("bench.run.write_report", lambda *_: None)
+    monkeypatch.setattr("bench.executors.local.run", lambda *_: 0)
+
+    def measure(job, cores):
+        call.measured += 1
+        return [(1.0, 1.9)]
+
+    monkeypatch.setattr(filling, "rates", measure)
+
+    def call(*arguments):
+        result = bench("--matrix", path, "--results", tmp_path / "s", "--device", "cpu", *arguments)
+        assert result.code == 0
+        return result.out
+
+    call.measured = 0
+    call.settings = lambda: json.loads((tmp_path / "s" / "study.json").read_text())
+    return call
+
+
+def test_a_study_is_measured_when_it_begins_and_never_again(begin):
+    out = begin("--dry-run")
+    assert "assumed: one job at a time with 2 threads; measured when the study begins" in out
+    assert begin.measured == 0
+    assert "2 jobs of one thread do 1.90 times the steps of one with 2" in begin()
+    first = begin.settings()
+    assert (first["workers"], first["threads"], first["measured"]["ratio"]) == (2, 1, 1.9)
+    assert "times the steps" not in begin()
+    assert "assumed" not in begin("--dry-run")
+    assert begin.measured == 1
+    assert begin.settings() == first
+
+
+def test_a_number_of_workers_is_taken_as_given(begin):
+    begin("--workers", 1)
+    assert begin.measured == 0
+    assert (begin.settings()["workers"], begin.settings()["threads"]) == (1, 2)
+    assert "measured" not in begin.settings()
+
+
+def test_little_work_is_not_measured(begin, monkeypatch):
+    monkeypatch.setattr(filling, "MEASURE_FROM_FLOPS", 50e12)
+    begin()
+    assert begin.measured == 0
+    assert begin.settings()["workers"] == 1

@@ -1,0 +1,121 @@
+"""Compiling is never a failure: what can't be compiled runs uncompiled, and the record says so."""
+
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+import methods
+from bench.data.stream import SampleStream
+from bench.matrix import cells, parse_matrix
+from bench.runtime import Runtime, can_compile
+from bench.session import Wishes, open_session
+from bench.store import Study
+from bench.training import train
+
+CPU = torch.device("cpu")
+
+
+class WithMemory(nn.Module):
+    """Batch statistics and dropout: a broken first step would leave its mark on both."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 1, 1)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class BackwardFails(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise OSError("no space left in the cache")
+
+
+def fails_forward(function, **options):
+    def compiled(*arguments):
+        function(*arguments)
+        raise OSError("no space left in the cache")
+
+    return compiled
+
+
+def fails_backward(function, **options):
+    return lambda *arguments: {k: BackwardFails.apply(v) for k, v in function(*arguments).items()}
+
+
+def trained(stream, compiled, reasons):
+    torch.manual_seed(1)
+    runtime = Runtime(CPU, "fp32", 1, compiled)
+    done = train(
+        WithMemory(), methods.build("baseline"), stream, runtime, "dice-bce",
+        validate=lambda m: 0.5, epochs=1, on_eager=reasons.append,
+    )  # fmt: skip
+    return done.model.state_dict()
+
+
+@pytest.mark.parametrize("broken", [fails_forward, fails_backward])
+def test_a_compiler_that_fails_leaves_the_result_of_an_uncompiled_run(small_phantom, monkeypatch, broken):
+    stream, reasons = SampleStream(small_phantom, 0), []
+    expected = trained(stream, False, reasons)
+    assert reasons == []
+    monkeypatch.setattr(torch, "compile", broken)
+    found = trained(stream, True, reasons)
+    assert reasons == ["torch.compile failed (OSError: no space left in the cache)"]
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_mistake_in_the_network_is_not_taken_for_the_compilers(small_phantom, monkeypatch):
+    monkeypatch.setattr(torch, "compile", fails_forward)
+    monkeypatch.setattr(WithMemory, "forward", lambda self, x: x.reshape(7))
+    with pytest.raises(RuntimeError, match="shape '\\[7\\]' is invalid"):
+        trained(SampleStream(small_phantom, 0), True, [])
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """A study with one job that is planned as compiled; returns what ``job`` takes."""
+    monkeypatch.setattr("bench.session.can_compile", lambda device: True)
+    monkeypatch.setattr("bench.matrix.COMPILE_FROM_FLOPS", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    session = open_session(tmp_path / "study", Wishes("phantom", device="cpu", precision="fp32"))
+    session.begin()
+    content = {"teacher": "unet-2-4", "students": ["unet-2"], "image_size": 16}
+    job = next(cells(parse_matrix(content, "x"), session.setting(16))).job
+    assert job.compiled
+    session.study.plan(job)
+    return session.study.root, job.id
+
+
+def runs_uncompiled(bench, planned, reason):
+    result = bench("job", *planned, "--no-test")
+    assert result.code == 0
+    assert "Traceback" not in result.err
+    lines = [line for line in result.out.splitlines() if "this job runs uncompiled" in line]
+    assert len(lines) == 1
+    assert reason in lines[0]
+    record = Study(planned[0]).record(planned[1])
+    assert record["status"] == "done"
+    assert record["job"]["compiled"] is True
+    assert record["provenance"]["compiled"] is False
+
+
+def test_without_a_compiler_a_job_runs_uncompiled_and_says_so(bench, planned, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not can_compile(CPU)
+    runs_uncompiled(bench, planned, "no C++ compiler here")
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no compiler to find")
+def test_with_an_unwritable_cache_a_job_runs_uncompiled_and_says_so(bench, planned, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    runs_uncompiled(bench, planned, "torch.compile failed (")
