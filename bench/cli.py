@@ -126,6 +126,22 @@ def report(
 
 
 @app.command()
+def performance(
+    dataset: Annotated[str, typer.Option(help="See 'list'; 2-D.")] = "phantom",
+    data: DataFlag = None,
+    results: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/performance"),
+    image_size: SizeFlag = None,
+    device: DeviceFlag = "auto",
+    precision: PrecisionFlag = "auto",
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny networks, seconds: a trial.")] = False,
+) -> None:
+    """Measure distillation against a plain loop, the baseline and the machine; minutes long."""
+    from bench.performance.run import measure as measure_performance
+
+    measure_performance(dataset, data, results, image_size, device, precision, quick, print)
+
+
+@app.command()
 def prepare(
     dataset: Annotated[str, typer.Argument(help="liver-ct")],
     source: Annotated[Path | None, typer.Option(help="A clone of the upstream repository.")] = None,

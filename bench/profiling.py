@@ -157,20 +157,21 @@ def _memory_worker(root: Path, job_id: str, shape: tuple[int, ...], pipe: Any) -
     study = Study(root)
     job = study.job(job_id)
     torch.zeros(1)
-    before = _reset_peak()
+    before = reset_peak()
     artefact = _artefact(study, job)
     artefact.predict(torch.zeros(shape))
-    pipe.send(_peak_mb() - before)
+    pipe.send(peak_mb() - before)
 
 
-def _reset_peak() -> float:
+def reset_peak() -> float:
     """Start a new peak where the system can; the memory in use now, in MB."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    return _peak_mb()
+    return peak_mb()
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
+    """The most memory that this process has held since ``reset_peak``, in MB."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))

@@ -1,0 +1,170 @@
+"""What everything is measured with: the data, the networks, the step of a job, and rounds."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+import architectures
+import methods
+from bench import targets
+from bench.data.prepared import Prepared
+from bench.data.stream import SampleStream
+from bench.protocol import BATCH_SIZE
+from bench.runtime import Runtime, make_deterministic
+from bench.session import Session
+from bench.shapes import target_sizes
+from bench.spec import Job
+from bench.training import TargetSource, Updater, batches
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What is measured and how long: ``rounds`` of ``steps`` training steps each."""
+
+    teacher: str = "unet-64-128-256-512"
+    students: tuple[str, ...] = ("unet-32-64-128-256", "unet-32-64-128", "unet-32-64")
+    image_size: int = 96
+    rounds: int = 5
+    steps: int = 2
+    sides: tuple[int, ...] = (64, 96, 128, 192)
+    shares_of_slices: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    jobs: tuple[int, ...] = (1, 2, 4)
+    product_side: int = 4096
+    inference_side: int = 256
+    inference_repeats: int = 20
+    inference_seconds: float = 1.0
+    compiled: bool = True
+
+
+QUICK = Scale(
+    teacher="unet-4-8-16",
+    students=("unet-2-4",),
+    image_size=16,
+    rounds=1,
+    steps=1,
+    sides=(16, 32),
+    shares_of_slices=(0.5, 1.0),
+    jobs=(1, 2),
+    product_side=64,
+    inference_side=32,
+    inference_repeats=3,
+    inference_seconds=0.0,
+    compiled=False,
+)
+"""Seconds long: shows that the command works, and measures nothing worth reading."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The place of all measurements. ``scratch`` is a folder for recordings, removed afterwards."""
+
+    session: Session
+    scale: Scale
+    scratch: Path
+    jobs: list[Job]
+    """The matrix that a study of these networks would have, one seed."""
+    say: Callable[[str], None]
+    uncompiled: list[str] = field(default_factory=list)
+    """Why compiling failed, where it did."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Fp32, then the study's own where it is another."""
+        return tuple(dict.fromkeys(("fp32", self.session.settings["precision"])))
+
+    def runtime(self, precision: str) -> Runtime:
+        """As a job's: all cores, compiled where that is possible."""
+        compiled = self.scale.compiled and self.session.settings["compile"]
+        return Runtime(self.session.device, precision, self.session.settings["threads"], compiled)
+
+    def network(self, name: str) -> nn.Module:
+        """Fresh weights, the same every time."""
+        torch.manual_seed(0)
+        dataset = self.session.dataset
+        return architectures.build(name, dataset.spatial_dims, dataset.in_channels, dataset.out_channels)
+
+    def stream(self, cases: int, side: int | None = None) -> SampleStream:
+        """The stream of the first ``cases`` training cases."""
+        split = replace(self.session.split, train=self.session.split.train[:cases])
+        return SampleStream(Prepared(self.session.dataset, split, side or self.scale.image_size), seed=0)
+
+    def short(self, side: int | None = None) -> SampleStream:
+        """The stream of one round."""
+        return self.stream(self.scale.steps * BATCH_SIZE, side)
+
+    def recording(self, precision: str, side: int | None = None) -> Callable[[], TargetSource]:
+        """Record the teacher's targets for ``short``: its pass, the cast, the writing, the checksum."""
+        stream, teacher = self.short(side), self.network(self.scale.teacher)
+        combined = next(job for job in self.jobs if job.method == "combined")
+        compute = targets.live(
+            teacher, [methods.build("combined")], stream, self.runtime(precision), self._on_eager
+        )
+        names = sorted(target_sizes(combined, self.scale.teacher))
+
+        def record() -> TargetSource:
+            folder = Path(tempfile.mkdtemp(dir=self.scratch)) / "targets"
+            return targets.recorded(folder, names, compute, stream, epochs=1)
+
+        return record
+
+    def job_steps(
+        self,
+        name: str,
+        method: str,
+        precision: str,
+        stream: SampleStream,
+        source: TargetSource | None = None,
+    ) -> Callable[[], None]:
+        """The steps that a job of ``name`` by ``method`` takes over one epoch of ``stream``."""
+        runtime = self.runtime(precision)
+        model = self.network(name).train()
+        runtime.place(model, self.session.dataset.spatial_dims)
+        update = Updater(model, methods.build(method), runtime, "dice-bce", on_eager=self._on_eager)
+
+        def steps() -> None:
+            for batch in batches(stream, runtime, 0, source):
+                update(*batch)
+
+        return steps
+
+    def _on_eager(self, reason: str) -> None:
+        self.uncompiled.append(reason)
+        self.say(reason)
+
+
+def as_in_a_job(call: Callable[[], object]) -> Callable[[], object]:
+    """``call`` with torch set as a job sets it."""
+
+    def wrapped() -> object:
+        make_deterministic()
+        try:
+            return call()
+        finally:
+            make_deterministic(False)
+
+    return wrapped
+
+
+def in_rounds(calls: Mapping[Key, Callable[[], object]], rounds: int) -> dict[Key, list[float]]:
+    """Seconds of each call in each round; every call once a round, so that a drifting machine is fair."""
+    values: dict[Key, list[float]] = {key: [] for key in calls}
+    for _ in range(rounds):
+        for key, call in calls.items():
+            values[key].append(_seconds(call))
+    return values
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started

@@ -1,0 +1,145 @@
+"""The tables in Markdown and the plot of how cost grows, from what ``performance.json`` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from tabulate import tabulate
+
+from bench.report.figures import STYLE, save
+
+
+def page(found: dict[str, Any]) -> str:
+    """All tables, each ratio beside what is asked for."""
+    scale, machine = found["scale"], found["provenance"]["machine"]
+    synthetic = " (synthetic)" if found["synthetic"] else ""
+    compiled = "compiled" if found["compiled"] else "uncompiled"
+    device = machine["gpu"] if found["device"] == "cuda" else found["device"]
+    parts = [
+        "# Performance",
+        f"{found['dataset']}{synthetic} at {scale['image_size']}², batch {found['batch_size']}, "
+        f"{found['steps_per_epoch']} steps an epoch; {machine['cpu']} ({machine['cpu_capability']}), "
+        f"{found['threads']} thread(s), {device}; "
+        f"torch {found['provenance']['packages']['torch']}, commit {found['provenance']['commit']}. "
+        f"Medians over {scale['rounds']} rounds of {scale['steps']} steps, all calls taking turns; ratios "
+        "within a round. An epoch is its steps times the step.",
+        f"## One epoch of `combined` against the plain loop\n\nHere: {compiled}; the recording pass "
+        f"counted, shared among {found['distilled_jobs']} distilled jobs. Compiling: what first calls took "
+        "longer in this run, spread over a job's epochs; not in the ratio.",
+        _epochs(found["epochs"]),
+        "## A distilled job's step over its own baseline's",
+        _table(
+            ("network", "precision", "ratio", "asked for"),
+            [
+                (r["network"], r["precision"], f"{r['ratio']:.2f}", f"≤ {r['at_most']}")
+                for r in found["distilled_over_baseline"]
+            ],
+        ),
+        f"## The teacher's training step over a product of two {scale['product_side']}² matrices\n\n"
+        "Where the rest goes: `profile-<precision>.txt`.",
+        _table(
+            ("network", "precision", "GFLOP/s", "product's", "ratio", "asked for", "aimed at"),
+            [
+                (
+                    *(r["network"], r["precision"], f"{r['gflops']:.0f}", f"{r['product_gflops']:.0f}"),
+                    *(f"{r['ratio']:.2f}", f"≥ {r['at_least']}", r["aimed_at"]),
+                )
+                for r in found["machine"]
+            ],
+        ),
+        f"## How cost grows\n\n`{scale['students'][-1]}`; by side: `combined`; by slices: an epoch of "
+        "`baseline`; by jobs: whole jobs of a tiny network on 16² synthetic slices. `relative` is time per "
+        "MAC, slice or job over that of the first row: 1 is linear. Memory is a step's peak over what the "
+        "process holds between steps.",
+        _growth(found["growth"]),
+        f"## Inference at {scale['inference_side']}², batch 1, fp32, CPU",
+        _table(
+            ("network", "cores", "frames per second", "ms p50", "ms p95"),
+            [
+                (
+                    *(r["network"], r["cores"], f"{r['frames_per_second']:.1f}"),
+                    *(f"{r['ms_p50']:.1f}", f"{r['ms_p95']:.1f}"),
+                )
+                for r in found["inference"]
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _epochs(rows: Sequence[dict[str, Any]]) -> str:
+    head = ("network", "plain loop", "s", "here", "s", "of it recording", "compiling", "times faster")
+    return _table(
+        (*head, "asked for"),
+        [
+            (
+                *(r["network"], r["plain_precision"], f"{r['plain_seconds']:.2f}"),
+                *(r["precision"], f"{r['seconds']:.2f}", f"{r['recording_seconds']:.2f}"),
+                *(f"{r['compiling_seconds']:.2f}", f"{r['times_faster']:.2f}"),
+                f"≥ {r['at_least']:g}" if r["at_least"] else "",
+            )
+            for r in rows
+        ],
+    )
+
+
+def _growth(growth: dict[str, list[dict[str, Any]]]) -> str:
+    rows = []
+    for what, unit in (("side", "gmacs"), ("slices", "slices"), ("jobs", "jobs")):
+        each = [row["seconds"] / row[unit] for row in growth[what]]
+        for row, value in zip(growth[what], each, strict=True):
+            memory = row.get("memory_mb")
+            rows.append(
+                (
+                    *(f"{what} {row[what]}", f"{row['seconds']:.3f}", f"{value / each[0]:.2f}"),
+                    f"{memory:.0f}" if memory is not None else "",
+                )
+            )
+    return _table(("", "seconds", "relative", "memory, MB"), rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True)
+
+
+def write_plot(folder: Path, found: dict[str, Any]) -> list[Path]:
+    """``scaling.png`` and ``scaling.pdf``: time and memory by side, time by slices and by jobs."""
+    growth = found["growth"]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.4))
+        side = growth["side"]
+        sides = [row["side"] for row in side]
+        unit = side[0]["seconds"] / side[0]["gmacs"]
+        _line(axes[0], sides, [row["seconds"] for row in side], "image side", "seconds a step")
+        axes[0].plot(sides, [unit * row["gmacs"] for row in side], "--", color="0.6", label="as the MACs")
+        axes[0].legend(frameon=False)
+        memory = [row["memory_mb"] or float("nan") for row in side]
+        _line(axes[1], sides, memory, "image side", "memory of a step, MB")
+        for axis in axes[:2]:
+            axis.set_xscale("log", base=2)
+            axis.set_yscale("log")
+            axis.set_xticks(sides, [str(s) for s in sides])
+            axis.minorticks_off()
+        for axis, what, label in ((axes[2], "slices", "seconds an epoch"), (axes[3], "jobs", "seconds")):
+            counts = [row[what] for row in growth[what]]
+            seconds = [row["seconds"] for row in growth[what]]
+            _line(axis, counts, seconds, what, label)
+            axis.plot([0, counts[-1]], [0, seconds[-1]], "--", color="0.6")
+        synthetic = " (synthetic)" if found["synthetic"] else ""
+        axes[0].set_title(f"{found['dataset']}{synthetic}: {found['scale']['students'][-1]}", loc="left")
+        figure.tight_layout()
+        return save(figure, folder / "scaling")
+
+
+def _line(axis: Axes, x: Sequence[float], y: Sequence[float], label: str, unit: str) -> None:
+    axis.plot(x, y, "o-", ms=4, lw=1)
+    axis.set_xlabel(label)
+    axis.set_ylabel(unit)
+    axis.grid(lw=0.3)

@@ -1,0 +1,171 @@
+"""Training steps against three yardsticks: the plain loop, the student's own baseline, the machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as torch_profile
+
+import methods
+from bench.performance.lab import Lab, as_in_a_job, in_rounds
+from bench.performance.plain_loop import plain_loop
+from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.shapes import forward_macs
+
+TIMES_FASTER = {"unet-32-64-128-256": 4.0, "unet-32-64": 5.0}
+"""Asked for: an epoch here against the plain loop in fp32."""
+DISTILLED_AT_MOST = 1.15
+"""Asked for: a distilled job's step over its own baseline's."""
+MACHINE_SHARE = (0.5, 0.7)
+"""Asked for and aimed at: the teacher's GFLOP/s over those of a large matrix product."""
+
+Values = dict[tuple[str, str, str], list[float]]
+
+
+def measure_steps(lab: Lab) -> dict[str, Any]:
+    """Everything about training steps, from one set of rounds; seconds are per step."""
+    scale, device = lab.scale, lab.session.device
+    calls: dict[tuple[str, str, str], Any] = {}
+    images = lab.stream(len(lab.session.split.train)).prepared
+    for precision in lab.precisions:
+        record = lab.recording(precision)
+        calls["recording", scale.teacher, precision] = as_in_a_job(record)
+        source = record()
+        stream = lab.short()
+        calls["teacher", scale.teacher, precision] = as_in_a_job(
+            lab.job_steps(scale.teacher, "baseline", precision, stream)
+        )
+        calls["product", "", precision] = _product(lab, precision)
+        for student in scale.students:
+            for method, own in (("baseline", None), ("combined", source)):
+                steps = lab.job_steps(student, method, precision, stream, own)
+                calls[method, student, precision] = as_in_a_job(steps)
+            loop = plain_loop(
+                lab.network(student),
+                lab.network(scale.teacher),
+                methods.build("combined"),
+                images.train_images,
+                images.train_labels,
+                device,
+                precision,
+            )
+            calls["plain loop", student, precision] = lambda loop=loop: [
+                next(loop) for _ in range(scale.steps)
+            ]
+    first = in_rounds(calls, 1)  # warms up and compiles
+    values = in_rounds(calls, scale.rounds)
+    per_step = {key: [value / scale.steps for value in own] for key, own in values.items()}
+    extra = {key: max(0.0, first[key][0] - statistics.median(values[key])) for key in values}
+    return {
+        "epochs": _epochs(lab, per_step, extra),
+        "distilled_over_baseline": _over_baseline(lab, per_step),
+        "machine": _machine(lab, per_step),
+        "seconds_per_step": [
+            {"what": what, "network": network, "precision": precision, "seconds": own}
+            for (what, network, precision), own in per_step.items()
+        ],
+    }
+
+
+def _epochs(lab: Lab, values: Values, extra: dict[tuple[str, str, str], float]) -> list[dict[str, Any]]:
+    """One epoch of ``combined`` against the plain loop, the recording shared among a seed's distilled jobs.
+
+    ``extra`` is what first calls took beyond the others: compiling, where the cache had nothing.
+    """
+    own = lab.precisions[-1]
+    steps = len(lab.session.split.train) // BATCH_SIZE
+    distilled = sum(bool(job.teachers) for job in lab.jobs)
+    rows = []
+    for plain_precision, precision in dict.fromkeys([("fp32", own), ("fp32", "fp32"), (own, own)]):
+        for student in lab.scale.students:
+            plain = values["plain loop", student, plain_precision]
+            job = values["combined", student, precision]
+            share = [r / distilled for r in values["recording", lab.scale.teacher, precision]]
+            compiling = extra["combined", student, precision]
+            compiling += extra["recording", lab.scale.teacher, precision] / distilled
+            asked = TIMES_FASTER.get(student) if plain_precision == "fp32" and precision == own else None
+            rows.append(
+                {
+                    "network": student,
+                    "plain_precision": plain_precision,
+                    "precision": precision,
+                    "plain_seconds": statistics.median(plain) * steps,
+                    "seconds": statistics.median(j + s for j, s in zip(job, share, strict=True)) * steps,
+                    "recording_seconds": statistics.median(share) * steps,
+                    "compiling_seconds": compiling / EPOCHS,
+                    "times_faster": _ratio(plain, [j + s for j, s in zip(job, share, strict=True)]),
+                    "at_least": asked,
+                }
+            )
+    return rows
+
+
+def _over_baseline(lab: Lab, values: Values) -> list[dict[str, Any]]:
+    return [
+        {
+            "network": student,
+            "precision": precision,
+            "ratio": _ratio(values["combined", student, precision], values["baseline", student, precision]),
+            "at_most": DISTILLED_AT_MOST,
+        }
+        for precision in lab.precisions
+        for student in lab.scale.students
+    ]
+
+
+def _machine(lab: Lab, values: Values) -> list[dict[str, Any]]:
+    """The teacher's training step: three forward passes' worth of FLOPs, over those of a product."""
+    dataset, name = lab.session.dataset, lab.scale.teacher
+    shape = (dataset.spatial_dims, dataset.in_channels, dataset.out_channels, lab.scale.image_size)
+    flops = 6.0 * forward_macs(name, *shape) * BATCH_SIZE
+    rows = []
+    for precision in lab.precisions:
+        step = [flops / s / 1e9 for s in values["teacher", name, precision]]
+        product = [2e-9 * lab.scale.product_side**3 / s for s in values["product", "", precision]]
+        rows.append(
+            {
+                "network": name,
+                "precision": precision,
+                "gflops": statistics.median(step),
+                "product_gflops": statistics.median(product),
+                "ratio": _ratio(step, product),
+                "at_least": MACHINE_SHARE[0],
+                "aimed_at": MACHINE_SHARE[1],
+            }
+        )
+    return rows
+
+
+def teacher_profile(lab: Lab, precision: str) -> str:
+    """Where a step of the teacher goes: torch's profiler, its operators by their own time."""
+    on_gpu = lab.session.device.type == "cuda"
+    steps = lab.job_steps(lab.scale.teacher, "baseline", precision, lab.short())
+    as_in_a_job(steps)()
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if on_gpu else [])
+    with torch_profile(activities=activities) as profile:
+        as_in_a_job(steps)()
+    order = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
+    return profile.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=60)
+
+
+def _product(lab: Lab, precision: str) -> Any:
+    """``steps`` products of two large square matrices."""
+    side, device = lab.scale.product_side, lab.session.device
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.rand(side, side, device=device).to(kind) for _ in range(2))
+
+    def multiply() -> None:
+        for _ in range(lab.scale.steps):
+            c = a @ b
+        c[0, 0].item()  # waits for the device
+
+    return multiply
+
+
+def _ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """The median over rounds of the round's own ratio."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
