@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator
 from tabulate import tabulate
 
 from bench.report.figures import STYLE, save
@@ -119,13 +120,15 @@ def write_plot(folder: Path, found: dict[str, Any]) -> list[Path]:
         unit = side[0]["seconds"] / side[0]["gmacs"]
         _line(axes[0], sides, [row["seconds"] for row in side], "image side", "seconds a step")
         axes[0].plot(sides, [unit * row["gmacs"] for row in side], "--", color="0.6", label="as the MACs")
-        axes[0].legend(frameon=False)
+        axes[0].legend(frameon=False, loc="lower right")
         memory = [row["memory_mb"] or float("nan") for row in side]
         _line(axes[1], sides, memory, "image side", "memory of a step, MB")
         for axis in axes[:2]:
             axis.set_xscale("log", base=2)
             axis.set_yscale("log")
             axis.set_xticks(sides, [str(s) for s in sides])
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.minorticks_off()
         for axis, what, label in ((axes[2], "slices", "seconds an epoch"), (axes[3], "jobs", "seconds")):
             counts = [row[what] for row in growth[what]]
