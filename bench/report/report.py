@@ -1,4 +1,4 @@
-"""Write everything that follows from the records: CSV files, tables, figures."""
+"""Write everything that follows from the records: CSV files, tables, figures, the page."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable
 from bench.data.dataset import Dataset
 from bench.report import frames
 from bench.report.figures import write_figures
+from bench.report.page import write_page
 from bench.report.panel import write_panel
 from bench.report.tables import write_tables
 from bench.store import Study, write_text
 
 
 def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], None] = print) -> None:
-    """Write ``summary.csv``, ``cases.csv``, ``latency.csv``, ``tables/`` and ``figures/``.
+    """Write ``summary.csv``, ``cases.csv``, ``latency.csv``, ``tables/``, ``figures/`` and the page.
 
     Args:
         dataset: for the pictures of cases; None leaves them out.
@@ -32,7 +33,8 @@ def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], Non
         say("report: no pictures of cases, for they need the images; give --data")
     else:
         figures += write_panel(study.root / "figures", study, dataset, summary, scored)
+    page = write_page(study, dataset, summary, scored, frames.curves(study))
     for table in tables:
         if table.stem == "report" or len(tables) == 1:
             say(table.read_text())
-    say(f"report: {len(tables)} tables and {len(figures)} figures in {study.root}")
+    say(f"report: {len(tables)} tables and {len(figures)} figures in {study.root}; open {page}")
