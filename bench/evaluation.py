@@ -102,9 +102,14 @@ def score_case(predicted: Labels, truth: Labels, classes: Sequence[str], surface
 def score_part(
     masks: Sequence[Labels], part: Scored, classes: Sequence[str], surface: bool = True
 ) -> list[dict[str, Any]]:
-    """One row a case: ``case``, ``patient`` and the measures."""
+    """One row a case: ``case``, ``patient``, ``organ_size`` (pixels of the true mask) and the measures."""
     return [
-        {"case": case, "patient": patient, **score_case(mask, truth, classes, surface)}
+        {
+            "case": case,
+            "patient": patient,
+            "organ_size": int(np.count_nonzero(truth)),
+            **score_case(mask, truth, classes, surface),
+        }
         for case, patient, mask, truth in zip(part.cases, part.patients, masks, part.masks, strict=True)
     ]
 
@@ -118,7 +123,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     patients: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         patients.setdefault(row["patient"], []).append(row)
-    measures = [key for key in rows[0] if key not in ("case", "patient")]
+    measures = [key for key in rows[0] if key not in ("case", "patient", "organ_size")]
     means = {
         measure: nan_mean(nan_mean(row[measure] for row in own) for own in patients.values())
         for measure in measures

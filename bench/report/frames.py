@@ -15,11 +15,17 @@ from bench.store import Study
 
 METHOD_ORDER = tuple(methods.METHODS)
 TEST_COLUMNS = ("dice", "dice_slice", "precision", "sensitivity", "hd95", "nsd")
+NUMBERS = (
+    *(*TEST_COLUMNS, *(f"{name}_val" for name in TEST_COLUMNS), "dice_val_last", "best_epoch"),
+    *("parameters", "macs", "flops", "size_mb", "train_seconds", "recording_seconds"),
+    *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
+    *("peak_memory_train_mb", "peak_memory_inference_mb"),
+)
 SUMMARY_COLUMNS = (
     *("id", "dataset", "architecture", "method", "seed", "status"),
     *("dice", "dice_slice", "dice_val", "dice_val_last", "precision", "sensitivity", "hd95", "nsd"),
     *("dice_slice_val", "precision_val", "sensitivity_val", "hd95_val", "nsd_val"),
-    *("parameters", "macs", "flops", "size_mb", "train_seconds"),
+    *("parameters", "macs", "flops", "size_mb", "train_seconds", "recording_seconds"),
     *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
     *("peak_memory_train_mb", "peak_memory_inference_mb"),
     *("seg_loss", "variant", "image_size", "train_patients", "best_epoch", "method_parameters"),
@@ -41,6 +47,7 @@ def summary(study: Study) -> pd.DataFrame:
     costs = {(e["graph"], e["side"], e["device"]): e for e in read_profile(study)}
     rows = [_row(record, costs) for record in study.records()]
     frame = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    frame[list(NUMBERS)] = frame[list(NUMBERS)].apply(pd.to_numeric)  # where all are empty, too
     architecture = dict(zip(frame.id, frame.architecture, strict=True))
     frame["teacher"] = [
         "+".join(architecture.get(t, t) for t in ids.split()) for ids in frame.teachers.fillna("")
@@ -80,6 +87,7 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any
     row |= {name: test.get(name) for name in TEST_COLUMNS}
     row |= {f"{name}_val": val.get(name) for name in TEST_COLUMNS}
     row |= record["cost"]
+    row["recording_seconds"] = record["cost"].get("seconds", {}).get("recording")
     row |= {
         "dice_val_last": record["dice_val_last"],
         "best_epoch": record["best_epoch"],
@@ -109,13 +117,23 @@ def cases(study: Study, part: str = "test") -> pd.DataFrame:
     rows = [
         _head(record) | row for record in study.records() for row in record.get(part, {}).get("rows", [])
     ]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*HEAD_COLUMNS, "case", "patient", "dice"])
+    if not rows:
+        return pd.DataFrame(columns=[*HEAD_COLUMNS, "case", "patient", "dice"])
+    return _with_numbers(pd.DataFrame(rows))
 
 
 def curves(study: Study) -> pd.DataFrame:
     """One row per job and epoch."""
     rows = [_head(record) | row for record in study.records() for row in record.get("curves", [])]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*HEAD_COLUMNS, "epoch", "seg", "dice_val"])
+    if not rows:
+        return pd.DataFrame(columns=[*HEAD_COLUMNS, "epoch", "seg", "dice_val"])
+    return _with_numbers(pd.DataFrame(rows))
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Measures as numbers, also where all of a column are empty."""
+    measures = [name for name in frame.columns if name not in (*HEAD_COLUMNS, "case", "patient")]
+    return frame.assign(**{name: pd.to_numeric(frame[name]) for name in measures})
 
 
 def _head(record: dict[str, Any]) -> dict[str, Any]:
@@ -168,9 +186,9 @@ def parameters_text(items: Iterable[tuple[str, Any]]) -> str:
 
 
 def by_size(frame: pd.DataFrame) -> list[str]:
-    """Architectures, largest first."""
-    sizes = frame.dropna(subset=["parameters"]).groupby("architecture").parameters.first()
-    return list(sizes.sort_values(ascending=False).index)
+    """Architectures, largest first, those of unknown size last."""
+    sizes = frame.groupby("architecture").parameters.first()
+    return list(sizes.sort_values(ascending=False, kind="stable").index)
 
 
 def in_order(values: Sequence[str]) -> list[str]:

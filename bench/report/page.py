@@ -17,9 +17,9 @@ from matplotlib.colors import to_hex
 
 import methods
 from bench.data.dataset import Dataset
-from bench.report.figures import colours
 from bench.report.frames import by_size, in_order, parameters_text, score_column
 from bench.report.pictures import script, write_pictures
+from bench.report.style import colours
 from bench.store import Study, write_file, write_text
 
 STATIC = Path(__file__).parent / "static"

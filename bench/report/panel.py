@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from bench.data.dataset import Dataset
 from bench.evaluation import Labels, unpack_masks
-from bench.report.figures import NAMES, STYLE, heading, save
-from bench.report.frames import by_size, score_column, standard
+from bench.report.frames import by_size, standard
+from bench.report.style import NAMES, STYLE, TWO_COLUMNS, heading, plain, save, title
 from bench.store import Study
 
 CORRECT, MISSED, INVENTED = (0.35, 0.7, 0.9), (0.84, 0.37, 0.0), (0.94, 0.89, 0.26)
@@ -30,7 +30,7 @@ def write_panel(
     if len(shown) < 2:
         return []
     with plt.rc_context(STYLE):
-        return save(panel(study, dataset, frame, shown, cases), folder / "cases")
+        return save(panel(study, dataset, shown, cases), folder / "cases")
 
 
 def chosen_jobs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -62,11 +62,8 @@ def pick_cases(cases: pd.DataFrame) -> list[tuple[str, str]]:
     return picked
 
 
-def panel(
-    study: Study, dataset: Dataset, frame: pd.DataFrame, shown: pd.DataFrame, cases: pd.DataFrame
-) -> Figure:
+def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFrame) -> Figure:
     """One row a case, one column each for image, ground truth and the shown networks."""
-    _, part = score_column(frame)
     predictions = {}
     for job_id in shown.id:
         with np.load(study.path("predictions", job_id)) as arrays:
@@ -77,12 +74,12 @@ def panel(
     where = {case: k for k, case in enumerate(dataset.cases)}
     columns = 2 + len(shown)
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(1.45 * columns, 1.55 * len(rows) + 0.4), squeeze=False
+        len(rows), columns, figsize=(TWO_COLUMNS, TWO_COLUMNS / columns * len(rows) + 1.0), squeeze=False
     )
     for line, (what, case) in zip(axes, rows, strict=True):
         image, truth = grey(dataset, where[case]), dataset.masks[where[case]]
         line[0].imshow(image, cmap="gray", vmin=0, vmax=1)
-        line[0].set_ylabel(f"{what}\n{case}", fontsize=7)
+        line[0].set_ylabel(f"{what}\n{plain(case)}", fontsize=7)
         line[1].imshow(coloured(image, truth, truth))
         for axis, job_id in zip(line[2:], shown.id, strict=True):
             axis.imshow(coloured(image, predictions[job_id][case], truth))
@@ -92,16 +89,18 @@ def panel(
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
     titles = ["image", "ground truth"]
-    titles += [f"{a}\n{NAMES.get(m, m)}" for a, m in zip(shown.architecture, shown.method, strict=True)]
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=7)
+    titles += [
+        f"{plain(a)}\n{plain(NAMES.get(m, m))}"
+        for a, m in zip(shown.architecture, shown.method, strict=True)
+    ]
+    for axis, name in zip(axes[0], titles, strict=True):
+        axis.set_title(name, fontsize=7)
     handles = [
         plt.Line2D([], [], ls="", marker="s", color=colour, label=name)
         for name, colour in (("found", CORRECT), ("missed", MISSED), ("invented", INVENTED))
     ]
-    figure.legend(handles=handles, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, -0.03))
-    figure.suptitle(f"{heading(shown)}, {part} cases", x=0.02, ha="left", fontsize=8)
-    figure.tight_layout(pad=0.4)
+    figure.legend(handles=handles, ncols=3, loc="outside lower center")
+    title(figure, f"{heading(shown)}: best, median and worst patient")
     return figure
 
 
@@ -117,5 +116,5 @@ def coloured(image: np.ndarray, predicted: Labels, truth: Labels) -> np.ndarray:
     rgb = np.repeat(image[..., None], 3, axis=2)
     p, t = predicted > 0, truth > 0
     for where, colour in ((p & t, CORRECT), (~p & t, MISSED), (p & ~t, INVENTED)):
-        rgb[where] = 0.55 * rgb[where] + 0.45 * np.array(colour)
+        rgb[where] = 0.4 * rgb[where] + 0.6 * np.array(colour)
     return rgb

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench.data.dataset import Dataset
 from bench.report import frames
+from bench.report.comparisons import comparisons
 from bench.report.figures import write_figures
 from bench.report.page import write_page
 from bench.report.panel import write_panel
@@ -14,7 +15,7 @@ from bench.store import Study, write_text
 
 
 def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], None] = print) -> None:
-    """Write ``summary.csv``, ``cases.csv``, ``latency.csv``, ``tables/``, ``figures/`` and the page.
+    """Write the CSV files (summary, cases, comparisons, latency), ``tables/``, ``figures/`` and the page.
 
     Args:
         dataset: for the pictures of cases; None leaves them out.
@@ -27,13 +28,17 @@ def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], Non
     write_text(study.root / "cases.csv", frames.cases(study, "test").to_csv(index=False))
     write_text(study.root / "cases_val.csv", frames.cases(study, "val").to_csv(index=False))
     write_text(study.root / "latency.csv", frames.latency(study).to_csv(index=False))
-    tables = write_tables(study.root / "tables", summary)
-    figures = write_figures(study.root / "figures", summary, scored, frames.curves(study))
+    # Where not every job has test scores, none is shown: tables and figures compare one part.
+    shown = summary if part == "test" else summary.assign(dice=float("nan"))
+    compared = comparisons(shown[shown.status == "done"], scored)
+    write_text(study.root / "comparisons.csv", compared.to_csv(index=False))
+    tables = write_tables(study.root / "tables", shown, scored, compared)
+    figures = write_figures(study.root / "figures", shown, scored, frames.curves(study), compared)
     if dataset is None:
         say("report: no pictures of cases, for they need the images; give --data")
     else:
-        figures += write_panel(study.root / "figures", study, dataset, summary, scored)
-    page = write_page(study, dataset, summary, scored, frames.curves(study))
+        figures += write_panel(study.root / "figures", study, dataset, shown, scored)
+    page = write_page(study, dataset, shown, scored, frames.curves(study))
     for table in tables:
         if table.stem == "report" or len(tables) == 1:
             say(table.read_text())

@@ -1,179 +1,281 @@
-"""Tables in Markdown, CSV and LaTeX, each from the summary frame alone."""
+"""The tables of a study, each from the finished jobs, their cases and their comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
-from bench.report.frames import by_size, score_column, standard
+from bench.report.comparisons import Cell, leaders
+from bench.report.frames import by_size, in_order, score_column, standard
+from bench.report.markup import BEST, HARM, UNCLEAR, Table, write_table
 from bench.report.published import CAVEAT, REPORT
-from bench.store import write_text
+from bench.report.statistics import MARGIN, MIN_PATIENTS, MIN_SEEDS
+from bench.report.style import NAMES
+from bench.report.wording import against_heavy, natural, number, p_value, points, spread
+
+GAIN, TO_TEACHER = "Δ plain, points [95 % CI]", "Δ teacher, points [95 % CI]"
+CLAIMS = (
+    "Δ plain: Dice points over the same student trained plainly, paired by patient and seed; Δ teacher: "
+    "over the teacher of the same seed. Intervals: BCa bootstrap over patients, for new patients given "
+    "these networks. A claim needs Holm's p below 0.05 (Wilcoxon's signed-rank test over patients), an "
+    f"interval without zero and the same sign in every seed, with {MIN_SEEDS} seeds and {MIN_PATIENTS} "
+    f"patients at least; as good as the teacher: an interval above −{100 * MARGIN:.0f} points."
+)
 
 
-def write_tables(folder: Path, frame: pd.DataFrame) -> list[Path]:
-    """Write every table that the summary ``frame`` can fill; returns the Markdown files."""
+def write_tables(
+    folder: Path, frame: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame
+) -> list[Path]:
+    """Write every table that the frames can fill; returns the Markdown files.
+
+    Args:
+        frame: the summary, a row a job.
+        cases: a row per job and case, of the part that is shown.
+        compared: ``comparisons`` of the finished jobs.
+    """
     done = frame[frame.status == "done"]
     if not len(done):
         return []
-    written = []
-    for name, make in (("matrix", matrix_table), ("report", report_table)):
-        table, caption = make(done)
-        if len(table):
-            written.append(write_table(folder / name, table, caption))
-    return written
-
-
-def write_table(stem: Path, table: pd.DataFrame, caption: str) -> Path:
-    """Write ``stem.md``, ``stem.csv`` and ``stem.tex``."""
-    shown = table.map(_cell)
-    piped = shown.map(lambda text: text.replace("|", "\\|"))
-    markdown = tabulate(piped, headers="keys", tablefmt="github", showindex=False, disable_numparse=True)
-    latex = tabulate(
-        shown, headers="keys", tablefmt="latex_booktabs", showindex=False, disable_numparse=True
-    )
-    floating = (
-        "\\begin{table}\n\\centering\n\\small\n"
-        f"\\caption{{{_escape(caption)}}}\n{latex}\n\\end{{table}}\n"
-    )
-    write_text(stem.with_suffix(".md"), f"{caption}\n\n{markdown}\n")
-    write_text(stem.with_suffix(".csv"), table.to_csv(index=False))
-    write_text(stem.with_suffix(".tex"), floating)
-    return stem.with_suffix(".md")
+    tables = [
+        matrix_table(done, cases, compared),
+        recipes_table(done, cases, compared),
+        report_table(done, compared),
+        cost_table(done),
+        classes_table(done, cases),
+        patients_table(done, cases),
+    ]
+    return [write_table(folder, table) for table in tables if len(table.frame)]
 
 
 def origin(frame: pd.DataFrame) -> str:
-    """What every caption must say: which data, which part, how many seeds and updates of it."""
+    """What every caption must say: which data, which part, how many seeds of it."""
     _, part = score_column(frame)
-    synthetic = "*synthetic* data, " if frame.synthetic.fillna(False).any() else ""
+    synthetic = "synthetic data, " if frame.synthetic.fillna(False).any() else ""
     seeds = frame.seed.nunique()
     sizes = " and ".join(f"{size}²" for size in sorted(frame.image_size.unique()))
-    return (
-        f"{', '.join(sorted(frame.dataset.unique()))} ({synthetic}{sizes}), **{part}** scores, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}"
+    names = ", ".join(sorted(frame.dataset.unique()))
+    return f"{names} ({synthetic}{sizes}), {part} scores, {seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def usual_cells(done: pd.DataFrame) -> pd.Series:
+    """Which jobs the main table and the figures compare: default parameters and recipe."""
+    return done.id.isin(standard(done[done.seg_loss == "dice-bce"]).id)
+
+
+def matrix_table(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> Table:
+    """Every network and method with the default recipe: scores, differences, cost."""
+    table = _cells(done[usual_cells(done)], done, cases, compared)
+    frame, marks = table[0].drop(columns="parameters of the method", errors="ignore"), table[1]
+    heavy = "the teacher" if done.teachers.fillna("").any() else "the largest network"
+    caption = (
+        f"Every network and method: {origin(done)}. Dice: mean over patients ± sd over seeds. {CLAIMS} "
+        f"In brackets the ratio to {heavy}. Latency: batch 1, fp32."
     )
+    return Table("matrix", caption, frame, marks, wide=("record",))
 
 
-def matrix_table(done: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Every cell: Dice over seeds, gain over the same student's baseline, cost, ratios to the largest."""
+def recipes_table(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> Table:
+    """What differs from the default: loss variants, weights, L_seg, teachers, image sizes."""
+    table = _cells(done[~usual_cells(done)], done, cases, compared)
+    caption = (
+        f"Other recipes, each against the plain student of its own L_seg: {origin(done)}. {CLAIMS} "
+        "Variants and L_seg are families of their own."
+    )
+    return Table("recipes", caption, *table, wide=("record",))
+
+
+def _cells(
+    shown: pd.DataFrame, done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[tuple[int, str], str]]:
+    """A row a cell, and its marks."""
     score, part = score_column(done)
-    groups = ["architecture", "seg_loss", "method", "variant", "method_parameters", "teacher", "image_size"]
-    cells = done.groupby(groups, sort=False, dropna=False)
-    largest = done.loc[done.parameters.idxmax()]
-    base = done[done.method == "baseline"].groupby(["architecture", "seg_loss", "image_size"])[score].mean()
-    rows = []
-    for key, group in cells:
-        architecture, seg_loss, method, variant, _, teacher, image_size = key
-        mean, sd, seeds = group[score].mean(), group[score].std(), len(group)
-        reference = base.get((architecture, seg_loss, image_size))
-        gain = None if method == "baseline" or reference is None else 100 * (mean - reference)
-        first = group.iloc[0]
+    heavy = _heavy(done)
+    best = leaders(shown, cases)
+    found = {
+        (Cell(*row[: len(Cell._fields)]), row.against): row for row in compared.itertuples(index=False)
+    }
+    dice = f"Dice ({part})"
+    rows: list[dict[str, Any]] = []
+    marks: dict[tuple[int, str], str] = {}
+    for line, (key, group) in enumerate(shown.groupby(list(Cell._fields), sort=False, dropna=False)):
+        cell, first = Cell(*key), group.iloc[0]
+        plain, teacher = found.get((cell, "baseline")), found.get((cell, "teacher"))
         rows.append(
             {
-                "architecture": architecture,
-                "method": method,
-                "L_seg": seg_loss,
-                "variant": variant,
-                "teacher": teacher,
-                f"Dice ({part})": _spread(mean, sd, seeds),
-                "gain, points": None if gain is None else f"{gain:+.1f}",
-                "HD95": group["hd95_val" if part == "validation" else "hd95"].mean(),
-                "parameters": _against(first.parameters, largest.parameters, _thousands),
-                "GMACs": _against(first.macs, largest.macs, _giga),
-                "MB": first.size_mb,
-                "CPU ms, p50": _against(first.latency_cpu_ms_p50, largest.latency_cpu_ms_p50, _ms),
-                "train s": f"{group.train_seconds.mean():.0f}",
+                "architecture": cell.architecture,
+                "method": cell.method,
+                "image": f"{cell.image_size}²",
+                "L_seg": cell.seg_loss,
+                "parameters of the method": cell.method_parameters,
+                "teacher": cell.teacher,
+                dice: spread(group[score]),
+                GAIN: points(plain),
+                "sd over seeds": None if plain is None else number(100 * plain.sd_seeds, ".1f"),
+                "p (Holm)": None if plain is None else p_value(plain.p_holm),
+                "claim": None if plain is None else plain.verdict,
+                TO_TEACHER: points(teacher),
+                "as good as teacher": None if teacher is None else _yes(teacher.verdict),
+                "HD95": number(group["hd95_val" if part == "validation" else "hd95"].mean(), ".1f"),
+                "parameters": against_heavy(first.parameters, heavy.parameters, ",.0f"),
+                "GMACs": against_heavy(first.macs, heavy.macs, ".3g", 1e-9),
+                "MB": against_heavy(first.size_mb, heavy.size_mb, ".3g"),
+                "CPU ms, p50": against_heavy(first.latency_cpu_ms_p50, heavy.latency_cpu_ms_p50, ".3g"),
+                "GPU ms, p50": against_heavy(first.latency_gpu_ms_p50, heavy.latency_gpu_ms_p50, ".3g"),
+                "memory, MB": against_heavy(
+                    first.peak_memory_inference_mb, heavy.peak_memory_inference_mb, ".3g"
+                ),
                 "record": " ".join(group.id),
             }
         )
-    caption = (
-        f"Every cell of the study: {origin(done)}. Gain: Dice points over the same student trained "
-        "plainly; one seed carries about ±1 point, so smaller differences mean nothing. In brackets "
-        "the reduction against the largest network. Latency: batch 1, fp32."
-    )
-    table = pd.DataFrame(rows)
-    constant = [name for name in ("L_seg", "teacher") if table[name].replace("", pd.NA).nunique() <= 1]
-    return table.drop(columns=constant), caption
+        if plain is not None:
+            marks |= {(line, name): _mark(plain.verdict) for name in (GAIN, "claim")}
+        if teacher is not None and teacher.verdict not in ("as good", "worse"):
+            marks |= {(line, name): UNCLEAR for name in (TO_TEACHER, "as good as teacher")}
+        if cell in best:
+            marks[line, dice] = BEST
+    return _without_constant(pd.DataFrame(rows)), {key: mark for key, mark in marks.items() if mark}
 
 
-def report_table(done: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
     """The report's own table, its figures beside ours; empty unless one of its networks was run."""
     score, part = score_column(done)
-    ours = standard(done[done.seg_loss == "dice-bce"])
+    ours = done[usual_cells(done)]
     dice = ours.groupby(["architecture", "method"])[score].mean()
-    rows = []
-    for architecture in by_size(done):
-        if architecture not in REPORT:
-            continue
-        theirs = REPORT[architecture]
-        plain = dice.get((architecture, "baseline"))
-        distilled = dice.get((architecture, "combined"))
+    own = compared[compared.standard.astype(bool) & (compared.seg_loss == "dice-bce")]
+    own = own[(own.against == "baseline") & (own.method == "combined")].drop_duplicates("architecture")
+    gains = {row.architecture: row for row in own.itertuples()}
+    rows: list[dict[str, Any]] = []
+    marks: dict[tuple[int, str], str] = {}
+    for architecture in (name for name in by_size(ours) if name in REPORT):
+        theirs, gain = REPORT[architecture], gains.get(architecture)
+        if gain is not None:
+            marks[len(rows), "gain, points [95 % CI]"] = _mark(gain.verdict)
         rows.append(
             {
                 "network": architecture,
                 "parameters": f"{theirs.parameters:,}",
-                f"plain ({part})": plain,
+                f"plain ({part})": dice.get((architecture, "baseline")),
                 "PM": dice.get((architecture, "pm-kd")),
                 "AT": dice.get((architecture, "at-kd")),
-                "PM + AT (distilled)": distilled,
-                "gain, points": _gain(plain, distilled),
+                "PM + AT (distilled)": dice.get((architecture, "combined")),
+                "gain, points [95 % CI]": points(gain),
                 "report: plain": theirs.plain,
                 "report: distilled": theirs.distilled,
-                "report: gain": _gain(theirs.plain, theirs.distilled),
+                "report: gain": (
+                    None if theirs.distilled is None else f"{100 * (theirs.distilled - theirs.plain):+.1f}"
+                ),
             }
         )
     caption = (
         f"The report's table, ours beside its: {origin(done)}; the report's figures are the mean "
         f"Dice of its 125 test images ({CAVEAT})."
     )
-    table = pd.DataFrame(rows)
-    return table, caption
+    claims = {verdict for row in gains.values() if (verdict := str(row.verdict)).startswith("none")}
+    if claims:
+        few = ", ".join(sorted(verdict.removeprefix("none (").removesuffix(")") for verdict in claims))
+        caption += f" {few[0].upper()}{few[1:]}: too few for a claim."
+    return Table("report", caption, pd.DataFrame(rows), {key: mark for key, mark in marks.items() if mark})
 
 
-def _gain(plain: float | None, distilled: float | None) -> str | None:
-    if plain is None or distilled is None:
-        return None
-    return f"{100 * (distilled - plain):+.1f}"
+def cost_table(done: pd.DataFrame) -> Table:
+    """What a trained network cost: its own training, its teacher's, the recording of targets."""
+    seconds = done.set_index("id").train_seconds
+    recorded = done.recording_seconds.notna().any()
+    recording = done.groupby(done.teachers.fillna("")).recording_seconds.max()
+    rows: list[dict[str, Any]] = []
+    for key, group in done.groupby(list(Cell._fields), sort=False, dropna=False):
+        cell = Cell(*key)
+        own = group.train_seconds.mean()
+        teachers = group.teachers.fillna("")
+        teacher = teachers.map(lambda ids: sum(seconds.get(t, float("nan")) for t in ids.split())).mean()
+        pass_ = teachers.map(lambda ids: recording.get(ids, float("nan")) if ids else 0.0).mean()
+        total = own + teacher + (0 if pd.isna(pass_) else pass_)
+        plain = done[
+            (done[list(Cell._fields[:4])] == list(cell[:4])).all(axis=1) & (done.method == "baseline")
+        ]
+        rows.append(
+            {
+                "architecture": cell.architecture,
+                "method": cell.method,
+                "image": f"{cell.image_size}²",
+                "L_seg": cell.seg_loss,
+                "parameters of the method": cell.method_parameters,
+                "teacher": cell.teacher,
+                "training, s": number(own, ",.0f"),
+                "teacher's training, s": number(teacher, ",.0f") if teachers.any() else None,
+                "recording, s": number(pass_, ",.0f") if teachers.any() else None,
+                "together, s": number(total, ",.0f"),
+                "against plain": number(total / plain.train_seconds.mean(), ".1f", "×"),
+                "peak memory, MB": number(group.peak_memory_train_mb.mean(), ",.0f"),
+            }
+        )
+    missing = "" if recorded else "; these records don't say what recording took, so it is not in the sum"
+    caption = (
+        f"The cost of training, means over seeds: {origin(done)}. A distilled student also needs its "
+        "teacher trained and its targets recorded, once for all students of a seed; here as if it were the "
+        f"only one{missing}. Peak memory: the whole training process."
+    )
+    return Table("cost", caption, _without_constant(pd.DataFrame(rows)))
 
 
-def _spread(mean: float, sd: float, seeds: int) -> str:
-    return f"{mean:.3f} ± {sd:.3f}" if seeds > 1 else f"{mean:.3f}"
+def classes_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
+    """Dice of every class; empty where there is one class."""
+    names = [str(name).removeprefix("dice_") for name in cases.columns if str(name).startswith("dice_")]
+    rows: list[dict[str, Any]] = []
+    for (architecture, method), group in _main_cases(done, cases):
+        patients = group.groupby(["seed", "patient"])[[f"dice_{name}" for name in names]].mean()
+        means = patients.groupby("seed").mean()
+        own = {f"Dice, {name}": spread(means[f"dice_{name}"]) for name in names}
+        rows.append({"architecture": architecture, "method": method, **own})
+    caption = f"Dice of every class: {origin(done)}. Mean over patients ± sd over seeds."
+    return Table("classes", caption, pd.DataFrame(rows if names else []))
 
 
-def _against(value: float, largest: float, show: Callable[[float], str]) -> str | None:
-    """The value and, where it is smaller, how many times."""
-    if pd.isna(value):
-        return None
-    if pd.isna(largest) or value >= largest:
-        return show(value)
-    return f"{show(value)} (÷{largest / value:.3g})"
+def patients_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
+    """Dice of every patient: a row per network and patient, a column a method."""
+    means = {key: group.groupby("patient").dice.mean() for key, group in _main_cases(done, cases)}
+    shown = done[usual_cells(done)]
+    methods = in_order(shown.method)
+    rows: list[dict[str, Any]] = []
+    for network in by_size(shown):
+        own = {method: means[network, method] for method in methods if (network, method) in means}
+        for patient in sorted(
+            {patient for values in own.values() for patient in values.index}, key=natural
+        ):
+            scores = {NAMES.get(m, m): own[m].get(patient) if m in own else None for m in methods}
+            rows.append({"network": network, "patient": patient, **scores})
+    caption = f"Dice of every patient, mean over cases and seeds: {origin(done)}."
+    return Table("patients", caption, pd.DataFrame(rows), long=True)
 
 
-def _thousands(value: float) -> str:
-    return f"{value:,.0f}"
+def _main_cases(done: pd.DataFrame, cases: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Cases of the main table's cells, largest network first."""
+    shown = done[usual_cells(done)]
+    groups = dict(list(cases[cases.id.isin(shown.id)].groupby(["architecture", "method"])))
+    order = [(a, m) for a in by_size(shown) for m in in_order(shown.method)]
+    return [(key, groups[key]) for key in order if key in groups]
 
 
-def _giga(value: float) -> str:
-    return f"{value / 1e9:.3g}"
+def _heavy(done: pd.DataFrame) -> pd.Series:
+    """The job whose cost the others are compared with: the largest teacher, else the largest network."""
+    teaching = {name for names in done.teachers.fillna("") for name in names.split()}
+    own = done[done.id.isin(teaching)] if done.id.isin(teaching).any() else done
+    return own.sort_values("parameters", kind="stable", na_position="first").iloc[-1]
 
 
-def _ms(value: float) -> str:
-    return f"{value:.3g}"
+def _without_constant(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the columns that say nothing: what is the same in all rows, or nowhere known."""
+    settings = ("image", "L_seg", "parameters of the method", "teacher")
+    dull = [name for name in settings if name in table and table[name].replace("", pd.NA).nunique() <= 1]
+    empty = [name for name in table.columns if table[name].isna().all()]
+    return table.drop(columns=[*dull, *(name for name in empty if name not in dull)])
 
 
-def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-    return str(value)
+def _mark(verdict: str) -> str:
+    return {"gain": "", "harm": HARM}.get(verdict, UNCLEAR)
 
 
-def _escape(text: str) -> str:
-    """Text to LaTeX; Markdown's emphasis is dropped."""
-    text = text.replace("*", "")
-    for character in "&%$#_{}":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("±", "$\\pm$").replace("²", "$^2$")
+def _yes(verdict: str) -> str:
+    return {"as good": "yes", "worse": "no"}.get(verdict, verdict)

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from bench.data.prepared import Scored
 from bench.evaluation import (
     decide,
     overlap_scores,
     pack_masks,
     score_case,
+    score_part,
     summarise,
     surface_scores,
     unpack_masks,
@@ -81,6 +83,15 @@ def test_dice_is_the_mean_over_patients_and_dice_slice_over_cases():
     assert total["dice"] == pytest.approx((0.75 + 0.0) / 2)
     assert total["dice_slice"] == pytest.approx(0.5)
     assert (total["cases"], total["patients"]) == (3, 2)
+
+
+def test_rows_say_how_large_the_organ_is():
+    part = Scored(
+        cases=("a", "b"), patients=("p", "q"), images=torch.zeros(2, 1, 8, 8), masks=[SQUARE, EMPTY]
+    )
+    rows = score_part([SQUARE, EMPTY], part, ("liver",), surface=False)
+    assert [row["organ_size"] for row in rows] == [9, 0]
+    assert "organ_size" not in summarise(rows), "a size is no score"
 
 
 def test_several_classes_average_and_stand_alone():

@@ -8,10 +8,12 @@ import pytest
 import methods
 from bench.profiling import latencies
 from bench.report import frames
+from bench.report.comparisons import comparisons
+from bench.report.markup import Table, write_table
 from bench.report.panel import pick_cases
 from bench.report.published import REPORT
 from bench.report.report import write_report
-from bench.report.tables import matrix_table, report_table, write_table
+from bench.report.tables import GAIN, matrix_table, recipes_table, report_table
 from bench.spec import Job
 from bench.store import Study, write_json
 
@@ -60,22 +62,30 @@ def study(tmp_path):
     return study
 
 
+def compared(study):
+    frame, cases = frames.summary(study), frames.cases(study, "val")
+    done = frame[frame.status == "done"]
+    return done, cases, comparisons(done, cases)
+
+
 def test_the_full_matrix_table(study):
-    done = frames.summary(study)
-    table, caption = matrix_table(done)
-    assert "**validation** scores, 2 seeds" in caption
+    made = matrix_table(*compared(study))
+    table = made.frame
+    assert "validation scores, 2 seeds" in made.caption
     row = table[(table.architecture == "unet-32-64") & (table.method == "combined")].iloc[0]
     assert row["Dice (validation)"] == "0.750 ± 0.014"
-    assert row["gain, points"] == "+4.0"
+    assert row[GAIN] == "+4.0", "and no interval: three patients are too few"
     assert row.parameters == "100,961 (÷76.2)"
     assert len(row.record.split()) == 2, "every number leads to its runs"
 
 
 def test_the_reports_table_stands_beside_ours(study):
-    table, caption = report_table(frames.summary(study))
-    assert "other data and split: compare gains, not levels" in caption
+    done, _, differences = compared(study)
+    made = report_table(done, differences)
+    table = made.frame
+    assert "other data and split: compare gains, not levels" in made.caption
     row = table[table.network == "unet-32-64"].iloc[0]
-    assert row["gain, points"] == "+4.0"
+    assert row["gain, points [95 % CI]"] == "+4.0"
     assert row["report: gain"] == "+9.4"
     assert row["report: plain"] == REPORT["unet-32-64"].plain == 0.3767
     assert list(table.network) == ["unet-64-128-256-512", "unet-32-64"]
@@ -103,24 +113,24 @@ def test_failed_jobs_are_in_the_summary_and_not_in_the_tables(study):
     write_json(study.path("records", job.id), record)
     frame = frames.summary(study)
     assert frame[frame.method == "at-kd"].reason.item() == "out of memory"
-    assert "at-kd" not in set(matrix_table(frame[frame.status == "done"])[0].method)
+    assert "at-kd" not in set(matrix_table(*compared(study)).frame.method)
 
 
 def test_weak_recipe_gains_are_against_the_weak_baseline(study):
     for method, dice in (("baseline", 0.5), ("combined", 0.6)):
         make_record(study, "unet-32-64", method, 0, dice, seg_loss="bce")
-    table, _ = matrix_table(frames.summary(study))
-    assert set(table.L_seg) == {"dice-bce", "bce"}
-    weak = table[(table.L_seg == "bce") & (table.method == "combined")]
-    assert weak["gain, points"].item() == "+10.0"
+    everything = compared(study)
+    assert len(matrix_table(*everything).frame) == 3, "the weak recipe stands apart"
+    weak = recipes_table(*everything).frame
+    assert weak[weak.method == "combined"][GAIN].item() == "+10.0"
 
 
 def test_latex_and_markdown_escape_what_they_are_given(tmp_path):
     table = pd.DataFrame({"a_b": ["x_1 & 50 % | {y}"]})
-    write_table(tmp_path / "t", table, "100 % of a_b ± 1")
+    write_table(tmp_path, Table("t", "100 % of a_b ± 1", table))
     latex = (tmp_path / "t.tex").read_text()
     assert "\\toprule" in latex
-    assert r"x\_1 \& 50 \% | \{y\}" in latex
+    assert r"x\_1 \& 50 \% \textbar{} \{y\}" in latex
     assert "100 \\% of a\\_b $\\pm$ 1" in latex
     assert "x_1 & 50 % \\| {y}" in (tmp_path / "t.md").read_text()
 
