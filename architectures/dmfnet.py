@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -235,10 +235,9 @@ def preactivated(
     """BatchNorm, ReLU, convolution without bias; odd kernels keep the side."""
     sizes = kernel_size if isinstance(kernel_size, tuple) else (kernel_size,) * spatial_dims
     padding = tuple((size - 1) // 2 * dilation for size in sizes)
+    conv: Callable[..., nn.Module] = _CONV[spatial_dims]
     return nn.Sequential(
         _NORM[spatial_dims](in_channels),
         nn.ReLU(inplace=True),
-        _CONV[spatial_dims](
-            in_channels, out_channels, sizes, stride, padding, dilation, groups, bias=False
-        ),
+        conv(in_channels, out_channels, sizes, stride, padding, dilation, groups, bias=False),
     )

@@ -16,7 +16,8 @@ from bench.report.figure_curves import learning_curves
 from bench.report.figure_gains import gain_by_size, share_of_gap, significance_map
 from bench.report.figure_scores import dice_by_method, dice_by_organ_size
 from bench.report.frames import standard
-from bench.report.style import STYLE, save
+from bench.report.reach import reach_figure
+from bench.report.style import NAMES, STYLE, save
 
 
 def write_figures(
@@ -59,6 +60,7 @@ def _figures(
         "dice_by_method": lambda: dice_by_method(own, scored),
         "dice_by_organ_size": lambda: dice_by_organ_size(own, scored),
         "dice_against_cost": lambda: dice_against_cost(own),
+        "reach": lambda: reach_figure(own, NAMES),
         "gain_by_size": lambda: gain_by_size(own, compared),
         "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases)),
         "significance": lambda: significance_map(own, compared),

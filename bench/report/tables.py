@@ -11,6 +11,7 @@ from bench.report.comparisons import Cell, leaders
 from bench.report.frames import by_size, in_order, score_column, standard
 from bench.report.markup import BEST, HARM, UNCLEAR, Table, write_table
 from bench.report.published import CAVEAT, REPORT
+from bench.report.reach import reach_rows
 from bench.report.statistics import MARGIN, MIN_PATIENTS, MIN_SEEDS
 from bench.report.style import NAMES
 from bench.report.wording import against_heavy, natural, number, p_value, points, spread
@@ -42,6 +43,7 @@ def write_tables(
         matrix_table(done, cases, compared),
         recipes_table(done, cases, compared),
         report_table(done, compared),
+        reach_table(done),
         cost_table(done),
         classes_table(done, cases),
         patients_table(done, cases),
@@ -177,6 +179,16 @@ def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
         few = ", ".join(sorted(verdict.removeprefix("none (").removesuffix(")") for verdict in claims))
         caption += f" {few[0].upper()}{few[1:]}: too few for a claim."
     return Table("report", caption, pd.DataFrame(rows), {key: mark for key, mark in marks.items() if mark})
+
+
+def reach_table(done: pd.DataFrame) -> Table:
+    """Networks of equal parameters, one with more levels than the other."""
+    own = done[usual_cells(done)]
+    caption = (
+        f"Reach against width, pairs of equal parameters: {origin(own)}, Dice by method. Sees: the side of "
+        "the receptive field of an output pixel, computed."
+    )
+    return Table("reach", caption, reach_rows(own, NAMES))
 
 
 def cost_table(done: pd.DataFrame) -> Table:
