@@ -160,7 +160,7 @@ def test_the_best_is_who_can_not_be_beaten(simulated):
 
 
 def test_the_share_of_the_gap(simulated):
-    simulated.sd_patient = simulated.sd_residual = 0.001
+    simulated.sd_patient = simulated.sd_residual = simulated.sd_seed = 0.001
     done, cases, _ = compare(simulated.fill(students=1))
     shares = gap_closed(done, cases).set_index("method").share
     assert shares["combined"] == pytest.approx(0.03 / 0.1, abs=0.05)
