@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 MatrixFlag = Annotated[str | None, typer.Option(help="quick, unets, full, or a YAML file.")]
-DatasetFlag = Annotated[str | None, typer.Option(help="See 'list'; the matrix names a default.")]
+DatasetFlag = Annotated[str | None, typer.Option(help="See 'list', or a folder of volumes.")]
 DataFlag = Annotated[Path | None, typer.Option("--data", help="The dataset's folder.")]
 ResultsFlag = Annotated[Path | None, typer.Option(help="Default: results/<dataset>.")]
 SizeFlag = Annotated[int | None, typer.Option(help="Side of the square that networks see.")]
@@ -29,6 +29,9 @@ SeedsFlag = Annotated[str | None, typer.Option(help="E.g. 0,1,2.")]
 OnlyFlag = Annotated[str | None, typer.Option(help="architecture:method, wildcards allowed.")]
 DeviceFlag = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 PrecisionFlag = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+KeyFlag = Annotated[
+    str, typer.Option(metavar="REGEX", help="What of a volume's name is its patient; folders by path only.")
+]
 SplitsFlag = Annotated[Path | None, typer.Option(help="Use this splits.json.")]
 NoTestFlag = Annotated[bool, typer.Option("--no-test", help="Leave the test set unread.")]
 GbFlag = Annotated[float, typer.Option(help="Largest recording of a teacher's targets, in GB.")]
@@ -47,6 +50,7 @@ def matrix(
     device: DeviceFlag = "auto",
     precision: PrecisionFlag = "auto",
     splits: SplitsFlag = None,
+    patient_key: KeyFlag = "",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
     ] = None,
@@ -87,6 +91,7 @@ def matrix(
         targets_gb=targets_gb,
         no_test=no_test,
         no_compile=no_compile,
+        patient_key=patient_key,
     )
     raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
 
@@ -143,8 +148,8 @@ def performance(
 
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(help="liver-ct")],
-    source: Annotated[Path | None, typer.Option(help="A clone of the upstream repository.")] = None,
+    dataset: Annotated[str, typer.Argument(help="liver-ct, hippocampus or liver.")],
+    source: Annotated[Path | None, typer.Option(help="liver-ct: a clone of its repository.")] = None,
     data: Annotated[Path | None, typer.Option(help="Default: data/<dataset>.")] = None,
 ) -> None:
     """Make a dataset's folder from where it is published."""

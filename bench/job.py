@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import methods
 from bench import targets as target_store
 from bench.data.prepared import Prepared, Scored
 from bench.data.stream import SampleStream
+from bench.data.volumes import Volumes
 from bench.errors import UserError
 from bench.evaluation import (
     Labels,
@@ -45,7 +47,7 @@ EpochHook = Callable[[str, dict[str, float]], None]
 def run(
     study: Study,
     job: Job,
-    prepared: Prepared,
+    prepared: Prepared | Volumes,
     device: torch.device,
     with_test: bool,
     targets_gb: float = 8.0,
@@ -88,7 +90,7 @@ def run(
     model = network(job)
     stream = SampleStream(prepared, job.seed)
     with phases.time("decoding"):
-        _ = prepared.train_images, prepared.train_labels, prepared.val
+        prepared.decode()
     with phases.time("gate"):
         check_can_learn(model, stream, job.out_channels, job.seg_loss, device)
     with phases.time("recording"):
@@ -147,7 +149,7 @@ def peak_memory_mb(device: torch.device) -> float:
 def _score(
     study: Study,
     job: Job,
-    prepared: Prepared,
+    prepared: Prepared | Volumes,
     artefact: Artefact,
     device: torch.device,
     with_test: bool,
@@ -206,8 +208,7 @@ def _teaching(
         raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
     siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
     names = sorted(target_sizes(job, teacher_job.architecture))
-    cases = len(stream.prepared.split.train)
-    size = recording_bytes(siblings, teacher_job.architecture, cases)
+    size = recording_bytes(siblings, teacher_job.architecture, stream.prepared.samples)
     if size > targets_gb * 1e9:
         say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
         own = [methods.build(spec(job))]
@@ -232,16 +233,16 @@ def targets_folder(study: Study, job: Job) -> Path:
     return study.root / "targets" / f"{'+'.join(job.teachers)}-{stream}"
 
 
-def _calibration(prepared: Prepared, device: torch.device) -> Iterator[Tensor]:
+def _calibration(prepared: Prepared | Volumes, device: torch.device) -> Iterator[Tensor]:
     """Batches of plain training images."""
-    for batch in prepared.train_images.split(BATCH_SIZE):
+    for batch in prepared.plain_batches():
         yield batch.to(device)
 
 
 def _record(
     study: Study,
     job: Job,
-    prepared: Prepared,
+    prepared: Prepared | Volumes,
     trained: Trained,
     artefact: Artefact,
     memory: float | None,
@@ -262,6 +263,7 @@ def _record(
             "size_mb": study.path("weights", job.id).stat().st_size / 1e6,
             "train_seconds": trained.seconds if curves else None,
             "updates": trained.steps * len(curves),
+            "voxels_seen": trained.steps * len(curves) * BATCH_SIZE * math.prod(job.shape),
             "peak_memory_train_mb": memory,
         },
         "dataset": {
@@ -269,8 +271,7 @@ def _record(
             "note": prepared.dataset.note,
             "licence": prepared.dataset.licence,
             "classes": prepared.dataset.classes,
-            "mean": prepared.normalisation.mean,
-            "std": prepared.normalisation.std,
+            **prepared.facts(),
             "train_cases": len(prepared.split.train),
             "train_patients": _train_patients(prepared),
         },
@@ -278,6 +279,6 @@ def _record(
     }
 
 
-def _train_patients(prepared: Prepared) -> int:
+def _train_patients(prepared: Prepared | Volumes) -> int:
     patient_of = dict(zip(prepared.dataset.cases, prepared.dataset.patients, strict=True))
     return len({patient_of[case] for case in prepared.split.train})

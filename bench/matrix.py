@@ -57,6 +57,8 @@ class Setting:
     precision: str
     can_compile: bool
     train_cases: int
+    """Training samples an epoch."""
+    patch: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def cells(
             can't take.
     """
     for name in (matrix.teacher, *matrix.students):
-        _check_side(name, setting.image_size)
+        _check_side(name, setting)
     for seed in matrix.seeds:
         teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
         if checkpoint:
@@ -173,6 +175,7 @@ def _job(setting: Setting, architecture: str, method: str, loss: str, seed: int,
         threads=setting.threads,
         precision=setting.precision,
         compiled=False,
+        patch=setting.patch,
     )
     flops = training_flops(job, setting.train_cases)
     return replace(job, compiled=setting.can_compile and flops >= COMPILE_FROM_FLOPS)
@@ -194,14 +197,16 @@ def _method(spec: str) -> methods.Method:
         raise UserError(str(error)) from None
 
 
-def _check_side(architecture: str, image_size: int) -> None:
+def _check_side(architecture: str, setting: Setting) -> None:
     try:
         stride = architectures.stride(architecture)
     except ValueError as error:
         raise UserError(str(error)) from None
-    if image_size < stride or image_size % stride:
-        below = max(stride, image_size - image_size % stride)
-        raise UserError(
-            f"--image-size {image_size}: {architecture} needs a multiple of {stride}, "
-            f"e.g. {below} or {below + stride}"
-        )
+    for side in (setting.image_size, *setting.patch):
+        if side < stride or side % stride:
+            below = max(stride, side - side % stride)
+            seen = "" if side == setting.image_size else f": a patch of {'x'.join(map(str, setting.patch))}"
+            raise UserError(
+                f"--image-size {setting.image_size}{seen}: {architecture} needs a multiple of {stride}, "
+                f"e.g. {below} or {below + stride}"
+            )

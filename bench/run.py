@@ -53,6 +53,7 @@ class Order:
     targets_gb: float = 8.0
     no_test: bool = False
     no_compile: bool = False
+    patient_key: str = ""
     dry_run: bool = False
 
 
@@ -62,11 +63,18 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     matrix = read_matrix(order.matrix)
     if order.seeds:
         matrix = matrix.model_copy(update={"seeds": order.seeds})
-    name = order.dataset or matrix.dataset
+    name, folder = datasets.locate(order.dataset or matrix.dataset, order.data)
     root = order.results or Path("results") / name
     workers = order.workers or matrix.workers
     wishes = Wishes(
-        name, order.data, order.device, order.precision, order.splits, workers, not order.no_compile
+        name,
+        folder,
+        order.device,
+        order.precision,
+        order.splits,
+        workers,
+        compile=not order.no_compile,
+        patient_key=order.patient_key,
     )
     with phases.time("decoding"):
         session = open_session(root, wishes)
@@ -99,7 +107,7 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     failures = 0
     if todo:
         flags = {
-            "data": order.data,
+            "data": folder,
             "device": order.device,
             "targets_gb": order.targets_gb,
             "no_test": order.no_test,
@@ -119,9 +127,8 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
 
 def plan(matrix: Matrix, session: Session, order: Order) -> list[Cell]:
     """All cells of the matrix in this study."""
-    name = session.dataset.name
-    default = matrix.image_size or datasets.DATASETS[name].image_size
-    size = default if order.image_size is None else order.image_size
+    default = matrix.image_size or datasets.source(session.dataset.name).image_size
+    size = session.usual_size(default) if order.image_size is None else order.image_size
     setting = session.setting(size)
     checkpoint = check_teacher(order.teacher, matrix.teacher, setting) if order.teacher else ""
     planned = list(cells(matrix, setting, order.only, checkpoint))
@@ -140,7 +147,8 @@ def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
     total = 0
     for ((teacher, *_), _), students in recordings.items():
         name = architecture.get(teacher) or session.study.job(teacher).architecture
-        total += recording_bytes(students, name, len(session.split.train))
+        samples = session.prepared(students[0].image_size).samples
+        total += recording_bytes(students, name, samples)
     return total
 
 
@@ -220,11 +228,11 @@ def run_job(
 
 def report_study(study: Study, data: Path | None, say: Callable[[str], None]) -> None:
     """Write a study's report; with its images where they are built in or ``data`` names them."""
-    name = (study.settings() or {})["dataset"]
-    source = datasets.DATASETS.get(name)
+    settings = study.settings() or {}
     dataset = None
-    if data is not None or (source is not None and source.built_in):
-        dataset = datasets.load(name, data, study.root / "cache")
+    if data is not None or datasets.source(settings["dataset"]).built_in:
+        key = settings.get("patient_key", "")
+        dataset = datasets.load(settings["dataset"], data, study.root / "cache", key)
     write_report(study, dataset, say)
 
 
@@ -234,5 +242,5 @@ def list_registered(say: Callable[[str], None]) -> None:
     for name in methods.names():
         values = methods.parameters(methods.build(name))
         say(f"method {name}" + "".join(f"  {key}={value}" for key, value in values.items()))
-    say("datasets: " + ", ".join(datasets.DATASETS))
+    say("datasets: " + ", ".join(datasets.DATASETS) + ", any folder in the Decathlon's or nnU-Net's layout")
     say("matrices: " + ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.yaml"))))

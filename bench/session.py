@@ -13,6 +13,7 @@ from bench import data
 from bench.data.dataset import Dataset, keep_decoded
 from bench.data.prepared import Prepared
 from bench.data.splits import Split, read_splits, split_by_patient, write_splits
+from bench.data.volumes import Volumes
 from bench.errors import UserError
 from bench.matrix import Setting
 from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
@@ -31,6 +32,7 @@ class Wishes:
     splits: Path | None = None
     workers: int | None = None
     compile: bool = True
+    patient_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,31 @@ class Session:
 
     def setting(self, image_size: int) -> Setting:
         """What all jobs at one image size share."""
+        prepared = self.prepared(image_size)
         return Setting(
             dataset=self.dataset.name,
             data=self.dataset.fingerprint,
             split=self.split.fingerprint,
-            spatial_dims=self.dataset.spatial_dims,
+            spatial_dims=prepared.spatial_dims,
             in_channels=self.dataset.in_channels,
             out_channels=self.dataset.out_channels,
             image_size=image_size,
             threads=self.settings["threads"],
             precision=self.settings["precision"],
             can_compile=self.settings["compile"],
-            train_cases=len(self.split.train),
+            train_cases=prepared.samples,
+            patch=prepared.patch,
         )
 
-    def prepared(self, image_size: int) -> Prepared:
+    def prepared(self, image_size: int) -> Prepared | Volumes:
         """The tensors at one image size."""
-        return Prepared(self.dataset, self.split, image_size)
+        kind = Prepared if self.dataset.spatial_dims == 2 else Volumes
+        return kind(self.dataset, self.split, image_size)
+
+    def usual_size(self, wish: int) -> int:
+        """The image size where none is asked for: ``wish``, but no patch that no volume fills."""
+        prepared = self.prepared(wish)
+        return min(wish, max(prepared.largest)) if isinstance(prepared, Volumes) else wish
 
 
 def open_session(root: Path, wishes: Wishes) -> Session:
@@ -79,14 +89,15 @@ def open_session(root: Path, wishes: Wishes) -> Session:
     """
     study = Study(root)
     device = choose_device(wishes.device)
-    dataset = data.load(wishes.dataset, wishes.data, root / "cache")
+    frozen = study.settings()
+    key = wishes.patient_key or (frozen or {}).get("patient_key", "")
+    dataset = data.load(wishes.dataset, wishes.data, root / "cache", key)
     splits = wishes.splits or (root / "splits.json" if (root / "splits.json").is_file() else None)
     split = read_splits(splits, dataset) if splits else split_by_patient(dataset)
-    if len(split.train) < BATCH_SIZE:
+    if dataset.spatial_dims == 2 and len(split.train) < BATCH_SIZE:
         raise UserError(
             f"dataset {dataset.name}: {len(split.train)} training cases; one batch needs {BATCH_SIZE}"
         )
-    frozen = study.settings()
     workers = wishes.workers or 1
     fresh = {
         "protocol": PROTOCOL_VERSION,
@@ -100,6 +111,8 @@ def open_session(root: Path, wishes: Wishes) -> Session:
         "precision": choose_precision(wishes.precision, device),
         "compile": wishes.compile and can_compile(device),
     }
+    if key:
+        fresh["patient_key"] = key
     if frozen is None:
         return Session(study, dataset, split, device, fresh)
     asked = {"protocol", "dataset", "data", "split"}

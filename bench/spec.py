@@ -11,6 +11,8 @@ from bench.data.dataset import digest
 from bench.protocol import PROTOCOL_VERSION
 
 Parameter = tuple[str, str | float | int | None]
+LATER = ("checkpoint", "patch")
+"""Fields of jobs that the first records did not have."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,22 @@ class Job:
     protocol: int = PROTOCOL_VERSION
     checkpoint: str = ""
     """Checksum of weights that the user gave (``--teacher``); nothing is trained then."""
+    patch: tuple[int, ...] = ()
+    """Sides of what networks see of a volume; empty: images of ``image_size`` a side."""
 
     @property
     def id(self) -> str:
-        """A hash of all fields; ``checkpoint`` counts only where there is one."""
+        """A hash of all fields; ``LATER`` ones count only where they say something."""
         values = dataclasses.asdict(self)
-        if not self.checkpoint:
-            del values["checkpoint"]
+        for name in LATER:
+            if not values[name]:
+                del values[name]
         return digest(json.dumps(values, sort_keys=True))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sides of what the network sees."""
+        return self.patch or (self.image_size,) * self.spatial_dims
 
     @property
     def label(self) -> str:
@@ -77,6 +87,7 @@ class Job:
                 **values,
                 "parameters": tuple(sorted(values["parameters"].items())),
                 "teachers": tuple(values["teachers"]),
+                "patch": tuple(values.get("patch", ())),
             }
         )
 

@@ -164,7 +164,7 @@ def train(
     Raises:
         Diverged: the loss is no longer finite.
     """
-    runtime.place(model, stream.prepared.dataset.spatial_dims)
+    runtime.place(model, stream.spatial_dims)
     adapters = _adapters(model, method, stream, runtime, targets)
     update = Updater(model, method, runtime, seg_loss, adapters, on_eager)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(update.optimiser, T_max=epochs)
