@@ -51,6 +51,7 @@ def matrix(
     precision: PrecisionFlag = "auto",
     splits: SplitsFlag = None,
     patient_key: KeyFlag = "",
+    slices: Annotated[str, typer.Option(help="axial: 2-D networks on the slices of volumes.")] = "",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
     ] = None,
@@ -71,6 +72,8 @@ def matrix(
         return
     if matrix is None:
         raise UserError("--matrix is missing; e.g. --matrix quick, or a verb: see --help")
+    if slices not in ("", "axial"):
+        raise UserError(f"--slices {slices!r} is unknown; known: axial")
     if executor != "local":
         raise UserError(f"--executor {executor!r} is unknown; known: local")
     from bench.run import Order, run_matrix
@@ -92,6 +95,7 @@ def matrix(
         no_test=no_test,
         no_compile=no_compile,
         patient_key=patient_key,
+        slices=slices,
     )
     raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
 

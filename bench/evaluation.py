@@ -48,14 +48,18 @@ def predict_volume(predict: Callable[[Tensor], Tensor], image: Tensor, patch: Se
     """Logits ``(1, out_channels, *spatial)`` of a whole volume ``(C, *spatial)``, window by window.
 
     Windows of ``patch`` overlap by half and count by a Gaussian of the distance to their centre
-    (nnU-Net's way); a smaller volume is padded by zeros.
+    (nnU-Net's way); a smaller volume is padded by zeros. A patch of two sides means 2-D networks: every
+    slice along the last axis is predicted, and the slices are stacked back.
     """
     from monai.inferers.utils import sliding_window_inference
 
+    sliced = len(patch) == image.ndim - 2
+    x = image.movedim(-1, 0) if sliced else image[None]
     with torch.inference_mode():
-        return sliding_window_inference(
-            image[None], tuple(patch), sw_batch_size=1, predictor=predict, overlap=OVERLAP, mode="gaussian"
+        logits: Tensor = sliding_window_inference(
+            x, tuple(patch), BATCH if sliced else 1, predict, overlap=OVERLAP, mode="gaussian"
         )
+    return logits.movedim(0, -1)[None] if sliced else logits
 
 
 def decide(logits: Tensor, size: Sequence[int]) -> Labels:

@@ -59,6 +59,7 @@ class Setting:
     train_cases: int
     """Training samples an epoch."""
     patch: tuple[int, ...] = ()
+    slices: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def _job(setting: Setting, architecture: str, method: str, loss: str, seed: int,
         precision=setting.precision,
         compiled=False,
         patch=setting.patch,
+        slices=setting.slices,
     )
     flops = training_flops(job, setting.train_cases)
     return replace(job, compiled=setting.can_compile and flops >= COMPILE_FROM_FLOPS)

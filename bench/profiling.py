@@ -78,10 +78,14 @@ def macs(module: nn.Module, shape: Sequence[int]) -> int:
 
 
 def graph_of(job: Job) -> str:
-    """What tells artefacts apart: the architecture, and the method where it changes the network."""
+    """What tells artefacts apart: the architecture, and the method where it changes the network.
+
+    Of volumes also whether they are sliced: the network is another one then.
+    """
     method = methods.METHODS[job.method]
     own = method.finish is not methods.Method.finish
-    return f"{job.architecture}+{spec(job)}" if own else job.architecture
+    name = f"{job.architecture} {job.slices}" if job.slices else job.architecture
+    return f"{name}+{spec(job)}" if own else name
 
 
 def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = print) -> list[dict[str, Any]]:

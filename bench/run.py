@@ -54,6 +54,7 @@ class Order:
     no_test: bool = False
     no_compile: bool = False
     patient_key: str = ""
+    slices: str = ""
     dry_run: bool = False
 
 
@@ -129,7 +130,7 @@ def plan(matrix: Matrix, session: Session, order: Order) -> list[Cell]:
     """All cells of the matrix in this study."""
     default = matrix.image_size or datasets.source(session.dataset.name).image_size
     size = session.usual_size(default) if order.image_size is None else order.image_size
-    setting = session.setting(size)
+    setting = session.setting(size, order.slices)
     checkpoint = check_teacher(order.teacher, matrix.teacher, setting) if order.teacher else ""
     planned = list(cells(matrix, setting, order.only, checkpoint))
     if not planned:
@@ -147,7 +148,7 @@ def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
     total = 0
     for ((teacher, *_), _), students in recordings.items():
         name = architecture.get(teacher) or session.study.job(teacher).architecture
-        samples = session.prepared(students[0].image_size).samples
+        samples = session.prepared(students[0].image_size, students[0].slices).samples
         total += recording_bytes(students, name, samples)
     return total
 
@@ -204,7 +205,7 @@ def run_job(
         job_module.run(
             session.study,
             job,
-            session.prepared(job.image_size),
+            session.prepared(job.image_size, job.slices),
             session.device,
             with_test=not no_test,
             targets_gb=targets_gb,

@@ -52,9 +52,9 @@ class Session:
             write_splits(self.study.root / "splits.json", self.split)
         keep_decoded(self.study.root / "cache", self.dataset)
 
-    def setting(self, image_size: int) -> Setting:
+    def setting(self, image_size: int, slices: str = "") -> Setting:
         """What all jobs at one image size share."""
-        prepared = self.prepared(image_size)
+        prepared = self.prepared(image_size, slices)
         return Setting(
             dataset=self.dataset.name,
             data=self.dataset.fingerprint,
@@ -68,12 +68,16 @@ class Session:
             can_compile=self.settings["compile"],
             train_cases=prepared.samples,
             patch=prepared.patch,
+            slices=slices,
         )
 
-    def prepared(self, image_size: int) -> Prepared | Volumes:
-        """The tensors at one image size."""
-        kind = Prepared if self.dataset.spatial_dims == 2 else Volumes
-        return kind(self.dataset, self.split, image_size)
+    def prepared(self, image_size: int, slices: str = "") -> Prepared | Volumes:
+        """The tensors at one image size; of volumes their patches, or their axial ``slices``."""
+        if self.dataset.spatial_dims == 3:
+            return Volumes(self.dataset, self.split, image_size, slices)
+        if slices:
+            raise UserError(f"--slices {slices}: dataset {self.dataset.name} is made of slices already")
+        return Prepared(self.dataset, self.split, image_size)
 
     def usual_size(self, wish: int) -> int:
         """The image size where none is asked for: ``wish``, but no patch that no volume fills."""

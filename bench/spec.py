@@ -11,7 +11,7 @@ from bench.data.dataset import digest
 from bench.protocol import PROTOCOL_VERSION
 
 Parameter = tuple[str, str | float | int | None]
-LATER = ("checkpoint", "patch")
+LATER = ("checkpoint", "patch", "slices")
 """Fields of jobs that the first records did not have."""
 
 
@@ -44,6 +44,8 @@ class Job:
     """Checksum of weights that the user gave (``--teacher``); nothing is trained then."""
     patch: tuple[int, ...] = ()
     """Sides of what networks see of a volume; empty: images of ``image_size`` a side."""
+    slices: str = ""
+    """``axial``: a 2-D network sees the axial slices of volumes, which are stacked back for scoring."""
 
     @property
     def id(self) -> str:
@@ -64,7 +66,8 @@ class Job:
         """For people: architecture, method, seed and what is not default."""
         loss = "" if self.seg_loss == "dice-bce" else f" {self.seg_loss}"
         given = " (given)" if self.checkpoint else ""
-        return f"{self.architecture}:{self.method}{loss}{given} seed {self.seed}"
+        slices = f" {self.slices} slices" if self.slices else ""
+        return f"{self.architecture}:{self.method}{loss}{given}{slices} seed {self.seed}"
 
     @property
     def variant(self) -> str:

@@ -6,6 +6,9 @@ rounded up to a multiple of 16: small volumes are seen whole, padded; large ones
 has as many patches as hold the voxels of all training volumes' axial slices, each padded like a patch:
 as many voxels as a 2-D network would see of the same volumes. Cases are dealt from a shuffled deck, each
 once before any comes again; a patch lies anywhere in its volume with the same probability.
+
+With ``slices="axial"`` 2-D networks see the very same voxels: patches are one axial slice thick, cases
+of the deck are the slices of all training volumes, and predicted slices are stacked back to volumes.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ class Volumes:
     dataset: Dataset
     split: Split
     image_size: int
+    slices: str = ""
 
     @property
     def spatial_dims(self) -> int:
@@ -82,7 +86,7 @@ class Volumes:
 
     @cached_property
     def patch(self) -> tuple[int, ...]:
-        """Sides of what networks see.
+        """Sides of what networks see; of slices two.
 
         Raises:
             UserError: an image size that no volume fills.
@@ -95,7 +99,8 @@ class Volumes:
                 f"--image-size {self.image_size}: such a patch is larger than every volume of "
                 f"{self.dataset.name} (at most {native} voxels); {max(self.largest)} holds them whole"
             )
-        return tuple(min(self.image_size, side) for side in self.largest)
+        sides = self.largest[:2] if self.slices else self.largest
+        return tuple(min(self.image_size, side) for side in sides)
 
     @cached_property
     def samples(self) -> int:
@@ -109,8 +114,8 @@ class Volumes:
         """Patches ``(16, C, *patch)`` float32, normalised, and labels ``(16, *patch)`` uint8."""
         places = np.random.default_rng([seed, epoch, batch, 1]).random((BATCH_SIZE, 3))
         first = epoch * self.samples + batch * BATCH_SIZE
-        cases = deal(seed, first, BATCH_SIZE, len(self._train_cases))
-        cut = [self._cut(self.train[case], place) for case, place in zip(cases, places, strict=True)]
+        cards = deal(seed, first, BATCH_SIZE, len(self._deck))
+        cut = [self._cut(*self._deck[card], place) for card, place in zip(cards, places, strict=True)]
         return torch.stack([image for image, _ in cut]), torch.stack([labels for _, labels in cut])
 
     def decode(self) -> None:
@@ -126,6 +131,13 @@ class Volumes:
     def train(self) -> list[Volume]:
         """The training volumes on the common grid."""
         return [self._volume(k) for k in self._train_cases]
+
+    @cached_property
+    def _deck(self) -> list[tuple[Volume, int | None]]:
+        """What samples are dealt from: training volumes, or each of their slices."""
+        if not self.slices:
+            return [(volume, None) for volume in self.train]
+        return [(volume, z) for volume in self.train for z in range(volume.labels.shape[-1])]
 
     @cached_property
     def val(self) -> Scored:
@@ -211,16 +223,22 @@ class Volumes:
         ]
         return torch.stack(channels)
 
-    def _cut(self, volume: Volume, place: np.ndarray) -> tuple[Tensor, Tensor]:
-        """A patch with its lower corner at ``place`` in [0, 1), of what room there is; padded by zeros."""
+    def _cut(self, volume: Volume, z: int | None, place: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A patch, of slice ``z`` where there is one, padded by zeros.
+
+        ``place`` in [0, 1) says where its lower corner lies in what room there is.
+        """
+        image, labels = volume.image, volume.labels
+        if z is not None:
+            image, labels = image[..., z], labels[..., z]
         where, pad = [], []
-        for side, patch, at in zip(volume.labels.shape, self.patch, place, strict=True):
+        for side, patch, at in zip(labels.shape, self.patch, place[: labels.ndim], strict=True):
             start = int(at * (max(side - patch, 0) + 1))
             where.append(slice(start, start + patch))
             short = max(patch - side, 0)
             pad = [short // 2, short - short // 2, *pad]
-        image = self._normalised(volume.image[(slice(None), *where)], volume)
-        return F.pad(image, pad), F.pad(volume.labels[tuple(where)], pad)
+        image = self._normalised(image[(slice(None), *where)], volume)
+        return F.pad(image, pad), F.pad(labels[tuple(where)], pad)
 
     def _scored(self, part: str) -> Scored:
         indices = self.split.indices(self.dataset, part)

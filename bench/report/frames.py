@@ -39,7 +39,7 @@ SUMMARY_COLUMNS = (
         "reason",
         "commit",
     ),
-    *("spatial_dims", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
+    *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
 )
 CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
 """Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
@@ -78,6 +78,7 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "variant": job.variant,
         "image_size": job.image_size,
         "spatial_dims": job.spatial_dims,
+        "slices": job.slices,
         "method_parameters": parameters_text(job.parameters),
         "teachers": " ".join(job.teachers),
         "threads_train": job.threads,
@@ -177,14 +178,15 @@ def score_column(frame: pd.DataFrame) -> tuple[str, str]:
 def standard(done: pd.DataFrame) -> pd.DataFrame:
     """The cells that figures and the report's table compare: one per network, method, L_seg and seed.
 
-    Default parameters, the largest teacher, the largest image size; what else a study holds is in the
-    full table.
+    Default parameters, the largest teacher, the largest image size, volumes before their slices; what
+    else a study holds is in the full table.
     """
     default = {
         name: parameters_text(methods.parameters(methods.build(name)).items()) for name in methods.names()
     }
     usual = done.method_parameters == done.method.map(default).fillna(done.method_parameters)
     own = done[usual & (done.image_size == done.image_size.max())]
+    own = own[own.spatial_dims == own.spatial_dims.max()]  # slices of volumes: in a table of their own
     sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
     teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
     return own[own.teacher.isin(["", *teachers[-1:]])]

@@ -9,6 +9,8 @@ from volume_files import LABELS, ball_volume, case, save, write_decathlon
 
 from bench.data import load, locate, volume_folder
 from bench.data.dataset import keep_decoded
+from bench.data.splits import split_by_patient
+from bench.data.volumes import Volumes
 
 FIRST = f"{case(0)}.nii.gz"
 
@@ -139,6 +141,14 @@ def test_hippocampus_is_what_its_readme_says(hippocampus_data):
     assert pairs["hippocampus_003"] == pairs["hippocampus_004"] != pairs["hippocampus_006"]
     assert set(dataset.spacing) == {(1, 1, 1)}
     assert "inferred" in dataset.note
+    split = split_by_patient(dataset)
+    parts = [
+        {dataset.patients[k] for k in split.indices(dataset, part)} for part in ("train", "val", "test")
+    ]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 170, "people are kept together"
+    volumes = Volumes(dataset, split, 64)
+    assert volumes.patch == (48, 64, 48), "whole volumes, padded"
+    assert 7 <= volumes.samples / 16 <= 10, "some 200 updates in 20 epochs"
 
 
 def rewrite(root, kind, edit, **options):

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from volume_files import write_decathlon
 
-from bench import data
 from bench.data import phantom
 from bench.data.dataset import Dataset
 from bench.data.prepared import Scored
-from bench.data.splits import Split, split_by_patient
+from bench.data.splits import Split
 from bench.data.stream import SampleStream
 from bench.data.volumes import Volumes, deal
 from bench.evaluation import predict_masks, predict_volume, score_part, surface_scores
@@ -219,6 +218,41 @@ def test_the_phantom_in_three_dimensions():
     assert np.prod(dataset.spacing[0]) == pytest.approx(370 * 370 * 240 / 32**3)
 
 
+def test_slices_are_those_of_the_volumes_and_hold_as_many_voxels():
+    dataset = dataset_of([(12, 18, 20), (16, 20, 30), (9, 9, 25)] * 6)
+    volumes = volumes_of(dataset, 32)
+    sliced = dataclasses.replace(volumes, slices="axial")
+    assert (volumes.patch, sliced.patch) == ((16, 32, 32), (16, 32))
+    seen = [v.samples * math.prod(v.patch) for v in (volumes, sliced)]
+    assert seen[0] == pytest.approx(seen[1], abs=8 * 16 * 32 * 32)
+    total = sum(mask.shape[2] for mask in dataset.masks[:16])
+    assert abs(sliced.samples - total) <= 8, "every slice once an epoch, but for the last batch"
+    images, labels = sliced.draw(0, 0, 0)
+    assert images.shape == (16, 1, 16, 32) and labels.shape == (16, 16, 32)
+    planes = {plane.tobytes() for mask in dataset.masks[:16] for plane in np.moveaxis(mask, 2, 0)}
+    whole = [labels[k].numpy() for k in range(16)]
+    unpadded = [p[2:14, 7:25] for p in whole]
+    assert any(np.ascontiguousarray(p).tobytes() in planes for p in unpadded)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.tuples(*[st.integers(1, 20)] * 3))
+def test_slices_put_together_give_the_volume_back(shape):
+    image = torch.rand(2, *shape)
+    assert torch.allclose(predict_volume(torch.clone, image, (8, 8)), image[None], atol=1e-5)
+
+
+def test_slices_and_volumes_are_scored_alike():
+    dataset = dataset_of([(16, 16, 16)] * 5)
+    volumes = volumes_of(dataset)
+    sliced = dataclasses.replace(volumes, slices="axial")
+    rows = [
+        score_part(predict_masks(torch.clone, v.val, "cpu"), v.val, ("object",)) for v in (volumes, sliced)
+    ]
+    assert rows[0] == rows[1]
+    assert rows[0][0]["dice"] > 0.99
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A study of volumes, run through the command line in this process' children."""
@@ -229,7 +263,7 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("volumes")
     folder = write_decathlon(root / "Balls", count=24, shape=(14, 18, 12))
     matrix = root / "tiny.yaml"
-    matrix.write_text("teacher: unet-4-8\nstudents: [unet-2-4]\nmethods: [baseline, combined]\n")
+    matrix.write_text("teacher: unet-4-8\nstudents: [unet-2-4]\nmethods: [combined]\nworkers: 2\n")
     study = root / "study"
     arguments = [
         "--matrix",
@@ -272,21 +306,31 @@ def test_a_study_of_volumes(finished):
     assert (root / "figures" / "cases.png").stat().st_size > 5000
 
 
+def test_slices_are_a_row_beside_their_volumes(finished, bench):
+    root, folder, matrix = finished
+    arguments = ("--matrix", matrix, "--dataset", folder, "--results", root, "--image-size", 16)
+    result = bench(*arguments, "--slices", "axial", "--only", "unet-4-8:baseline")
+    assert "1 jobs, 0 done, 1 to run" in result.out, result.err
+    table = pd.read_csv(root / "tables" / "dimensions.csv")
+    assert list(table.network) == ["unet-4-8"] * 2
+    assert sorted(table.sees) == ["axial slices", "volumes"]
+    by_kind = table.set_index("sees")
+    steps = {kind: float(str(by_kind.updates[kind]).replace(",", "")) for kind in by_kind.index}
+    assert steps["axial slices"] > 5 * steps["volumes"]
+    seen = by_kind["voxels seen, millions"]
+    assert seen["axial slices"] == pytest.approx(seen["volumes"], rel=0.4)
+    assert table.notna().all().all()
+    frame = pd.read_csv(root / "summary.csv")
+    assert set(frame.spatial_dims) == {2, 3}
+    assert frame[frame.spatial_dims == 2].slices.unique().tolist() == ["axial"]
+    cases = pd.read_csv(root / "cases.csv")
+    assert cases.groupby("id").case.apply(tuple).nunique() == 1, "scored on the same volumes"
+
+
 def test_a_study_of_volumes_knows_its_data_again(finished, bench, refused):
     root, folder, matrix = finished
     arguments = ("--matrix", matrix, "--dataset", folder, "--results", root, "--image-size", 16)
-    assert bench(*arguments, "--dry-run").out.count("done") == 3, "the patient key is remembered"
+    assert bench(*arguments, "--dry-run").out.count("done") == 2, "the patient key is remembered"
+    assert "known: axial" in refused(*arguments, "--slices", "oblique")
     assert "was begun with data" in refused(*arguments, "--patient-key", "person..")
-    assert "3 jobs, 3 done" in bench(*arguments).out
-
-
-def test_splits_of_the_hippocampus_keep_people_together(hippocampus_data):
-    dataset = data.load("hippocampus", hippocampus_data)
-    split = split_by_patient(dataset)
-    people = [
-        {dataset.patients[k] for k in split.indices(dataset, part)} for part in ("train", "val", "test")
-    ]
-    assert sum(len(p) for p in people) == len(set.union(*people)) == 170
-    volumes = Volumes(dataset, split, 64)
-    assert volumes.patch == (48, 64, 48), "whole volumes, padded"
-    assert 7 <= volumes.samples / 16 <= 10, "some 200 updates in 20 epochs"
+    assert "2 jobs, 2 done" in bench(*arguments).out
