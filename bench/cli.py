@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.errors import UserError
+from bench.protocol import BATCH_SIZE
 from bench.store import Study
 
 app = typer.Typer(
@@ -52,6 +53,15 @@ def matrix(
     splits: SplitsFlag = None,
     patient_key: KeyFlag = "",
     slices: Annotated[str, typer.Option(help="axial: 2-D networks on the slices of volumes.")] = "",
+    micro_batch: Annotated[
+        int | None, typer.Option(metavar="N", help="Samples in memory at a time; gradients add up.")
+    ] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(metavar="G", help="Choose --micro-batch so that training fits.")
+    ] = None,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Compute inner features again instead of keeping them.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
     ] = None,
@@ -74,6 +84,12 @@ def matrix(
         raise UserError("--matrix is missing; e.g. --matrix quick, or a verb: see --help")
     if slices not in ("", "axial"):
         raise UserError(f"--slices {slices!r} is unknown; known: axial")
+    if micro_batch is not None and memory_gb is not None:
+        raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
+    if micro_batch is not None and (micro_batch < 1 or BATCH_SIZE % micro_batch):
+        raise UserError(f"--micro-batch {micro_batch}: must divide the batch of {BATCH_SIZE}, e.g. 4")
+    if memory_gb is not None and not memory_gb > 0:
+        raise UserError(f"--memory-gb {memory_gb:g}: must be positive")
     if executor != "local":
         raise UserError(f"--executor {executor!r} is unknown; known: local")
     from bench.run import Order, run_matrix
@@ -96,6 +112,9 @@ def matrix(
         no_compile=no_compile,
         patient_key=patient_key,
         slices=slices,
+        micro_batch=micro_batch,
+        memory_gb=memory_gb,
+        checkpointing=checkpointing,
     )
     raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
 

@@ -15,7 +15,7 @@ import torch
 
 import methods
 from bench.executors.processes import process_context
-from bench.job import network
+from bench.job import trainable
 from bench.protocol import BATCH_SIZE
 from bench.runtime import Runtime
 from bench.session import Session
@@ -46,7 +46,7 @@ def fill_machine(
     """
     cores = os.cpu_count() or 1
     trained = [job for job in jobs if not job.checkpoint]
-    cases = session.setting(trained[0].image_size).train_cases if trained else 0
+    cases = session.setting(trained[0].image_size, trained[0].slices).train_cases if trained else 0
     work = sum(training_flops(job, cases) for job in trained)
     if session.device.type != "cpu" or cores < 2 or len(trained) < 2 or work < MEASURE_FROM_FLOPS:
         return session
@@ -140,8 +140,8 @@ def _together(job: Job, processes: int, threads: int) -> float:
 
 def _steps(job: Job, threads: int, barrier: Any, pipe: Any) -> None:
     torch.set_num_threads(threads)
-    runtime = Runtime(torch.device("cpu"), job.precision, threads, compiled=False)
-    model = network(job).train()
+    runtime = Runtime(torch.device("cpu"), job.precision, threads, False, job.micro_batch)
+    model = trainable(job).train()
     runtime.place(model, job.spatial_dims)
     update = Updater(model, methods.build("baseline"), runtime, job.seg_loss)
     x = torch.rand(BATCH_SIZE, job.in_channels, *job.shape)

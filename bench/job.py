@@ -30,6 +30,7 @@ from bench.evaluation import (
     summarise,
 )
 from bench.gate import check_can_learn
+from bench.memory import checkpointed, has_batch_statistics
 from bench.phases import Phases
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
@@ -74,7 +75,7 @@ def run(
 
     if job.compiled and not compiled:
         on_eager("no C++ compiler here")
-    runtime = Runtime(device, job.precision, job.threads, compiled)
+    runtime = runtime_of(job, device)
     torch.set_num_threads(job.threads)
     make_deterministic()
     method = methods.build(spec(job))
@@ -87,12 +88,14 @@ def run(
         return _score(study, job, prepared, artefact, device, with_test, old, phases)
 
     torch.manual_seed(job.seed)
-    model = network(job)
+    model = trainable(job)
+    if job.micro_batch < BATCH_SIZE and has_batch_statistics(model):
+        say(f"{job.architecture} normalises by the statistics of {job.micro_batch} samples, not of a batch")
     stream = SampleStream(prepared, job.seed)
     with phases.time("decoding"):
         prepared.decode()
     with phases.time("gate"):
-        check_can_learn(model, stream, job.out_channels, job.seg_loss, device)
+        check_can_learn(model, stream, job.out_channels, job.seg_loss, device, job.micro_batch)
     with phases.time("recording"):
         teaching, read_ahead = _teaching(study, job, stream, runtime, targets_gb, on_epoch, on_eager, say)
     torch.manual_seed(job.seed)
@@ -124,6 +127,19 @@ def run(
 def network(job: Job) -> nn.Module:
     """The job's network with fresh weights."""
     return architectures.build(job.architecture, job.spatial_dims, job.in_channels, job.out_channels)
+
+
+def trainable(job: Job) -> nn.Module:
+    """The job's network as it is trained: one that forgets where the job says so."""
+    model = network(job)
+    return checkpointed(model) if job.checkpointing else model
+
+
+def runtime_of(job: Job, device: torch.device) -> Runtime:
+    """Where and how the job computes on ``device``."""
+    return Runtime(
+        device, job.precision, job.threads, job.compiled and can_compile(device), job.micro_batch
+    )
 
 
 def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import architectures
 import methods
 from bench.errors import UserError
-from bench.protocol import SEG_LOSSES
+from bench.protocol import BATCH_SIZE, SEG_LOSSES
 from bench.runtime import COMPILE_FROM_FLOPS
 from bench.shapes import taps, training_flops
 from bench.spec import Job
@@ -26,7 +26,8 @@ class Matrix(BaseModel):
     """What a matrix file may say; unknown keys are refused.
 
     ``teacher`` trains once a seed, plainly, with the default loss; every student of ``students`` is
-    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed. ``workers``
+    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed; those of ``plain``
+    train without a teacher. ``workers``
     jobs run at a time, the cores divided among them, unless the study or ``--workers`` says otherwise.
     """
 
@@ -34,6 +35,7 @@ class Matrix(BaseModel):
 
     teacher: str
     students: tuple[str, ...] = Field(min_length=1)
+    plain: tuple[str, ...] = ()
     methods: tuple[str, ...] = Field(default=("baseline", "pm-kd", "at-kd", "combined"))
     seg_loss: tuple[str, ...] = ("dice-bce",)
     seeds: tuple[int, ...] = (0,)
@@ -60,6 +62,8 @@ class Setting:
     """Training samples an epoch."""
     patch: tuple[int, ...] = ()
     slices: str = ""
+    micro_batch: int = BATCH_SIZE
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def cells(
         UserError: an unknown architecture or method, a bad parameter, an image side that a network
             can't take.
     """
-    for name in (matrix.teacher, *matrix.students):
+    for name in (matrix.teacher, *matrix.students, *matrix.plain):
         _check_side(name, setting)
     for seed in matrix.seeds:
         teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
@@ -131,9 +135,9 @@ def cells(
             teacher = replace(teacher, checkpoint=checkpoint, compiled=False)
         students = [
             cell
-            for student in matrix.students
+            for student in (*matrix.students, *matrix.plain)
             for loss in matrix.seg_loss
-            for method in matrix.methods
+            for method in (("baseline",) if student in matrix.plain else matrix.methods)
             for cell in _cell(setting, student, method, loss, seed, teacher)
             if _chosen(cell.job, only) and cell.job != teacher
         ]
@@ -178,9 +182,12 @@ def _job(setting: Setting, architecture: str, method: str, loss: str, seed: int,
         compiled=False,
         patch=setting.patch,
         slices=setting.slices,
+        micro_batch=setting.micro_batch,
+        checkpointing=setting.checkpointing,
     )
     flops = training_flops(job, setting.train_cases)
-    return replace(job, compiled=setting.can_compile and flops >= COMPILE_FROM_FLOPS)
+    pays = setting.can_compile and flops >= COMPILE_FROM_FLOPS
+    return replace(job, compiled=pays and not setting.checkpointing)
 
 
 def _chosen(job: Job, only: str | None) -> bool:

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -23,6 +23,7 @@ from bench.filling import fill_machine
 from bench.gate import CannotLearn
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
 from bench.phases import Phases, shares
+from bench.probe import choose_micro_batch
 from bench.profiling import profile
 from bench.progress import Progress
 from bench.report.report import write_report
@@ -55,6 +56,9 @@ class Order:
     no_compile: bool = False
     patient_key: str = ""
     slices: str = ""
+    micro_batch: int | None = None
+    memory_gb: float | None = None
+    checkpointing: bool = False
     dry_run: bool = False
 
 
@@ -68,21 +72,23 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     root = order.results or Path("results") / name
     workers = order.workers or matrix.workers
     wishes = Wishes(
-        name,
-        folder,
-        order.device,
-        order.precision,
-        order.splits,
-        workers,
+        dataset=name,
+        data=folder,
+        device=order.device,
+        precision=order.precision,
+        splits=order.splits,
+        workers=workers,
         compile=not order.no_compile,
         patient_key=order.patient_key,
+        micro_batch=order.micro_batch,
+        memory_gb=order.memory_gb,
+        checkpointing=order.checkpointing,
     )
     with phases.time("decoding"):
         session = open_session(root, wishes)
     planned = plan(matrix, session, order)
-    if workers is None and session.study.settings() is None:
-        jobs = [cell.job for cell in planned if not cell.reason]
-        session = fill_machine(session, jobs, order.dry_run, say)
+    if session.study.settings() is None:
+        session = _measured(session, wishes, matrix, order, say)
         planned = plan(matrix, session, order)
     skipped = [cell for cell in planned if cell.reason]
     todo = to_run(session.study, [cell.job for cell in planned if not cell.reason], order.no_test)
@@ -124,6 +130,22 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         records = [session.study.record(job.id) for job in todo]
         say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
     return 1 if failures else 0
+
+
+def _measured(
+    session: Session, wishes: Wishes, matrix: Matrix, order: Order, say: Callable[[str], None]
+) -> Session:
+    """A new study's session with what is measured before its first job: memory first, then workers."""
+    if order.memory_gb is not None and order.dry_run:
+        say("--memory-gb: a run measures how many samples fit; these are the jobs of whole batches")
+    elif order.memory_gb is not None:
+        jobs = [cell.job for cell in plan(matrix, session, order) if not cell.reason]
+        chosen = choose_micro_batch(session, wishes, jobs, order.memory_gb, say)
+        session = replace(session, settings=session.settings | chosen)
+    if wishes.workers is None:
+        jobs = [cell.job for cell in plan(matrix, session, order) if not cell.reason]
+        session = fill_machine(session, jobs, order.dry_run, say)
+    return session
 
 
 def plan(matrix: Matrix, session: Session, order: Order) -> list[Cell]:

@@ -33,6 +33,9 @@ class Wishes:
     workers: int | None = None
     compile: bool = True
     patient_key: str = ""
+    micro_batch: int | None = None
+    memory_gb: float | None = None
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Session:
             train_cases=prepared.samples,
             patch=prepared.patch,
             slices=slices,
+            micro_batch=self.settings.get("micro_batch", BATCH_SIZE),
+            checkpointing=self.settings.get("checkpointing", False),
         )
 
     def prepared(self, image_size: int, slices: str = "") -> Prepared | Volumes:
@@ -117,16 +122,24 @@ def open_session(root: Path, wishes: Wishes) -> Session:
     }
     if key:
         fresh["patient_key"] = key
+    memory = {
+        "micro_batch": wishes.micro_batch,
+        "memory_gb": wishes.memory_gb,
+        "checkpointing": wishes.checkpointing or None,
+    }
+    fresh |= {name: value for name, value in memory.items() if value is not None}
     if frozen is None:
         return Session(study, dataset, split, device, fresh)
     asked = {"protocol", "dataset", "data", "split"}
+    asked |= set(memory) & set(fresh)
     asked |= {"device"} if wishes.device != "auto" else set()
     asked |= {"precision"} if wishes.precision != "auto" else set()
     asked |= set() if wishes.compile else {"compile"}
     for key in sorted(asked):
-        if frozen.get(key) != fresh[key]:
+        begun = frozen.get(key, {"micro_batch": BATCH_SIZE}.get(key))
+        if begun != fresh[key]:
             raise UserError(
-                f"{root / 'study.json'}: the study was begun with {key} {frozen.get(key)!r}, "
+                f"{root / 'study.json'}: the study was begun with {key} {begun!r}, "
                 f"now it is {fresh[key]!r}; name another folder with --results"
             )
     return Session(study, dataset, split, choose_device(frozen["device"]), frozen)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.data.dataset import digest
-from bench.protocol import PROTOCOL_VERSION
+from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
 
 Parameter = tuple[str, str | float | int | None]
-LATER = ("checkpoint", "patch", "slices")
+LATER = ("checkpoint", "patch", "slices", "micro_batch", "checkpointing")
 """Fields of jobs that the first records did not have."""
 
 
@@ -47,13 +47,18 @@ class Job:
     slices: str = ""
     """``axial``: a 2-D network sees the axial slices of volumes, which are stacked back for scoring."""
 
+    micro_batch: int = BATCH_SIZE
+    """Samples in memory at a time; gradients of a batch are added up (``--micro-batch``)."""
+    checkpointing: bool = False
+    """Whether block outputs are computed again for gradients instead of kept."""
+
     @property
     def id(self) -> str:
-        """A hash of all fields; ``LATER`` ones count only where they say something."""
+        """A hash of all fields; ``LATER`` ones count only where they are not the default."""
         values = dataclasses.asdict(self)
-        for name in LATER:
-            if not values[name]:
-                del values[name]
+        for field in dataclasses.fields(self):
+            if field.name in LATER and values[field.name] == field.default:
+                del values[field.name]
         return digest(json.dumps(values, sort_keys=True))
 
     @property

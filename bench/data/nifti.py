@@ -23,14 +23,14 @@ def open_image(path: Path, channels: int = 1) -> Image:
         UserError: missing, unreadable, of other dimensions, or without a usable affine.
     """
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         image = nib.load(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; dataset.json lists it") from None
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
-        raise UserError(f"{path}: not a readable NIfTI file ({_line(error)})") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path}: not a readable NIfTI file ({_line(error)})") from None
     if not isinstance(image, nib.Nifti1Pair):
         raise UserError(f"{path}: must be a NIfTI file, not {type(image).__name__}")

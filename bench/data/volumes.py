@@ -231,7 +231,8 @@ class Volumes:
         image, labels = volume.image, volume.labels
         if z is not None:
             image, labels = image[..., z], labels[..., z]
-        where, pad = [], []
+        where: list[slice] = []
+        pad: list[int] = []
         for side, patch, at in zip(labels.shape, self.patch, place[: labels.ndim], strict=True):
             start = int(at * (max(side - patch, 0) + 1))
             where.append(slice(start, start + patch))

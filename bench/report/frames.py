@@ -40,6 +40,7 @@ SUMMARY_COLUMNS = (
         "commit",
     ),
     *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
+    *("micro_batch", "checkpointing"),
 )
 CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
 """Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
@@ -79,6 +80,8 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "image_size": job.image_size,
         "spatial_dims": job.spatial_dims,
         "slices": job.slices,
+        "micro_batch": job.micro_batch,
+        "checkpointing": job.checkpointing,
         "method_parameters": parameters_text(job.parameters),
         "teachers": " ".join(job.teachers),
         "threads_train": job.threads,
