@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.errors import UserError
+from bench.protocol import BATCH_SIZE
 from bench.store import Study
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
 )
 
 MatrixFlag = Annotated[str | None, typer.Option(help="quick, unets, full, or a YAML file.")]
-DatasetFlag = Annotated[str | None, typer.Option(help="See 'list'; the matrix names a default.")]
+DatasetFlag = Annotated[str | None, typer.Option(help="See 'list', or a folder of volumes.")]
 DataFlag = Annotated[Path | None, typer.Option("--data", help="The dataset's folder.")]
 ResultsFlag = Annotated[Path | None, typer.Option(help="Default: results/<dataset>.")]
 SizeFlag = Annotated[int | None, typer.Option(help="Side of the square that networks see.")]
@@ -29,6 +30,9 @@ SeedsFlag = Annotated[str | None, typer.Option(help="E.g. 0,1,2.")]
 OnlyFlag = Annotated[str | None, typer.Option(help="architecture:method, wildcards allowed.")]
 DeviceFlag = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 PrecisionFlag = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+KeyFlag = Annotated[
+    str, typer.Option(metavar="REGEX", help="What of a volume's name is its patient; folders by path only.")
+]
 SplitsFlag = Annotated[Path | None, typer.Option(help="Use this splits.json.")]
 NoTestFlag = Annotated[bool, typer.Option("--no-test", help="Leave the test set unread.")]
 GbFlag = Annotated[float, typer.Option(help="Largest recording of a teacher's targets, in GB.")]
@@ -47,6 +51,17 @@ def matrix(
     device: DeviceFlag = "auto",
     precision: PrecisionFlag = "auto",
     splits: SplitsFlag = None,
+    patient_key: KeyFlag = "",
+    slices: Annotated[str, typer.Option(help="axial: 2-D networks on the slices of volumes.")] = "",
+    micro_batch: Annotated[
+        int | None, typer.Option(metavar="N", help="Samples in memory at a time; gradients add up.")
+    ] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(metavar="G", help="Choose --micro-batch so that training fits.")
+    ] = None,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Compute inner features again instead of keeping them.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
     ] = None,
@@ -67,6 +82,14 @@ def matrix(
         return
     if matrix is None:
         raise UserError("--matrix is missing; e.g. --matrix quick, or a verb: see --help")
+    if slices not in ("", "axial"):
+        raise UserError(f"--slices {slices!r} is unknown; known: axial")
+    if micro_batch is not None and memory_gb is not None:
+        raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
+    if micro_batch is not None and (micro_batch < 1 or BATCH_SIZE % micro_batch):
+        raise UserError(f"--micro-batch {micro_batch}: must divide the batch of {BATCH_SIZE}, e.g. 4")
+    if memory_gb is not None and not memory_gb > 0:
+        raise UserError(f"--memory-gb {memory_gb:g}: must be positive")
     if executor != "local":
         raise UserError(f"--executor {executor!r} is unknown; known: local")
     from bench.run import Order, run_matrix
@@ -87,6 +110,11 @@ def matrix(
         targets_gb=targets_gb,
         no_test=no_test,
         no_compile=no_compile,
+        patient_key=patient_key,
+        slices=slices,
+        micro_batch=micro_batch,
+        memory_gb=memory_gb,
+        checkpointing=checkpointing,
     )
     raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
 
@@ -143,8 +171,8 @@ def performance(
 
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(help="liver-ct")],
-    source: Annotated[Path | None, typer.Option(help="A clone of the upstream repository.")] = None,
+    dataset: Annotated[str, typer.Argument(help="liver-ct, hippocampus or liver.")],
+    source: Annotated[Path | None, typer.Option(help="liver-ct: a clone of its repository.")] = None,
     data: Annotated[Path | None, typer.Option(help="Default: data/<dataset>.")] = None,
 ) -> None:
     """Make a dataset's folder from where it is published."""

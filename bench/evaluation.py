@@ -24,17 +24,42 @@ BATCH = 16
 MEASURES = ("dice", "precision", "sensitivity", "hd95", "nsd")
 NSD_TOLERANCE = 1.0
 """In pixels (2-D without spacing) or millimetres."""
+OVERLAP = 0.5
 
 
 def predict_masks(predict: Callable[[Tensor], Tensor], part: Scored, device: Any) -> list[Labels]:
     """Class indices per case on its native grid: logits are resized, then decided."""
     masks: list[Labels] = []
+    if part.patch:
+        for image, truth in zip(part.images, part.masks, strict=True):
+            logits = predict_volume(predict, image.to(device), part.patch).float().cpu()
+            masks.append(decide(logits, truth.shape)[0])
+        return masks
+    assert isinstance(part.images, Tensor)
     for start in range(0, len(part.cases), BATCH):
         logits = predict(part.images[start : start + BATCH].to(device)).float().cpu()
         for offset in range(len(logits)):
             native = part.masks[start + offset].shape
             masks.append(decide(logits[offset : offset + 1], native)[0])
     return masks
+
+
+def predict_volume(predict: Callable[[Tensor], Tensor], image: Tensor, patch: Sequence[int]) -> Tensor:
+    """Logits ``(1, out_channels, *spatial)`` of a whole volume ``(C, *spatial)``, window by window.
+
+    Windows of ``patch`` overlap by half and count by a Gaussian of the distance to their centre
+    (nnU-Net's way); a smaller volume is padded by zeros. A patch of two sides means 2-D networks: every
+    slice along the last axis is predicted, and the slices are stacked back.
+    """
+    from monai.inferers.utils import sliding_window_inference
+
+    sliced = len(patch) == image.ndim - 2
+    x = image.movedim(-1, 0) if sliced else image[None]
+    with torch.inference_mode():
+        logits: Tensor = sliding_window_inference(
+            x, tuple(patch), BATCH if sliced else 1, predict, overlap=OVERLAP, mode="gaussian"
+        )
+    return logits.movedim(0, -1)[None] if sliced else logits
 
 
 def decide(logits: Tensor, size: Sequence[int]) -> Labels:
@@ -83,14 +108,23 @@ def surface_scores(
     return {"hd95": float(distance), "nsd": float(agreement)}
 
 
-def score_case(predicted: Labels, truth: Labels, classes: Sequence[str], surface: bool) -> dict[str, float]:
-    """All measures of one case: the mean over classes, and each class where there are several."""
+def score_case(
+    predicted: Labels,
+    truth: Labels,
+    classes: Sequence[str],
+    surface: bool,
+    spacing: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """All measures of one case: the mean over classes, and each class where there are several.
+
+    Distances are in the unit of ``spacing``, in pixels without one.
+    """
     rows: list[dict[str, float]] = []
     for label in range(1, len(classes) + 1):
         p, t = predicted == label, truth == label
         row = overlap_scores(p, t)
         if surface:
-            row |= surface_scores(p, t, (1.0,) * truth.ndim)
+            row |= surface_scores(p, t, spacing or (1.0,) * truth.ndim)
         rows.append(row)
     scores = {measure: nan_mean(row[measure] for row in rows) for measure in rows[0]}
     if len(classes) > 1:
@@ -103,14 +137,16 @@ def score_part(
     masks: Sequence[Labels], part: Scored, classes: Sequence[str], surface: bool = True
 ) -> list[dict[str, Any]]:
     """One row a case: ``case``, ``patient``, ``organ_size`` (pixels of the true mask) and the measures."""
+    spacing = part.spacing or (None,) * len(part.cases)
+    cases = zip(part.cases, part.patients, masks, part.masks, spacing, strict=True)
     return [
         {
             "case": case,
             "patient": patient,
             "organ_size": int(np.count_nonzero(truth)),
-            **score_case(mask, truth, classes, surface),
+            **score_case(mask, truth, classes, surface, step),
         }
-        for case, patient, mask, truth in zip(part.cases, part.patients, masks, part.masks, strict=True)
+        for case, patient, mask, truth, step in cases
     ]
 
 

@@ -15,7 +15,7 @@ import torch
 
 import methods
 from bench.executors.processes import process_context
-from bench.job import network
+from bench.job import trainable
 from bench.protocol import BATCH_SIZE
 from bench.runtime import Runtime
 from bench.session import Session
@@ -44,8 +44,9 @@ def fill_machine(
     Nothing is measured where there is no choice or too little work to make it matter, nor in a dry run,
     which says what it assumes: one job at a time with all cores.
     """
-    cases, cores = len(session.split.train), os.cpu_count() or 1
+    cores = os.cpu_count() or 1
     trained = [job for job in jobs if not job.checkpoint]
+    cases = session.setting(trained[0].image_size, trained[0].slices).train_cases if trained else 0
     work = sum(training_flops(job, cases) for job in trained)
     if session.device.type != "cpu" or cores < 2 or len(trained) < 2 or work < MEASURE_FROM_FLOPS:
         return session
@@ -139,15 +140,14 @@ def _together(job: Job, processes: int, threads: int) -> float:
 
 def _steps(job: Job, threads: int, barrier: Any, pipe: Any) -> None:
     torch.set_num_threads(threads)
-    runtime = Runtime(torch.device("cpu"), job.precision, threads, compiled=False)
-    model = network(job).train()
+    runtime = Runtime(torch.device("cpu"), job.precision, threads, False, job.micro_batch)
+    model = trainable(job).train()
     runtime.place(model, job.spatial_dims)
     update = Updater(model, methods.build("baseline"), runtime, job.seg_loss)
-    sides = [job.image_size] * job.spatial_dims
-    x = torch.rand(BATCH_SIZE, job.in_channels, *sides)
+    x = torch.rand(BATCH_SIZE, job.in_channels, *job.shape)
     if job.spatial_dims == 2:
         x = x.contiguous(memory_format=runtime.memory_format)
-    y = torch.randint(0, max(2, job.out_channels), (BATCH_SIZE, *sides), dtype=torch.uint8)
+    y = torch.randint(0, max(2, job.out_channels), (BATCH_SIZE, *job.shape), dtype=torch.uint8)
     update(x, y, {})
     with contextlib.suppress(Exception):  # another process died: this one ends without a figure
         barrier.wait(PATIENCE_SECONDS)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.stream import SampleStream
-from bench.protocol import LEARNING_RATE
+from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.training import segmentation_loss
 
 SAMPLES = {2: 4, 3: 2}
@@ -28,17 +28,22 @@ class CannotLearn(RuntimeError):
 
 
 def check_can_learn(
-    model: nn.Module, stream: SampleStream, out_channels: int, seg_loss: str, device: torch.device
+    model: nn.Module,
+    stream: SampleStream,
+    out_channels: int,
+    seg_loss: str,
+    device: torch.device,
+    at_most: int = BATCH_SIZE,
 ) -> None:
     """Three questions: does it give logits, does every weight get a gradient, does the loss fall?
 
     Weights with two dimensions or more are asked for a gradient; a bias before a normalisation has
-    none by design.
+    none by design. ``at_most`` that many samples are in memory at a time.
 
     Raises:
         CannotLearn: one of the answers is no.
     """
-    x, y = _samples(stream)
+    x, y = (part[:at_most] for part in _samples(stream))
     x, y = x.to(device), y.to(device)
     with torch.random.fork_rng(), torch.enable_grad():
         copied = copy.deepcopy(model).to(device).train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import methods
 from bench import targets as target_store
 from bench.data.prepared import Prepared, Scored
 from bench.data.stream import SampleStream
+from bench.data.volumes import Volumes
 from bench.errors import UserError
 from bench.evaluation import (
     Labels,
@@ -28,6 +30,7 @@ from bench.evaluation import (
     summarise,
 )
 from bench.gate import check_can_learn
+from bench.memory import checkpointed, has_batch_statistics
 from bench.phases import Phases
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
@@ -45,7 +48,7 @@ EpochHook = Callable[[str, dict[str, float]], None]
 def run(
     study: Study,
     job: Job,
-    prepared: Prepared,
+    prepared: Prepared | Volumes,
     device: torch.device,
     with_test: bool,
     targets_gb: float = 8.0,
@@ -72,7 +75,7 @@ def run(
 
     if job.compiled and not compiled:
         on_eager("no C++ compiler here")
-    runtime = Runtime(device, job.precision, job.threads, compiled)
+    runtime = runtime_of(job, device)
     torch.set_num_threads(job.threads)
     make_deterministic()
     method = methods.build(spec(job))
@@ -85,12 +88,14 @@ def run(
         return _score(study, job, prepared, artefact, device, with_test, old, phases)
 
     torch.manual_seed(job.seed)
-    model = network(job)
+    model = trainable(job)
+    if job.micro_batch < BATCH_SIZE and has_batch_statistics(model):
+        say(f"{job.architecture} normalises by the statistics of {job.micro_batch} samples, not of a batch")
     stream = SampleStream(prepared, job.seed)
     with phases.time("decoding"):
-        _ = prepared.train_images, prepared.train_labels, prepared.val
+        prepared.decode()
     with phases.time("gate"):
-        check_can_learn(model, stream, job.out_channels, job.seg_loss, device)
+        check_can_learn(model, stream, job.out_channels, job.seg_loss, device, job.micro_batch)
     with phases.time("recording"):
         teaching, read_ahead = _teaching(study, job, stream, runtime, targets_gb, on_epoch, on_eager, say)
     torch.manual_seed(job.seed)
@@ -124,6 +129,19 @@ def network(job: Job) -> nn.Module:
     return architectures.build(job.architecture, job.spatial_dims, job.in_channels, job.out_channels)
 
 
+def trainable(job: Job) -> nn.Module:
+    """The job's network as it is trained: one that forgets where the job says so."""
+    model = network(job)
+    return checkpointed(model) if job.checkpointing else model
+
+
+def runtime_of(job: Job, device: torch.device) -> Runtime:
+    """Where and how the job computes on ``device``."""
+    return Runtime(
+        device, job.precision, job.threads, job.compiled and can_compile(device), job.micro_batch
+    )
+
+
 def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:
     """Mean over patients of the mean over cases of the mean over classes; what selects the epoch."""
     artefact = TorchArtefact(model)
@@ -147,7 +165,7 @@ def peak_memory_mb(device: torch.device) -> float:
 def _score(
     study: Study,
     job: Job,
-    prepared: Prepared,
+    prepared: Prepared | Volumes,
     artefact: Artefact,
     device: torch.device,
     with_test: bool,
@@ -206,8 +224,7 @@ def _teaching(
         raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
     siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
     names = sorted(target_sizes(job, teacher_job.architecture))
-    cases = len(stream.prepared.split.train)
-    size = recording_bytes(siblings, teacher_job.architecture, cases)
+    size = recording_bytes(siblings, teacher_job.architecture, stream.prepared.samples)
     if size > targets_gb * 1e9:
         say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
         own = [methods.build(spec(job))]
@@ -232,16 +249,16 @@ def targets_folder(study: Study, job: Job) -> Path:
     return study.root / "targets" / f"{'+'.join(job.teachers)}-{stream}"
 
 
-def _calibration(prepared: Prepared, device: torch.device) -> Iterator[Tensor]:
+def _calibration(prepared: Prepared | Volumes, device: torch.device) -> Iterator[Tensor]:
     """Batches of plain training images."""
-    for batch in prepared.train_images.split(BATCH_SIZE):
+    for batch in prepared.plain_batches():
         yield batch.to(device)
 
 
 def _record(
     study: Study,
     job: Job,
-    prepared: Prepared,
+    prepared: Prepared | Volumes,
     trained: Trained,
     artefact: Artefact,
     memory: float | None,
@@ -262,6 +279,7 @@ def _record(
             "size_mb": study.path("weights", job.id).stat().st_size / 1e6,
             "train_seconds": trained.seconds if curves else None,
             "updates": trained.steps * len(curves),
+            "voxels_seen": trained.steps * len(curves) * BATCH_SIZE * math.prod(job.shape),
             "peak_memory_train_mb": memory,
         },
         "dataset": {
@@ -269,8 +287,7 @@ def _record(
             "note": prepared.dataset.note,
             "licence": prepared.dataset.licence,
             "classes": prepared.dataset.classes,
-            "mean": prepared.normalisation.mean,
-            "std": prepared.normalisation.std,
+            **prepared.facts(),
             "train_cases": len(prepared.split.train),
             "train_patients": _train_patients(prepared),
         },
@@ -278,6 +295,6 @@ def _record(
     }
 
 
-def _train_patients(prepared: Prepared) -> int:
+def _train_patients(prepared: Prepared | Volumes) -> int:
     patient_of = dict(zip(prepared.dataset.cases, prepared.dataset.patients, strict=True))
     return len({patient_of[case] for case in prepared.split.train})

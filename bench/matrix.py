@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import architectures
 import methods
 from bench.errors import UserError
-from bench.protocol import SEG_LOSSES
+from bench.protocol import BATCH_SIZE, SEG_LOSSES
 from bench.runtime import COMPILE_FROM_FLOPS
 from bench.shapes import taps, training_flops
 from bench.spec import Job
@@ -26,7 +26,8 @@ class Matrix(BaseModel):
     """What a matrix file may say; unknown keys are refused.
 
     ``teacher`` trains once a seed, plainly, with the default loss; every student of ``students`` is
-    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed. ``workers``
+    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed; those of ``plain``
+    train without a teacher. ``workers``
     jobs run at a time, the cores divided among them, unless the study or ``--workers`` says otherwise.
     """
 
@@ -34,6 +35,7 @@ class Matrix(BaseModel):
 
     teacher: str
     students: tuple[str, ...] = Field(min_length=1)
+    plain: tuple[str, ...] = ()
     methods: tuple[str, ...] = Field(default=("baseline", "pm-kd", "at-kd", "combined"))
     seg_loss: tuple[str, ...] = ("dice-bce",)
     seeds: tuple[int, ...] = (0,)
@@ -57,6 +59,11 @@ class Setting:
     precision: str
     can_compile: bool
     train_cases: int
+    """Training samples an epoch."""
+    patch: tuple[int, ...] = ()
+    slices: str = ""
+    micro_batch: int = BATCH_SIZE
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,17 +127,17 @@ def cells(
         UserError: an unknown architecture or method, a bad parameter, an image side that a network
             can't take.
     """
-    for name in (matrix.teacher, *matrix.students):
-        _check_side(name, setting.image_size)
+    for name in (matrix.teacher, *matrix.students, *matrix.plain):
+        _check_side(name, setting)
     for seed in matrix.seeds:
         teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
         if checkpoint:
             teacher = replace(teacher, checkpoint=checkpoint, compiled=False)
         students = [
             cell
-            for student in matrix.students
+            for student in (*matrix.students, *matrix.plain)
             for loss in matrix.seg_loss
-            for method in matrix.methods
+            for method in (("baseline",) if student in matrix.plain else matrix.methods)
             for cell in _cell(setting, student, method, loss, seed, teacher)
             if _chosen(cell.job, only) and cell.job != teacher
         ]
@@ -173,9 +180,14 @@ def _job(setting: Setting, architecture: str, method: str, loss: str, seed: int,
         threads=setting.threads,
         precision=setting.precision,
         compiled=False,
+        patch=setting.patch,
+        slices=setting.slices,
+        micro_batch=setting.micro_batch,
+        checkpointing=setting.checkpointing,
     )
     flops = training_flops(job, setting.train_cases)
-    return replace(job, compiled=setting.can_compile and flops >= COMPILE_FROM_FLOPS)
+    pays = setting.can_compile and flops >= COMPILE_FROM_FLOPS
+    return replace(job, compiled=pays and not setting.checkpointing)
 
 
 def _chosen(job: Job, only: str | None) -> bool:
@@ -194,14 +206,16 @@ def _method(spec: str) -> methods.Method:
         raise UserError(str(error)) from None
 
 
-def _check_side(architecture: str, image_size: int) -> None:
+def _check_side(architecture: str, setting: Setting) -> None:
     try:
         stride = architectures.stride(architecture)
     except ValueError as error:
         raise UserError(str(error)) from None
-    if image_size < stride or image_size % stride:
-        below = max(stride, image_size - image_size % stride)
-        raise UserError(
-            f"--image-size {image_size}: {architecture} needs a multiple of {stride}, "
-            f"e.g. {below} or {below + stride}"
-        )
+    for side in (setting.image_size, *setting.patch):
+        if side < stride or side % stride:
+            below = max(stride, side - side % stride)
+            seen = "" if side == setting.image_size else f": a patch of {'x'.join(map(str, setting.patch))}"
+            raise UserError(
+                f"--image-size {setting.image_size}{seen}: {architecture} needs a multiple of {stride}, "
+                f"e.g. {below} or {below + stride}"
+            )

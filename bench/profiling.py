@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 import methods
+from bench.evaluation import predict_volume
 from bench.executors.processes import process_context
 from bench.job import network, peak_memory_mb
 from bench.provenance import machine
@@ -30,6 +31,15 @@ from methods.artefact import Artefact
 MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
 LARGE_SIDE = 512
 COUNTED = ("conv", "linear", "matmul", "addmm", "bmm", "mm", "einsum")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is timed: a pass over ``shape``, or with ``volume`` a whole volume ``(1, C, *spatial)``."""
+
+    side: int
+    shape: tuple[int, ...]
+    volume: bool = False
 
 
 @dataclass
@@ -50,6 +60,8 @@ class Measurement:
     peak_memory_mb: float | None
     machine: dict[str, Any]
     latency_ms: list[float]
+    volume: bool = False
+    """A whole volume, window by window, not one pass of the network."""
 
 
 def macs(module: nn.Module, shape: Sequence[int]) -> int:
@@ -66,10 +78,14 @@ def macs(module: nn.Module, shape: Sequence[int]) -> int:
 
 
 def graph_of(job: Job) -> str:
-    """What tells artefacts apart: the architecture, and the method where it changes the network."""
+    """What tells artefacts apart: the architecture, and the method where it changes the network.
+
+    Of volumes also whether they are sliced: the network is another one then.
+    """
     method = methods.METHODS[job.method]
     own = method.finish is not methods.Method.finish
-    return f"{job.architecture}+{spec(job)}" if own else job.architecture
+    name = f"{job.architecture} {job.slices}" if job.slices else job.architecture
+    return f"{name}+{spec(job)}" if own else name
 
 
 def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = print) -> list[dict[str, Any]]:
@@ -79,9 +95,9 @@ def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = prin
     """
     wanted = _representatives(study, jobs)
     kept = read_profile(study)
-    here = {(e["graph"], e["side"]) for e in kept if e["machine"] == machine()}
-    sides = {key: sorted({job.image_size, LARGE_SIDE}) for key, job in wanted.items()}
-    if {(key, side) for key in wanted for side in sides[key]} <= here:
+    here = {entry_key(e)[:3] for e in kept if e["machine"] == machine()}
+    inputs = {key: _inputs(study, job) for key, job in wanted.items()}
+    if {(key, i.side, i.volume) for key in wanted for i in inputs[key]} <= here:
         return kept
     settings = study.settings() or {}
     threads = os.cpu_count() or 1
@@ -90,19 +106,24 @@ def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = prin
     fresh: list[Measurement] = []
     for where in sorted(devices, key=str):
         session = [
-            _describe(study, job, key, side, where, threads)
+            _describe(study, job, key, i, where, threads)
             for key, job in wanted.items()
-            for side in sides[key]
+            for i in inputs[key]
         ]
-        calls = [_call(study, wanted[m.graph], m.shape, where) for m in session]
+        calls = [_call(study, wanted[m.graph], Input(m.side, m.shape, m.volume), where) for m in session]
         for measurement, values in zip(session, latencies(calls, threads), strict=True):
             measurement.latency_ms = values
         fresh += session
-    new = {(m.graph, m.side, m.device) for m in fresh}
-    entries = [e for e in kept if (e["graph"], e["side"], e["device"]) not in new]
-    entries += [asdict(measurement) for measurement in fresh]
+    measured = [asdict(measurement) for measurement in fresh]
+    new = {entry_key(entry) for entry in measured}
+    entries = [e for e in kept if entry_key(e) not in new] + measured
     write_json(study.root / "profile.json", {"entries": entries})
     return entries
+
+
+def entry_key(entry: dict[str, Any]) -> tuple[str, int, bool, str]:
+    """What tells measurements apart: graph, side, whether a whole volume, device."""
+    return entry["graph"], entry["side"], entry.get("volume", False), entry["device"]
 
 
 def read_profile(study: Study) -> list[dict[str, Any]]:
@@ -135,14 +156,14 @@ def latencies(
     return values
 
 
-def inference_memory_mb(study_root: Path, job_id: str, shape: Sequence[int]) -> float | None:
+def inference_memory_mb(study_root: Path, job_id: str, given: Input) -> float | None:
     """Peak memory of one inference above a process that has only loaded the libraries.
 
     Measured in a process of its own, weights included.
     """
     context = process_context()
     ours, theirs = context.Pipe()
-    worker = context.Process(target=_memory_worker, args=(study_root, job_id, tuple(shape), theirs))
+    worker = context.Process(target=_memory_worker, args=(study_root, job_id, given, theirs))
     worker.start()
     theirs.close()
     try:
@@ -153,13 +174,12 @@ def inference_memory_mb(study_root: Path, job_id: str, shape: Sequence[int]) -> 
         worker.join()
 
 
-def _memory_worker(root: Path, job_id: str, shape: tuple[int, ...], pipe: Any) -> None:
+def _memory_worker(root: Path, job_id: str, given: Input, pipe: Any) -> None:
     study = Study(root)
     job = study.job(job_id)
     torch.zeros(1)
     before = reset_peak()
-    artefact = _artefact(study, job)
-    artefact.predict(torch.zeros(shape))
+    _predict(_artefact(study, job), torch.zeros(given.shape), job, given)
     pipe.send(peak_mb() - before)
 
 
@@ -200,46 +220,61 @@ def _artefact(study: Study, job: Job) -> Artefact:
     return method.finish(network(job).eval(), iter(()))
 
 
+def _inputs(study: Study, job: Job) -> list[Input]:
+    """What a network is measured on: images at the study's size and at 512², or a patch and a volume."""
+    own = Input(job.image_size, (1, job.in_channels, *job.shape))
+    if not job.patch:
+        large = Input(LARGE_SIDE, (1, job.in_channels, *[LARGE_SIDE] * job.spatial_dims))
+        return [own] if large == own else [own, large]
+    typical = (study.record(job.id) or {})["dataset"]["volume"]
+    return [own, Input(job.image_size, (1, job.in_channels, *typical), volume=True)]
+
+
+def _predict(artefact: Artefact, x: torch.Tensor, job: Job, given: Input) -> torch.Tensor:
+    return predict_volume(artefact.predict, x[0], job.shape) if given.volume else artefact.predict(x)
+
+
 def _describe(
-    study: Study, job: Job, key: str, side: int, device: torch.device, threads: int
+    study: Study, job: Job, key: str, given: Input, device: torch.device, threads: int
 ) -> Measurement:
-    shape = (1, job.in_channels, *[side] * job.spatial_dims)
+    shape = given.shape
     module = _artefact(study, job).module
     weights = study.path("weights", job.id)
     record = study.record(job.id) or {}
     if device.type == "cpu":
-        memory = inference_memory_mb(study.root, job.id, shape)
+        memory = inference_memory_mb(study.root, job.id, given)
     else:
         torch.cuda.reset_peak_memory_stats(device)
-        _call(study, job, shape, device)()
+        _call(study, job, given, device)()
         memory = peak_memory_mb(device)
     return Measurement(
         architecture=job.architecture,
         graph=key,
-        side=side,
+        side=given.side,
         shape=shape,
         device=device.type,
         threads=threads,
         precision="fp32",
         backend="torch",
         parameters=sum(p.numel() for p in module.parameters()) if module is not None else None,
-        macs=macs(module, shape) if module is not None else None,
+        macs=macs(module, shape) if module is not None and not given.volume else None,
         size_mb=weights.stat().st_size / 1e6
         if weights.is_file()
         else record.get("cost", {}).get("size_mb"),
         peak_memory_mb=memory,
         machine=machine(),
         latency_ms=[],
+        volume=given.volume,
     )
 
 
-def _call(study: Study, job: Job, shape: Sequence[int], device: torch.device) -> Callable[[], object]:
+def _call(study: Study, job: Job, given: Input, device: torch.device) -> Callable[[], object]:
     """One inference, waited for."""
     artefact = _artefact(study, job).to(device)
-    x = torch.rand(*shape, device=device)
+    x = torch.rand(*given.shape, device=device)
 
     def call() -> object:
-        logits = artefact.predict(x)
+        logits = _predict(artefact, x, job, given)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         elif device.type == "mps":

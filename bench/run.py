@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -23,6 +23,7 @@ from bench.filling import fill_machine
 from bench.gate import CannotLearn
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
 from bench.phases import Phases, shares
+from bench.probe import choose_micro_batch
 from bench.profiling import profile
 from bench.progress import Progress
 from bench.report.report import write_report
@@ -53,6 +54,11 @@ class Order:
     targets_gb: float = 8.0
     no_test: bool = False
     no_compile: bool = False
+    patient_key: str = ""
+    slices: str = ""
+    micro_batch: int | None = None
+    memory_gb: float | None = None
+    checkpointing: bool = False
     dry_run: bool = False
 
 
@@ -62,18 +68,27 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     matrix = read_matrix(order.matrix)
     if order.seeds:
         matrix = matrix.model_copy(update={"seeds": order.seeds})
-    name = order.dataset or matrix.dataset
+    name, folder = datasets.locate(order.dataset or matrix.dataset, order.data)
     root = order.results or Path("results") / name
     workers = order.workers or matrix.workers
     wishes = Wishes(
-        name, order.data, order.device, order.precision, order.splits, workers, not order.no_compile
+        dataset=name,
+        data=folder,
+        device=order.device,
+        precision=order.precision,
+        splits=order.splits,
+        workers=workers,
+        compile=not order.no_compile,
+        patient_key=order.patient_key,
+        micro_batch=order.micro_batch,
+        memory_gb=order.memory_gb,
+        checkpointing=order.checkpointing,
     )
     with phases.time("decoding"):
         session = open_session(root, wishes)
     planned = plan(matrix, session, order)
-    if workers is None and session.study.settings() is None:
-        jobs = [cell.job for cell in planned if not cell.reason]
-        session = fill_machine(session, jobs, order.dry_run, say)
+    if session.study.settings() is None:
+        session = _measured(session, wishes, matrix, order, say)
         planned = plan(matrix, session, order)
     skipped = [cell for cell in planned if cell.reason]
     todo = to_run(session.study, [cell.job for cell in planned if not cell.reason], order.no_test)
@@ -99,7 +114,7 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     failures = 0
     if todo:
         flags = {
-            "data": order.data,
+            "data": folder,
             "device": order.device,
             "targets_gb": order.targets_gb,
             "no_test": order.no_test,
@@ -117,12 +132,27 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     return 1 if failures else 0
 
 
+def _measured(
+    session: Session, wishes: Wishes, matrix: Matrix, order: Order, say: Callable[[str], None]
+) -> Session:
+    """A new study's session with what is measured before its first job: memory first, then workers."""
+    if order.memory_gb is not None and order.dry_run:
+        say("--memory-gb: a run measures how many samples fit; these are the jobs of whole batches")
+    elif order.memory_gb is not None:
+        jobs = [cell.job for cell in plan(matrix, session, order) if not cell.reason]
+        chosen = choose_micro_batch(session, wishes, jobs, order.memory_gb, say)
+        session = replace(session, settings=session.settings | chosen)
+    if wishes.workers is None:
+        jobs = [cell.job for cell in plan(matrix, session, order) if not cell.reason]
+        session = fill_machine(session, jobs, order.dry_run, say)
+    return session
+
+
 def plan(matrix: Matrix, session: Session, order: Order) -> list[Cell]:
     """All cells of the matrix in this study."""
-    name = session.dataset.name
-    default = matrix.image_size or datasets.DATASETS[name].image_size
-    size = default if order.image_size is None else order.image_size
-    setting = session.setting(size)
+    default = matrix.image_size or datasets.source(session.dataset.name).image_size
+    size = session.usual_size(default) if order.image_size is None else order.image_size
+    setting = session.setting(size, order.slices)
     checkpoint = check_teacher(order.teacher, matrix.teacher, setting) if order.teacher else ""
     planned = list(cells(matrix, setting, order.only, checkpoint))
     if not planned:
@@ -140,7 +170,8 @@ def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
     total = 0
     for ((teacher, *_), _), students in recordings.items():
         name = architecture.get(teacher) or session.study.job(teacher).architecture
-        total += recording_bytes(students, name, len(session.split.train))
+        samples = session.prepared(students[0].image_size, students[0].slices).samples
+        total += recording_bytes(students, name, samples)
     return total
 
 
@@ -196,7 +227,7 @@ def run_job(
         job_module.run(
             session.study,
             job,
-            session.prepared(job.image_size),
+            session.prepared(job.image_size, job.slices),
             session.device,
             with_test=not no_test,
             targets_gb=targets_gb,
@@ -220,11 +251,11 @@ def run_job(
 
 def report_study(study: Study, data: Path | None, say: Callable[[str], None]) -> None:
     """Write a study's report; with its images where they are built in or ``data`` names them."""
-    name = (study.settings() or {})["dataset"]
-    source = datasets.DATASETS.get(name)
+    settings = study.settings() or {}
     dataset = None
-    if data is not None or (source is not None and source.built_in):
-        dataset = datasets.load(name, data, study.root / "cache")
+    if data is not None or datasets.source(settings["dataset"]).built_in:
+        key = settings.get("patient_key", "")
+        dataset = datasets.load(settings["dataset"], data, study.root / "cache", key)
     write_report(study, dataset, say)
 
 
@@ -234,5 +265,5 @@ def list_registered(say: Callable[[str], None]) -> None:
     for name in methods.names():
         values = methods.parameters(methods.build(name))
         say(f"method {name}" + "".join(f"  {key}={value}" for key, value in values.items()))
-    say("datasets: " + ", ".join(datasets.DATASETS))
+    say("datasets: " + ", ".join(datasets.DATASETS) + ", any folder in the Decathlon's or nnU-Net's layout")
     say("matrices: " + ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.yaml"))))

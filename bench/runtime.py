@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from bench.errors import UserError
+from bench.protocol import BATCH_SIZE
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ class Runtime:
     precision: str
     threads: int
     compiled: bool
+    micro_batch: int = BATCH_SIZE
+    """Samples that are in memory at a time; gradients of a batch are added up."""
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """The context that a forward pass runs in."""

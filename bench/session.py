@@ -13,6 +13,7 @@ from bench import data
 from bench.data.dataset import Dataset, keep_decoded
 from bench.data.prepared import Prepared
 from bench.data.splits import Split, read_splits, split_by_patient, write_splits
+from bench.data.volumes import Volumes
 from bench.errors import UserError
 from bench.matrix import Setting
 from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
@@ -31,6 +32,10 @@ class Wishes:
     splits: Path | None = None
     workers: int | None = None
     compile: bool = True
+    patient_key: str = ""
+    micro_batch: int | None = None
+    memory_gb: float | None = None
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,25 +55,39 @@ class Session:
             write_splits(self.study.root / "splits.json", self.split)
         keep_decoded(self.study.root / "cache", self.dataset)
 
-    def setting(self, image_size: int) -> Setting:
+    def setting(self, image_size: int, slices: str = "") -> Setting:
         """What all jobs at one image size share."""
+        prepared = self.prepared(image_size, slices)
         return Setting(
             dataset=self.dataset.name,
             data=self.dataset.fingerprint,
             split=self.split.fingerprint,
-            spatial_dims=self.dataset.spatial_dims,
+            spatial_dims=prepared.spatial_dims,
             in_channels=self.dataset.in_channels,
             out_channels=self.dataset.out_channels,
             image_size=image_size,
             threads=self.settings["threads"],
             precision=self.settings["precision"],
             can_compile=self.settings["compile"],
-            train_cases=len(self.split.train),
+            train_cases=prepared.samples,
+            patch=prepared.patch,
+            slices=slices,
+            micro_batch=self.settings.get("micro_batch", BATCH_SIZE),
+            checkpointing=self.settings.get("checkpointing", False),
         )
 
-    def prepared(self, image_size: int) -> Prepared:
-        """The tensors at one image size."""
+    def prepared(self, image_size: int, slices: str = "") -> Prepared | Volumes:
+        """The tensors at one image size; of volumes their patches, or their axial ``slices``."""
+        if self.dataset.spatial_dims == 3:
+            return Volumes(self.dataset, self.split, image_size, slices)
+        if slices:
+            raise UserError(f"--slices {slices}: dataset {self.dataset.name} is made of slices already")
         return Prepared(self.dataset, self.split, image_size)
+
+    def usual_size(self, wish: int) -> int:
+        """The image size where none is asked for: ``wish``, but no patch that no volume fills."""
+        prepared = self.prepared(wish)
+        return min(wish, max(prepared.largest)) if isinstance(prepared, Volumes) else wish
 
 
 def open_session(root: Path, wishes: Wishes) -> Session:
@@ -79,14 +98,15 @@ def open_session(root: Path, wishes: Wishes) -> Session:
     """
     study = Study(root)
     device = choose_device(wishes.device)
-    dataset = data.load(wishes.dataset, wishes.data, root / "cache")
+    frozen = study.settings()
+    key = wishes.patient_key or (frozen or {}).get("patient_key", "")
+    dataset = data.load(wishes.dataset, wishes.data, root / "cache", key)
     splits = wishes.splits or (root / "splits.json" if (root / "splits.json").is_file() else None)
     split = read_splits(splits, dataset) if splits else split_by_patient(dataset)
-    if len(split.train) < BATCH_SIZE:
+    if dataset.spatial_dims == 2 and len(split.train) < BATCH_SIZE:
         raise UserError(
             f"dataset {dataset.name}: {len(split.train)} training cases; one batch needs {BATCH_SIZE}"
         )
-    frozen = study.settings()
     workers = wishes.workers or 1
     fresh = {
         "protocol": PROTOCOL_VERSION,
@@ -100,16 +120,26 @@ def open_session(root: Path, wishes: Wishes) -> Session:
         "precision": choose_precision(wishes.precision, device),
         "compile": wishes.compile and can_compile(device),
     }
+    if key:
+        fresh["patient_key"] = key
+    memory = {
+        "micro_batch": wishes.micro_batch,
+        "memory_gb": wishes.memory_gb,
+        "checkpointing": wishes.checkpointing or None,
+    }
+    fresh |= {name: value for name, value in memory.items() if value is not None}
     if frozen is None:
         return Session(study, dataset, split, device, fresh)
     asked = {"protocol", "dataset", "data", "split"}
+    asked |= set(memory) & set(fresh)
     asked |= {"device"} if wishes.device != "auto" else set()
     asked |= {"precision"} if wishes.precision != "auto" else set()
     asked |= set() if wishes.compile else {"compile"}
     for key in sorted(asked):
-        if frozen.get(key) != fresh[key]:
+        begun = frozen.get(key, {"micro_batch": BATCH_SIZE}.get(key))
+        if begun != fresh[key]:
             raise UserError(
-                f"{root / 'study.json'}: the study was begun with {key} {frozen.get(key)!r}, "
+                f"{root / 'study.json'}: the study was begun with {key} {begun!r}, "
                 f"now it is {fresh[key]!r}; name another folder with --results"
             )
     return Session(study, dataset, split, choose_device(frozen["device"]), frozen)

@@ -27,7 +27,7 @@ def target_sizes(job: Job, teacher: str) -> dict[str, int]:
     """Values a sample of each target that ``job`` keeps of ``teacher``, found without computing."""
     with torch.device("meta"):
         model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels)
-        x = torch.zeros(1, job.in_channels, *[job.image_size] * job.spatial_dims)
+        x = torch.zeros(1, job.in_channels, *job.shape)
         outputs = methods.Outputs(*model.forward_intermediates(x))  # type: ignore[operator]
         labels = torch.zeros(1, *x.shape[2:], dtype=torch.uint8)
         kept = methods.build(spec(job)).targets(outputs, labels)
@@ -43,20 +43,22 @@ def recording_bytes(students: Sequence[Job], teacher: str, train_cases: int) -> 
 
 def training_flops(job: Job, train_cases: int) -> float:
     """FLOPs of all forward and backward passes of a job (three forward passes' worth a step)."""
-    macs = forward_macs(
-        job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.image_size
-    )
+    macs = forward_macs(job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.shape)
     return 6.0 * macs * BATCH_SIZE * (train_cases // BATCH_SIZE) * EPOCHS
 
 
 @cache
 def forward_macs(
-    architecture: str, spatial_dims: int, in_channels: int, out_channels: int, side: int
+    architecture: str, spatial_dims: int, in_channels: int, out_channels: int, side: int | tuple[int, ...]
 ) -> int:
-    """MACs of one forward pass by torch's counter, found without computing anything."""
+    """MACs of one forward pass by torch's counter, found without computing anything.
+
+    ``side`` is that of a square or cube, or all sides.
+    """
+    sides = (side,) * spatial_dims if isinstance(side, int) else side
     with torch.device("meta"):
         model = architectures.build(architecture, spatial_dims, in_channels, out_channels)
-        x = torch.zeros(1, in_channels, *[side] * spatial_dims)
+        x = torch.zeros(1, in_channels, *sides)
         with FlopCounterMode(display=False) as counter:
             model(x)
     return counter.get_total_flops() // 2

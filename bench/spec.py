@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.data.dataset import digest
-from bench.protocol import PROTOCOL_VERSION
+from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
 
 Parameter = tuple[str, str | float | int | None]
+LATER = ("checkpoint", "patch", "slices", "micro_batch", "checkpointing")
+"""Fields of jobs that the first records did not have."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,37 @@ class Job:
     protocol: int = PROTOCOL_VERSION
     checkpoint: str = ""
     """Checksum of weights that the user gave (``--teacher``); nothing is trained then."""
+    patch: tuple[int, ...] = ()
+    """Sides of what networks see of a volume; empty: images of ``image_size`` a side."""
+    slices: str = ""
+    """``axial``: a 2-D network sees the axial slices of volumes, which are stacked back for scoring."""
+
+    micro_batch: int = BATCH_SIZE
+    """Samples in memory at a time; gradients of a batch are added up (``--micro-batch``)."""
+    checkpointing: bool = False
+    """Whether block outputs are computed again for gradients instead of kept."""
 
     @property
     def id(self) -> str:
-        """A hash of all fields; ``checkpoint`` counts only where there is one."""
+        """A hash of all fields; ``LATER`` ones count only where they are not the default."""
         values = dataclasses.asdict(self)
-        if not self.checkpoint:
-            del values["checkpoint"]
+        for field in dataclasses.fields(self):
+            if field.name in LATER and values[field.name] == field.default:
+                del values[field.name]
         return digest(json.dumps(values, sort_keys=True))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sides of what the network sees."""
+        return self.patch or (self.image_size,) * self.spatial_dims
 
     @property
     def label(self) -> str:
         """For people: architecture, method, seed and what is not default."""
         loss = "" if self.seg_loss == "dice-bce" else f" {self.seg_loss}"
         given = " (given)" if self.checkpoint else ""
-        return f"{self.architecture}:{self.method}{loss}{given} seed {self.seed}"
+        slices = f" {self.slices} slices" if self.slices else ""
+        return f"{self.architecture}:{self.method}{loss}{given}{slices} seed {self.seed}"
 
     @property
     def variant(self) -> str:
@@ -77,6 +95,7 @@ class Job:
                 **values,
                 "parameters": tuple(sorted(values["parameters"].items())),
                 "teachers": tuple(values["teachers"]),
+                "patch": tuple(values.get("patch", ())),
             }
         )
 

@@ -70,10 +70,15 @@ def live(
         x, y = x.to(runtime.device), y.to(runtime.device)
         if x.ndim == 4:
             x = x.contiguous(memory_format=runtime.memory_format)
-        with torch.no_grad():
-            teacher_outputs = compute(x)
-            kept = {k: v for m in methods for k, v in m.targets(teacher_outputs, y).items()}
-        return {name: pack(value) for name, value in kept.items()}
+        parts: list[dict[str, Tensor]] = []
+        for start in range(0, len(x), runtime.micro_batch):
+            rows = slice(start, start + runtime.micro_batch)
+            with torch.no_grad():
+                teacher_outputs = compute(x[rows])
+                parts.append(
+                    {k: v for m in methods for k, v in m.targets(teacher_outputs, y[rows]).items()}
+                )
+        return {name: pack(torch.cat([part[name] for part in parts])) for name in parts[0]}
 
     return targets
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.data.stream import SampleStream, ahead
+from bench.memory import Losses, accumulate
 from bench.protocol import DICE_SMOOTH, EPOCHS, LEARNING_RATE
 from bench.runtime import Runtime, compiled_or_eager
 from methods import Method, Outputs, tap_name
@@ -81,6 +82,7 @@ class Updater:
     ) -> None:
         modules = nn.ModuleList([model] if adapters is None else [model, adapters]).to(runtime.device)
         fused = runtime.device.type != "mps"
+        self._micro_batch = runtime.micro_batch
         self.optimiser = torch.optim.Adam(modules.parameters(), lr=LEARNING_RATE, fused=fused)
 
         def losses(x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -100,12 +102,11 @@ class Updater:
         # One transfer for all of them: each would wait for the device.
         return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
-    def _backward(self, losses: Callable[..., dict[str, Tensor]], *batch: Any) -> dict[str, Tensor]:
-        terms = losses(*batch)
-        loss = torch.stack(list(terms.values())).sum()
+    def _backward(
+        self, losses: Losses, x: Tensor, y: Tensor, kept: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        return {name: value.detach() for name, value in {**terms, "loss": loss}.items()}
+        return accumulate(losses, x, y, kept, self._micro_batch)
 
 
 def batches(
@@ -164,7 +165,7 @@ def train(
     Raises:
         Diverged: the loss is no longer finite.
     """
-    runtime.place(model, stream.prepared.dataset.spatial_dims)
+    runtime.place(model, stream.spatial_dims)
     adapters = _adapters(model, method, stream, runtime, targets)
     update = Updater(model, method, runtime, seg_loss, adapters, on_eager)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(update.optimiser, T_max=epochs)

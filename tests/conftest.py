@@ -27,15 +27,26 @@ def pytest_configure() -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
-@pytest.fixture
-def liver_data() -> Path:
-    """The real slices. Where they are missing the test is skipped, in CI it fails."""
-    folder = SHARED / "liver_ct"
+def shared_data(name: str, what: str) -> Path:
+    """Real data beside the checkout. Where they are missing the test is skipped, in CI it fails."""
+    folder = SHARED / name
     if not folder.is_dir():
         if os.environ.get("CI"):
-            pytest.fail(f"CI needs the liver slices in {folder}")
-        pytest.skip("the liver slices are not beside the checkout (../shared/data/liver_ct)")
+            pytest.fail(f"CI needs the {what} in {folder}")
+        pytest.skip(f"the {what} are not beside the checkout (../shared/data/{name})")
     return folder
+
+
+@pytest.fixture
+def liver_data() -> Path:
+    """The real slices."""
+    return shared_data("liver_ct", "liver slices")
+
+
+@pytest.fixture
+def hippocampus_data() -> Path:
+    """The real volumes."""
+    return shared_data("Task04_Hippocampus", "hippocampus volumes")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ class Dataset:
         synthetic: generated; every table and figure says so.
         note: what a reader of results must know, e.g. how patients were inferred.
         licence: of the images.
+        spacing: millimetres between voxels along each axis of each case; empty: distances are in pixels.
+        modalities: of each channel of a volume: "CT" is clipped and normalised by the training set,
+            anything else per volume.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Dataset:
     synthetic: bool = False
     note: str = ""
     licence: str = ""
+    spacing: tuple[tuple[float, ...], ...] = ()
+    modalities: tuple[str, ...] = ()
 
     @property
     def in_channels(self) -> int:
@@ -69,23 +75,31 @@ def digest(*parts: bytes | str) -> str:
 
 
 def decode_once(cache: Path | None, key: str, decode: Callable[[], tuple[list, list]]) -> tuple[list, list]:
-    """What ``keep_decoded`` left under ``cache``, else ``decode()``: lists of images and masks."""
-    path = cache / f"{key}.npz" if cache else None
-    if path is None or not path.is_file():
+    """What ``keep_decoded`` left under ``cache``, else ``decode()``: lists of images and masks.
+
+    Kept arrays are mapped, not read: what a job doesn't touch of large volumes takes no memory.
+    """
+    folder = cache / key if cache else None
+    if folder is None or not folder.is_dir():
         return decode()
-    with np.load(path) as kept:
-        count = len(kept.files) // 2
-        return [kept[f"i{k}"] for k in range(count)], [kept[f"m{k}"] for k in range(count)]
+    count = len(list(folder.glob("m*.npy")))
+    images, masks = (
+        [np.load(folder / f"{kind}{k}.npy", mmap_mode="c") for k in range(count)] for kind in "im"
+    )
+    return images, masks
 
 
 def keep_decoded(cache: Path, dataset: Dataset) -> None:
     """Keep the dataset's arrays under ``cache`` for ``decode_once``."""
-    path = cache / f"{dataset.name}-{dataset.fingerprint}.npz"
-    if path.is_file():
+    folder = cache / f"{dataset.name}-{dataset.fingerprint}"
+    if folder.is_dir():
         return
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    images = {f"i{k}": array for k, array in enumerate(dataset.images)}
-    masks = {f"m{k}": array for k, array in enumerate(dataset.masks)}
-    np.savez(partial, **images, **masks)  # type: ignore[arg-type]
-    partial.replace(path)
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    partial.mkdir(parents=True)
+    for kind, arrays in (("i", dataset.images), ("m", dataset.masks)):
+        for k, array in enumerate(arrays):
+            np.save(partial / f"{kind}{k}.npy", array)
+    try:
+        partial.replace(folder)
+    except OSError:  # another run was faster
+        shutil.rmtree(partial)

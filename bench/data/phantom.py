@@ -5,6 +5,7 @@ lobes and vessels, spleen, kidneys, stomach, bowel, aorta, vena cava - whose pla
 enhancement vary from patient to patient. Liver, spleen, stomach wall and muscle have like
 intensities, so that position and shape tell them apart, not brightness. Slices are axial, rendered
 at twice the resolution (partial volume), in Hounsfield units, with noise. The target is the liver.
+``generate`` gives some slices of each patient, ``volumes`` whole ones.
 
 Axes: x to the patient's left, y to the back, z to the feet; the origin in the middle of the body.
 """
@@ -23,6 +24,7 @@ from bench.data.dataset import Dataset, decode_once, digest
 VERSION = 1
 PATIENTS, SLICES = 25, 4
 SIDE, FIELD_MM, OVERSAMPLE = 128, 370.0, 2
+VOLUME_SIDE, HEIGHT_MM, TOP_MM = 64, 240.0, -130.0
 WINDOW = (-160.0, 240.0)
 AIR, FAT, MUSCLE, BONE, MARROW = -1000.0, -100.0, 50.0, 600.0, 200.0
 Plane = NDArray[np.float32]
@@ -95,6 +97,57 @@ def render(
         image = gaussian_filter(image, 0.5) + noise * grain / grain.std()
         pairs.append((np.rint(np.clip(image, -1024, 3000)).astype(np.int16)[None], liver))
     return pairs
+
+
+def volumes(
+    side: int = VOLUME_SIDE,
+    patients: int = PATIENTS,
+    seed: int = 0,
+    cache: Path | None = None,
+    name: str = "phantom-3d",
+) -> Dataset:
+    """One volume of ``side`` voxels along each axis of each of ``patients`` patients.
+
+    In canonical orientation; 370 mm wide and deep, 240 mm high, so voxels are not cubes.
+    """
+    names = tuple(f"phantom{patient:03}" for patient in range(patients))
+    fingerprint = digest(f"phantom volumes {VERSION} {patients} {side} {seed}")
+
+    def decode() -> tuple[list, list]:
+        pairs = [render_volume(patient, side, seed) for patient in range(patients)]
+        return [image for image, _ in pairs], [mask for _, mask in pairs]
+
+    images, masks = decode_once(cache, f"{name}-{fingerprint}", decode)
+    return Dataset(
+        name=name,
+        cases=names,
+        patients=names,
+        images=images,
+        masks=masks,
+        classes=("liver",),
+        fingerprint=fingerprint,
+        window=WINDOW,
+        synthetic=True,
+        note="synthetic: generated volumes of an abdominal phantom",
+        spacing=((FIELD_MM / side, FIELD_MM / side, HEIGHT_MM / side),) * patients,
+        modalities=("CT",),
+    )
+
+
+def render_volume(patient: int, side: int, seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """A patient's volume: image ``(1, side, side, side)`` in HU and mask, axes right, front, head."""
+    rng = np.random.default_rng([seed, patient])
+    organs = anatomy(rng)
+    noise = rng.uniform(12.0, 28.0)
+    levels = TOP_MM + HEIGHT_MM * (np.arange(side) + 0.5) / side
+    planes = [_slice(organs, float(z), side) for z in levels]
+    image, liver = (
+        np.stack(stack).transpose(2, 1, 0)[::-1, ::-1, ::-1] for stack in zip(*planes, strict=True)
+    )
+    grain = gaussian_filter(rng.standard_normal(image.shape, np.float32), 0.6)
+    image = gaussian_filter(image, 0.5) + noise * grain / grain.std()
+    hounsfield = np.rint(np.clip(image, -1024, 3000)).astype(np.int16)
+    return hounsfield[None], np.ascontiguousarray(liver)
 
 
 def anatomy(rng: np.random.Generator) -> list[Ellipsoid]:

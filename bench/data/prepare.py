@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from bench.data.volume_folder import read_layout
 from bench.errors import UserError
 
 LIVER_REPOSITORY = "sarah-antillia/Image-Segmentation-Liver-Tumor"
@@ -87,13 +89,48 @@ def _grey(path: Path) -> NDArray[np.uint8]:
         raise UserError(f"{path}: not a readable image ({error})") from None
 
 
-PREPARERS: dict[str, Callable[[Path, Path, Callable[[str], None]], None]] = {"liver-ct": liver_ct}
+def decathlon(task: str, target: Path, say: Callable[[str], None]) -> None:
+    """Download a task of the Medical Segmentation Decathlon to ``target``, by MONAI's downloader.
+
+    Raises:
+        UserError: a target that is there already, no network, or a damaged download.
+    """
+    from monai.apps import utils
+    from monai.apps.datasets import DecathlonDataset
+
+    if target.exists():
+        raise UserError(f"{target}: is there already; remove it or name another --data")
+    url, checksum = DecathlonDataset.resource[task], DecathlonDataset.md5[task]
+    partial = target.with_name(target.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        say(f"downloading {url}")
+        utils.download_and_extract(
+            url, partial / f"{task}.tar", partial, hash_val=checksum, hash_type="md5", progress=True
+        )
+        layout = read_layout(partial / task)
+        (partial / task).rename(target)
+    except (OSError, RuntimeError, ValueError, tarfile.TarError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"prepare: {url} could not be downloaded and unpacked ({reason})") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    say(f"{target}: {len(layout.entries)} volumes")
+
+
+DECATHLON = {"hippocampus": "Task04_Hippocampus", "liver": "Task03_Liver"}
 
 
 def prepare(dataset: str, source: Path | None, target: Path, say: Callable[[str], None]) -> None:
-    """Make ``target`` for ``dataset`` from ``source``."""
-    if dataset not in PREPARERS:
-        raise UserError(f"prepare {dataset!r}: nothing to prepare; known: {', '.join(PREPARERS)}")
-    if source is None:
+    """Make ``target`` for ``dataset``, from ``source`` or from where it is published."""
+    if dataset in DECATHLON:
+        if source is not None:
+            raise UserError(f"prepare {dataset}: takes no --source; it downloads {DECATHLON[dataset]}")
+        decathlon(DECATHLON[dataset], target, say)
+    elif dataset != "liver-ct":
+        known = ", ".join(("liver-ct", *DECATHLON))
+        raise UserError(f"prepare {dataset!r}: nothing to prepare; known: {known}")
+    elif source is None:
         raise UserError(f"prepare {dataset}: --source must name a clone of {LIVER_REPOSITORY}")
-    PREPARERS[dataset](source, target, say)
+    else:
+        liver_ct(source, target, say)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.data.augmentation import batch_indices
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
+from bench.protocol import BATCH_SIZE
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,18 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Scored:
-    """A part of the split as it is scored: network-sized images, masks as they came."""
+    """A part of the split as it is scored: images for the networks, masks as they came.
+
+    Images of 2-D datasets are one tensor at network size. Volumes are ``(C, *spatial)`` each and
+    predicted in windows of ``patch``; ``spacing`` is that of the masks, in mm.
+    """
 
     cases: tuple[str, ...]
     patients: tuple[str, ...]
-    images: Tensor
+    images: Tensor | list[Tensor]
     masks: list[NDArray[np.uint8]]
+    spacing: tuple[tuple[float, ...], ...] = ()
+    patch: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,35 @@ class Prepared:
     dataset: Dataset
     split: Split
     image_size: int
+    patch: ClassVar[tuple[int, ...]] = ()
+    """Images are seen whole."""
+
+    @property
+    def spatial_dims(self) -> int:
+        """Of what networks see."""
+        return self.dataset.spatial_dims
+
+    @property
+    def samples(self) -> int:
+        """Training images an epoch."""
+        return len(self.split.train)
+
+    def draw(self, seed: int, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
+        """Images ``(16, C, *spatial)`` and labels of one batch, before augmentation."""
+        rows = batch_indices(seed, epoch, batch, len(self.train_images), BATCH_SIZE)
+        return self.train_images[rows], self.train_labels[rows]
+
+    def decode(self) -> None:
+        """Make what training reads, which otherwise is made when it is first asked for."""
+        _ = self.train_images, self.train_labels, self.val
+
+    def plain_batches(self) -> Iterator[Tensor]:
+        """Batches of training images, normalised, not augmented."""
+        yield from self.train_images.split(BATCH_SIZE)
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says about the data."""
+        return {"mean": self.normalisation.mean, "std": self.normalisation.std}
 
     @cached_property
     def _train_raw(self) -> Tensor:

@@ -10,8 +10,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.data.augmentation import affine, augment, batch_indices
+from bench.data.augmentation import affine, augment
 from bench.data.prepared import Prepared
+from bench.data.volumes import Volumes
 from bench.protocol import BATCH_SIZE
 
 T = TypeVar("T")
@@ -21,20 +22,30 @@ T = TypeVar("T")
 class SampleStream:
     """Augmented batches by (epoch, batch), both from 0; the incomplete last batch is dropped."""
 
-    prepared: Prepared
+    prepared: Prepared | Volumes
     seed: int
 
     @property
     def steps(self) -> int:
         """Batches an epoch."""
-        return len(self.prepared.split.train) // BATCH_SIZE
+        return self.prepared.samples // BATCH_SIZE
+
+    @property
+    def spatial_dims(self) -> int:
+        """Of the samples."""
+        return self.prepared.spatial_dims
 
     def batch(self, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
         """Images ``(16, C, *spatial)`` float32 and labels ``(16, *spatial)`` uint8."""
-        images, labels = self.prepared.train_images, self.prepared.train_labels
-        rows = batch_indices(self.seed, epoch, batch, len(images), BATCH_SIZE)
-        theta = affine(self.seed, epoch, batch, BATCH_SIZE, labels.ndim - 1)
-        return augment(images[rows], labels[rows], theta)
+        images, labels = self.prepared.draw(self.seed, epoch, batch)
+        theta = affine(self.seed, epoch, batch, BATCH_SIZE, self.spatial_dims)
+        if self.spatial_dims == 2:
+            return augment(images, labels, theta)
+        # One volume at a time: the sampling grid alone is three times the size of the images.
+        for k in range(len(images)):
+            one = slice(k, k + 1)
+            images[one], labels[one] = augment(images[one], labels[one], theta[one])
+        return images, labels
 
 
 def ahead(prepare: Callable[..., T], keys: Iterable[tuple]) -> Iterator[T]:

@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity
 from torch.profiler import profile as torch_profile
 
 import methods
+from bench.data.prepared import Prepared
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
 from bench.performance.plain_loop import plain_loop
 from bench.protocol import BATCH_SIZE, EPOCHS
@@ -31,6 +32,7 @@ def measure_steps(lab: Lab) -> dict[str, Any]:
     scale, device = lab.scale, lab.session.device
     calls: dict[tuple[str, str, str], Any] = {}
     images = lab.stream(len(lab.session.split.train)).prepared
+    assert isinstance(images, Prepared)
     for precision in lab.precisions:
         record = lab.recording(precision)
         calls["recording", scale.teacher, precision] = as_in_a_job(record)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import methods
-from bench.profiling import graph_of, read_profile
+from bench.profiling import entry_key, graph_of, read_profile
 from bench.spec import Job
 from bench.store import Study
 
@@ -39,14 +39,19 @@ SUMMARY_COLUMNS = (
         "reason",
         "commit",
     ),
+    *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
+    *("micro_batch", "checkpointing"),
 )
+CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
+"""Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
 
 
 def summary(study: Study) -> pd.DataFrame:
     """One row a record, columns as in ``SUMMARY_COLUMNS``; what a record lacks is empty."""
-    costs = {(e["graph"], e["side"], e["device"]): e for e in read_profile(study)}
+    costs = {entry_key(e): e for e in read_profile(study)}
     rows = [_row(record, costs) for record in study.records()]
-    frame = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    classes = [name for row in rows for name in row if name.startswith(CLASS_PREFIXES)]
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*SUMMARY_COLUMNS, *classes])))
     frame[list(NUMBERS)] = frame[list(NUMBERS)].apply(pd.to_numeric)  # where all are empty, too
     architecture = dict(zip(frame.id, frame.architecture, strict=True))
     frame["teacher"] = [
@@ -61,7 +66,7 @@ def summary(study: Study) -> pd.DataFrame:
     )
 
 
-def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any]]) -> dict:
+def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[str, Any]]) -> dict:
     job = Job.from_dict(record["job"])
     row: dict[str, Any] = {
         "id": record["id"],
@@ -73,6 +78,10 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any
         "seg_loss": job.seg_loss,
         "variant": job.variant,
         "image_size": job.image_size,
+        "spatial_dims": job.spatial_dims,
+        "slices": job.slices,
+        "micro_batch": job.micro_batch,
+        "checkpointing": job.checkpointing,
         "method_parameters": parameters_text(job.parameters),
         "teachers": " ".join(job.teachers),
         "threads_train": job.threads,
@@ -86,6 +95,8 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any
     test, val = record.get("test", {}), record["val"]
     row |= {name: test.get(name) for name in TEST_COLUMNS}
     row |= {f"{name}_val": val.get(name) for name in TEST_COLUMNS}
+    row |= {name: value for name, value in test.items() if name.startswith(CLASS_PREFIXES)}
+    row |= {f"{name}_val": value for name, value in val.items() if name.startswith(CLASS_PREFIXES)}
     row |= record["cost"]
     row["recording_seconds"] = record["cost"].get("seconds", {}).get("recording")
     row |= {
@@ -94,8 +105,11 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, str], dict[str, Any
         "train_patients": record["dataset"]["train_patients"],
         "synthetic": record["dataset"]["synthetic"],
     }
-    key = (graph_of(job), job.image_size)
+    key = (graph_of(job), job.image_size, False)
     cpu, gpu = costs.get((*key, "cpu")), costs.get((*key, "cuda")) or costs.get((*key, "mps"))
+    volume = costs.get((graph_of(job), job.image_size, True, "cpu"))
+    if volume:
+        row["latency_volume_cpu_ms_p50"] = np.percentile(volume["latency_ms"], 50)
     if cpu:
         row |= {
             "macs": cpu["macs"],
@@ -167,14 +181,15 @@ def score_column(frame: pd.DataFrame) -> tuple[str, str]:
 def standard(done: pd.DataFrame) -> pd.DataFrame:
     """The cells that figures and the report's table compare: one per network, method, L_seg and seed.
 
-    Default parameters, the largest teacher, the largest image size; what else a study holds is in the
-    full table.
+    Default parameters, the largest teacher, the largest image size, volumes before their slices; what
+    else a study holds is in the full table.
     """
     default = {
         name: parameters_text(methods.parameters(methods.build(name)).items()) for name in methods.names()
     }
     usual = done.method_parameters == done.method.map(default).fillna(done.method_parameters)
     own = done[usual & (done.image_size == done.image_size.max())]
+    own = own[own.spatial_dims == own.spatial_dims.max()]  # slices of volumes: in a table of their own
     sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
     teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
     return own[own.teacher.isin(["", *teachers[-1:]])]

@@ -78,11 +78,13 @@ def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFra
     )
     for line, (what, case) in zip(axes, rows, strict=True):
         image, truth = grey(dataset, where[case]), dataset.masks[where[case]]
+        shown_slice = largest_slice(truth)
+        image, truth = image[shown_slice], truth[shown_slice]
         line[0].imshow(image, cmap="gray", vmin=0, vmax=1)
         line[0].set_ylabel(f"{what}\n{plain(case)}", fontsize=7)
         line[1].imshow(coloured(image, truth, truth))
         for axis, job_id in zip(line[2:], shown.id, strict=True):
-            axis.imshow(coloured(image, predictions[job_id][case], truth))
+            axis.imshow(coloured(image, predictions[job_id][case][shown_slice], truth))
             axis.set_xlabel(f"Dice {dice[job_id, case]:.3f}", fontsize=7, labelpad=2)
         for axis in line:
             axis.set_xticks([])
@@ -109,6 +111,13 @@ def grey(dataset: Dataset, index: int) -> np.ndarray:
     image = dataset.images[index][0].astype(float)
     low, high = dataset.window or (image.min(), image.max())
     return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+
+
+def largest_slice(truth: Labels) -> tuple:
+    """Which part of a case is shown: all of an image, of a volume the axial slice with the most object."""
+    if truth.ndim == 2:
+        return (...,)
+    return (..., int((truth > 0).sum(axis=(0, 1)).argmax()))
 
 
 def coloured(image: np.ndarray, predicted: Labels, truth: Labels) -> np.ndarray:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from bench.data.dataset import Dataset
 from bench.report import frames
 from bench.report.comparisons import comparisons
+from bench.report.dimensions import dimensions_table
 from bench.report.figures import write_figures
+from bench.report.markup import write_table
 from bench.report.page import write_page
 from bench.report.panel import write_panel
 from bench.report.tables import write_tables
@@ -30,9 +32,15 @@ def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], Non
     write_text(study.root / "latency.csv", frames.latency(study).to_csv(index=False))
     # Where not every job has test scores, none is shown: tables and figures compare one part.
     shown = summary if part == "test" else summary.assign(dice=float("nan"))
+    dimensions = dimensions_table(shown)
+    # Elsewhere slices of volumes would be taken for the volumes.
+    shown = shown[shown.spatial_dims == shown.spatial_dims.max()]
+    scored = scored[scored.id.isin(shown.id)]
     compared = comparisons(shown[shown.status == "done"], scored)
     write_text(study.root / "comparisons.csv", compared.to_csv(index=False))
     tables = write_tables(study.root / "tables", shown, scored, compared)
+    if len(dimensions.frame):
+        tables.append(write_table(study.root / "tables", dimensions))
     figures = write_figures(study.root / "figures", shown, scored, frames.curves(study), compared)
     if dataset is None:
         say("report: no pictures of cases, for they need the images; give --data")

@@ -56,7 +56,8 @@ def origin(frame: pd.DataFrame) -> str:
     _, part = score_column(frame)
     synthetic = "synthetic data, " if frame.synthetic.fillna(False).any() else ""
     seeds = frame.seed.nunique()
-    sizes = " and ".join(f"{size}²" for size in sorted(frame.image_size.unique()))
+    seen = sorted(set(zip(frame.image_size, frame.spatial_dims, strict=True)))
+    sizes = " and ".join(f"{size}{'²' if dims == 2 else '³'}" for size, dims in seen)
     names = ", ".join(sorted(frame.dataset.unique()))
     return f"{names} ({synthetic}{sizes}), {part} scores, {seeds} seed{'s' if seeds > 1 else ''}"
 
@@ -108,7 +109,7 @@ def _cells(
             {
                 "architecture": cell.architecture,
                 "method": cell.method,
-                "image": f"{cell.image_size}²",
+                "image": f"{cell.image_size}{'²' if group.spatial_dims.iloc[0] == 2 else '³'}",
                 "L_seg": cell.seg_loss,
                 "parameters of the method": cell.method_parameters,
                 "teacher": cell.teacher,
@@ -211,7 +212,7 @@ def cost_table(done: pd.DataFrame) -> Table:
             {
                 "architecture": cell.architecture,
                 "method": cell.method,
-                "image": f"{cell.image_size}²",
+                "image": f"{cell.image_size}{'²' if group.spatial_dims.iloc[0] == 2 else '³'}",
                 "L_seg": cell.seg_loss,
                 "parameters of the method": cell.method_parameters,
                 "teacher": cell.teacher,

@@ -33,6 +33,13 @@ def test_the_full_matrix_is_twenty_five_jobs_a_seed():
     assert {cell.job for cell in listed} > set(jobs("unets")), "studies share what both matrices ask for"
 
 
+def test_volumes_have_a_network_that_trains_plainly():
+    cells = [(job.architecture, job.method) for job in jobs("volumes")]
+    assert len(cells) == 6
+    assert [method for name, method in cells if name == "dmfnet"] == ["baseline"]
+    assert [m for n, m in cells if n == "unet-4-8-16-32"] == ["baseline", "pm-kd", "at-kd", "combined"]
+
+
 def test_students_learn_from_the_teacher_of_their_seed():
     listed = jobs("unets", seeds=(0, 1))
     teachers = {job.id: job.seed for job in listed if job.architecture.startswith("unet-64")}

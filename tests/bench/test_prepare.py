@@ -1,8 +1,10 @@
 import csv
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 from PIL import Image
+from volume_files import write_decathlon
 
 from bench.data import image_folder
 from bench.data.prepare import LIVER_FOLDER
@@ -67,3 +69,35 @@ def test_what_is_no_clone_is_refused(tmp_path, refused, clone):
     assert not list(tmp_path.glob("t*"))
     target.mkdir()
     assert "is there already" in refused("prepare", "liver-ct", "--source", clone[0], "--data", target)
+
+
+def test_volumes_come_by_monais_downloader(tmp_path, bench, monkeypatch):
+    asked = []
+
+    def download(url, filepath, output_dir, hash_val, hash_type, progress):
+        asked.append((url.rsplit("/", 1)[-1], hash_type, hash_val))
+        write_decathlon(output_dir / "Task04_Hippocampus", count=4)
+
+    monkeypatch.setattr("monai.apps.utils.download_and_extract", download)
+    target = tmp_path / "data" / "hippocampus"
+    result = bench("prepare", "hippocampus", "--data", target)
+    assert result.code == 0, result.err
+    assert "4 volumes" in result.out
+    assert asked == [("Task04_Hippocampus.tar", "md5", "9d24dba78a72977dbd1d2e110310f31b")]
+    assert (target / "dataset.json").is_file()
+    assert [path.name for path in target.parent.iterdir()] == ["hippocampus"]
+
+
+def test_a_download_that_fails_is_one_line_and_leaves_nothing(tmp_path, refused, monkeypatch):
+    def download(*_, **__):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("monai.apps.utils.download_and_extract", download)
+    target = tmp_path / "data" / "liver"
+    line = refused("prepare", "liver", "--data", target)
+    assert "Task03_Liver.tar could not be downloaded and unpacked" in line
+    assert "no route to host" in line
+    assert not list(target.parent.iterdir())
+    target.mkdir()
+    assert "is there already" in refused("prepare", "liver", "--data", target)
+    assert "takes no --source" in refused("prepare", "liver", "--source", tmp_path)

@@ -1,0 +1,45 @@
+"""Small synthetic volumes in files, for tests: two balls of two classes in noise."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+
+LABELS = {"0": "background", "1": "Front", "2": "Back"}
+
+
+def ball_volume(seed, shape=(14, 20, 12)):
+    """An image with two bright balls, and their labels."""
+    rng = np.random.default_rng(seed)
+    grid = np.indices(shape).transpose(1, 2, 3, 0)
+    label = np.zeros(shape, np.uint8)
+    for value, along in ((1, 0.3), (2, 0.7)):
+        centre = np.array(shape) * (0.5, along, 0.5) + rng.uniform(-1, 1, 3)
+        label[np.linalg.norm(grid - centre, axis=-1) < 3.5] = value
+    image = 100 * label + rng.normal(50, 20, shape)
+    return image.astype(np.float32), label
+
+
+def save(path, data, affine=None, placed=True):
+    """Write a NIfTI file; not ``placed``: without any affine, as nibabel does it."""
+    image = nib.Nifti1Image(data, (np.eye(4) if affine is None else affine) if placed else None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+
+
+def case(k):
+    return f"person{k // 2:02}_{'ab'[k % 2]}"
+
+
+def write_decathlon(root, count=12, shape=(14, 20, 12), affine=None):
+    """A folder in the Decathlon's layout, two volumes a person."""
+    training = []
+    for k in range(count):
+        image, label = ball_volume(k, shape)
+        save(root / "imagesTr" / f"{case(k)}.nii.gz", image, affine)
+        save(root / "labelsTr" / f"{case(k)}.nii.gz", label, affine)
+        names = {"image": f"./imagesTr/{case(k)}.nii.gz", "label": f"./labelsTr/{case(k)}.nii.gz"}
+        training.append(names)
+    content = {"modality": {"0": "MRI"}, "labels": LABELS, "training": training, "licence": "none"}
+    (root / "dataset.json").write_text(json.dumps(content))
+    return root
