@@ -29,14 +29,7 @@ COSTS = (
     *("peak_memory_inference_mb", "train_seconds"),
 )
 FACTS = (
-    "id",
-    "status",
-    "reason",
-    "architecture",
-    "seg_loss",
-    "teacher",
-    "image_size",
-    "seed",
+    *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "seed"),
     "best_epoch",
 )
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from contourpy import contour_generator
+from contourpy import LineType, contour_generator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -70,7 +70,8 @@ def outline(mask: NDArray[np.bool_]) -> str:
     box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     corner = 2 * np.array([columns[0], rows[0]]) - 1
     parts = []
-    for line in contour_generator(z=np.pad(box, 1).astype(float)).lines(0.5):
+    lines = contour_generator(z=np.pad(box, 1).astype(float), line_type=LineType.Separate).lines(0.5)
+    for line in cast(list[NDArray[np.float64]], lines):
         points = np.rint(2 * line[:-1]).astype(int) + corner
         steps = np.roll(points, -1, axis=0) - points
         corners = points[(steps != np.roll(steps, 1, axis=0)).any(axis=1)]
