@@ -249,8 +249,10 @@ def test_other_data_in_a_begun_study_is_refused(finished, refused, tmp_path):
     other.write_text(json.dumps(folds))
     line = refused("--matrix", matrix, "--results", root, "--splits", other)
     assert "one batch needs" in line or "was begun with split" in line
-    line = refused("--matrix", matrix, "--results", root, "--precision", "bf16")
-    assert "was begun with precision 'fp32'" in line
+    begun = json.loads((root / "study.json").read_text())["precision"]  # bf16 where the processor has it
+    other = {"fp32": "bf16", "bf16": "fp32"}[begun]
+    line = refused("--matrix", matrix, "--results", root, "--precision", other)
+    assert f"was begun with precision '{begun}'" in line
 
 
 def test_a_study_without_compiling_stays_so(bench, refused, tmp_path, tiny_matrix, monkeypatch):

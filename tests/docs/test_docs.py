@@ -48,7 +48,9 @@ def test_adding_an_architecture(copy):
     (copy / "architectures" / "plain.py").write_text(code)
     registry = copy / "architectures" / "__init__.py"
     replace(registry, "FAMILIES = (unet, dmfnet)", line.strip())
-    replace(registry, "from architectures import unet", "from architectures import plain, unet")
+    replace(
+        registry, "from architectures import dmfnet, unet", "from architectures import dmfnet, plain, unet"
+    )
     assert "plain-8" in call(copy, "run_bench.py", "list")
     out = call(
         copy,

@@ -1,6 +1,7 @@
 """What every registered method must keep, and two toys that use the parts the four do not need."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -10,9 +11,12 @@ from torch import nn
 import architectures
 import methods
 from bench import job as job_module
+from bench import targets
 from bench.matrix import Setting, cells, parse_matrix
+from bench.phases import Phases
 from bench.profiling import graph_of, macs
 from bench.store import Study
+from bench.training import train
 from methods import Method, Outputs
 from methods.artefact import TorchArtefact
 
@@ -91,9 +95,8 @@ def study(tmp_path_factory):
 
 def run(study, prepared, spec, monkeypatch):
     """Run teacher and student with ``spec`` for two epochs; the student's job and record."""
-    for module in ("bench.training", "bench.targets"):
-        monkeypatch.setattr(f"{module}.EPOCHS", 2)
-    monkeypatch.setattr("bench.training.train.__defaults__", (*job_defaults(), 2))
+    monkeypatch.setattr(job_module, "train", partial(train, epochs=2))
+    monkeypatch.setattr(targets, "recorded", partial(targets.recorded, epochs=2))
     setting = Setting(
         dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
         image_size=16, threads=2, precision="fp32", can_compile=False, train_cases=64,
@@ -106,12 +109,6 @@ def run(study, prepared, spec, monkeypatch):
             study, cell.job, prepared, CPU, with_test=False
         )
     return cell.job, record
-
-
-def job_defaults():
-    from bench.training import train
-
-    return train.__defaults__[:-1]
 
 
 ALL = [*methods.names(), *TOYS]
@@ -131,7 +128,7 @@ def test_a_job_with_it_trains_scores_and_comes_back_from_its_file(
     assert terms == expected[name] if name in expected else bool(terms) == methods.build(name).needs_teacher
     method = methods.build(job_module.spec(job))
     artefact = method.load(lambda: job_module.network(job), study.path("weights", job.id))
-    again = job_module._score(study, job, small_phantom, artefact, CPU, False, dict(record))
+    again = job_module._score(study, job, small_phantom, artefact, CPU, False, dict(record), Phases())
     assert again["val"] == record["val"]
 
 
