@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ image_size: 16
 
 def pytest_configure() -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # Many tests open a study of the same slices in this process; nothing writes to them.
+    phantom.render = functools.cache(phantom.render)
 
 
 def shared_data(name: str, what: str) -> Path:
