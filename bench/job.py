@@ -66,16 +66,15 @@ def run(
     """
     origin = provenance()
     phases = Phases() if phases is None else phases
-    compiled = job.compiled and can_compile(device)
-    origin["compiled"] = compiled
+    runtime = runtime_of(job, device)
+    origin["compiled"] = runtime.compiled
 
     def on_eager(reason: str) -> None:
         origin["compiled"] = False
         say(f"{reason}: this job runs uncompiled, slower, its scores equal up to rounding")
 
-    if job.compiled and not compiled:
+    if job.compiled and not runtime.compiled:
         on_eager("no C++ compiler here")
-    runtime = runtime_of(job, device)
     torch.set_num_threads(job.threads)
     make_deterministic()
     method = methods.build(spec(job))

@@ -24,12 +24,13 @@ from bench import data
 from bench.data.prepared import Prepared
 from bench.data.splits import split_by_patient
 from bench.data.stream import SampleStream
-from bench.evaluation import decide, nan_mean, overlap_scores, summarise
+from bench.evaluation import nan_mean, overlap_scores
+from bench.job import validation_dice
 from bench.protocol import BATCH_SIZE, EPOCHS
 from bench.runtime import Runtime
 from bench.training import segmentation_loss, train
 
-SEED = 0
+CPU, SEED = torch.device("cpu"), 0
 
 
 class Ending(nn.Module):
@@ -76,19 +77,9 @@ def curves(model: nn.Module, prepared: Prepared, epochs: int = EPOCHS) -> pd.Dat
         labels = torch.stack([torch.from_numpy(mask) for mask in masks])
         native = nn.functional.interpolate(logits, labels.shape[1:], mode="bilinear")
         losses.append(segmentation_loss(native, labels).item())
-        rows = [
-            {"case": case, "patient": patient, **overlap_scores(found[0] > 0, mask > 0)}
-            for case, patient, found, mask in zip(
-                prepared.val.cases,
-                prepared.val.patients,
-                (decide(z[None], mask.shape) for z, mask in zip(logits, masks, strict=True)),
-                masks,
-                strict=True,
-            )
-        ]
-        return summarise(rows)["dice"]
+        return validation_dice(network, prepared.val, CPU)
 
-    runtime = Runtime(torch.device("cpu"), "fp32", torch.get_num_threads(), compiled=False)
+    runtime = Runtime(CPU, "fp32", torch.get_num_threads(), compiled=False)
     method = methods.build("baseline")
     stream = SampleStream(prepared, SEED)
     trained = train(model, method, stream, runtime, "dice-bce", validate, epochs=epochs)
