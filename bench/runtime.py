@@ -24,6 +24,9 @@ PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE_FROM_FLOPS = 10e12
 """Training work of a job, in FLOPs, from which compiling (some 40 s, once a shape) pays."""
 
+GRADIENT_FACTOR = 10
+"""By what the norm of a weight's gradient may change when it is compiled; rounding in bf16 is far less."""
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -120,9 +123,9 @@ def compiled_or_eager(
     """``run(function, *arguments)``, with ``function`` compiled where ``runtime`` says so and it works.
 
     Compiling happens in the first call, the backward part only when ``run`` goes backward. If that call
-    fails, ``module`` and the random state are put back, ``on_eager`` is told why, and this call and all
-    others run uncompiled; a mistake that isn't the compiler's shows there again. ``run`` must therefore
-    leave weights as they are.
+    fails, or leaves other gradients than the same call uncompiled, ``module`` and the random state are
+    put back, ``on_eager`` is told why, and this call and all others run uncompiled; a mistake that isn't
+    the compiler's shows there again. ``run`` must therefore leave weights as they are.
     """
     if not runtime.compiled:
         return partial(run, function)
@@ -132,16 +135,57 @@ def compiled_or_eager(
         nonlocal chosen
         if chosen is not None:
             return run(chosen, *arguments)
-        state, random = copy.deepcopy(module.state_dict()), torch.get_rng_state()
+        before = _state(module)
+        gradients: dict[str, torch.Tensor] = {}
+        reason = ""
         try:
-            chosen = torch.compile(function, dynamic=False)
-            return run(chosen, *arguments)
+            compiled = torch.compile(function, dynamic=False)
+            result = run(compiled, *arguments)
+            after, gradients = _state(module), _gradients(module)
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        chosen = function
-        module.load_state_dict(state)
-        torch.set_rng_state(random)
-        on_eager(f"torch.compile failed ({reason})")
-        return run(chosen, *arguments)
+            reason = "failed (" + " ".join(f"{type(error).__name__}: {error}".split())[:160] + ")"
+        if not reason and not gradients:
+            chosen = compiled
+            return result
+        _put_back(module, before)
+        expected = run(function, *arguments)
+        reason = reason or _difference(gradients, _gradients(module))
+        if reason:
+            chosen = function
+            on_eager(f"torch.compile {reason}")
+            return expected
+        chosen = compiled
+        _put_back(module, after)
+        for name, parameter in module.named_parameters():
+            parameter.grad = gradients.get(name)
+        return result
 
     return call
+
+
+def _state(module: nn.Module) -> tuple[dict[str, Any], torch.Tensor]:
+    return copy.deepcopy(module.state_dict()), torch.get_rng_state()
+
+
+def _put_back(module: nn.Module, state: tuple[dict[str, Any], torch.Tensor]) -> None:
+    module.load_state_dict(state[0])
+    torch.set_rng_state(state[1])
+
+
+def _gradients(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+
+
+def _difference(compiled: dict[str, torch.Tensor], eager: dict[str, torch.Tensor]) -> str:
+    """What is wrong with the compiled gradients: one of another order of magnitude, not rounding.
+
+    Single biases and weights before a normalisation may be nothing but rounding, and are left out.
+    """
+    for name, expected in eager.items():
+        size = float(expected.norm())
+        if expected.ndim < 2 or size == 0:
+            continue
+        found = float(compiled[name].norm()) if name in compiled else 0.0
+        if not size / GRADIENT_FACTOR < found < size * GRADIENT_FACTOR:
+            return f"computes wrong gradients: that of {name} has norm {found:.2g}, not {size:.2g}"
+    return ""

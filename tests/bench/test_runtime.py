@@ -52,6 +52,10 @@ def fails_backward(function, **options):
     return lambda *arguments: {k: BackwardFails.apply(v) for k, v in function(*arguments).items()}
 
 
+def wrong_gradients(function, **options):
+    return lambda *arguments: {k: v.detach() + 0 * v for k, v in function(*arguments).items()}
+
+
 def trained(stream, compiled, reasons):
     torch.manual_seed(1)
     runtime = Runtime(CPU, "fp32", 1, compiled)
@@ -70,6 +74,27 @@ def test_a_compiler_that_fails_leaves_the_result_of_an_uncompiled_run(small_phan
     monkeypatch.setattr(torch, "compile", broken)
     found = trained(stream, True, reasons)
     assert reasons == ["torch.compile failed (OSError: no space left in the cache)"]
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_compiler_that_computes_wrong_gradients_is_found_out(small_phantom, monkeypatch):
+    stream, reasons = SampleStream(small_phantom, 0), []
+    expected = trained(stream, False, reasons)
+    monkeypatch.setattr(torch, "compile", wrong_gradients)
+    found = trained(stream, True, reasons)
+    (reason,) = reasons
+    assert reason.startswith(
+        "torch.compile computes wrong gradients: that of 0.layers.0.weight has norm 0,"
+    )
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_compiler_that_works_leaves_batch_statistics_as_one_step_does(small_phantom, monkeypatch):
+    stream, reasons = SampleStream(small_phantom, 0), []
+    expected = trained(stream, False, reasons)
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    found = trained(stream, True, reasons)
+    assert reasons == []
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
