@@ -31,8 +31,8 @@ _POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 def understands(name: str) -> bool:
-    """Whether ``name`` is ``unet-`` and one or more positive widths."""
-    return re.fullmatch(r"unet(-[1-9][0-9]{0,4})+", name) is not None
+    """Whether ``name`` is ``unet-`` and one to twelve positive widths."""
+    return re.fullmatch(r"unet(-[1-9][0-9]{0,4}){1,12}", name) is not None
 
 
 def widths(name: str) -> tuple[int, ...]:

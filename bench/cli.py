@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.errors import UserError
-from bench.protocol import BATCH_SIZE
+from bench.protocol import BATCH_SIZE, SEEDS
 from bench.store import Study
 
 app = typer.Typer(
@@ -63,7 +64,7 @@ def matrix(
         bool, typer.Option("--checkpointing", help="Compute inner features again instead of keeping them.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
+        int | None, typer.Option(min=1, max=1024, help="Jobs at a time; the cores are divided among them.")
     ] = None,
     executor: Annotated[str, typer.Option(help="local.")] = "local",
     teacher: Annotated[
@@ -88,8 +89,8 @@ def matrix(
         raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
     if micro_batch is not None and (micro_batch < 1 or BATCH_SIZE % micro_batch):
         raise UserError(f"--micro-batch {micro_batch}: must divide the batch of {BATCH_SIZE}, e.g. 4")
-    if memory_gb is not None and not memory_gb > 0:
-        raise UserError(f"--memory-gb {memory_gb:g}: must be positive")
+    if memory_gb is not None and not 0 < memory_gb < math.inf:
+        raise UserError(f"--memory-gb {memory_gb:g}: must be positive and finite")
     if executor != "local":
         raise UserError(f"--executor {executor!r} is unknown; known: local")
     from bench.run import Order, run_matrix
@@ -204,7 +205,7 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
         seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
         seeds = ()
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    if not seeds or min(seeds) < 0 or max(seeds) >= SEEDS or len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {text!r}: must be different whole numbers from 0, e.g. 0,1,2")
     return seeds
 

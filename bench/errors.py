@@ -1,5 +1,26 @@
 """The one exception for mistakes of the user's: one line, exit code 2, no traceback."""
 
+import re
+
+LONGEST = 1000
+"""Characters of a line; of a longer one the middle is left out."""
+
 
 class UserError(Exception):
-    """Names the file or the option, says what was found and what would be right."""
+    """Names the file or the option, says what was found and what would be right.
+
+    What was found may come from a damaged or a hostile file: the text is made one line of printable
+    characters, which can't move a terminal's cursor.
+    """
+
+    def __init__(self, text: str) -> None:
+        line = "".join(map(_printable, re.sub(r"\s*[\r\n]+\s*", " ", text)))
+        if len(line) > LONGEST:
+            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+        super().__init__(line)
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")

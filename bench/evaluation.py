@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.data.prepared import Scored
+from bench.errors import UserError
 
 Labels = NDArray[np.uint8]
 BATCH = 16
@@ -192,13 +194,31 @@ def pack_masks(masks: Sequence[Labels], cases: Sequence[str]) -> dict[str, NDArr
 
 
 def unpack_masks(arrays: Any) -> dict[str, Labels]:
-    """The inverse of ``pack_masks``: masks by case."""
+    """The inverse of ``pack_masks``: masks by case.
+
+    Raises:
+        KeyError, ValueError, TypeError: arrays that ``pack_masks`` doesn't make.
+    """
     masks: dict[str, Labels] = {}
     for case in arrays["cases"].tolist():
-        shape = tuple(arrays[f"shape/{case}"])
-        if f"bytes/{case}" in arrays:
-            masks[case] = arrays[f"bytes/{case}"]
-        else:
-            bits = np.unpackbits(arrays[f"bits/{case}"], count=math.prod(shape))
-            masks[case] = bits.reshape(shape)
+        shape = tuple(int(side) for side in arrays[f"shape/{case}"])
+        size = math.prod(shape)
+        packed = f"bits/{case}" in arrays
+        stored = arrays[f"{'bits' if packed else 'bytes'}/{case}"]
+        if stored.dtype != np.uint8 or stored.size != (math.ceil(size / 8) if packed else size):
+            raise ValueError(f"{case} has {stored.size} values of {stored.dtype} for {shape}")
+        masks[case] = (np.unpackbits(stored, count=size) if packed else stored).reshape(shape)
     return masks
+
+
+def read_masks(path: Path) -> dict[str, Labels]:
+    """The masks of a file of predictions, by case.
+
+    Raises:
+        UserError: not such a file, or a damaged one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return unpack_masks(arrays)
+    except Exception as error:  # what a reader makes of damaged bytes may be any
+        raise UserError(f"{path}: not a file of predictions, or damaged ({error}); remove it") from None

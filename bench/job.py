@@ -39,6 +39,7 @@ from bench.shapes import recording_bytes, target_sizes
 from bench.spec import Job, spec
 from bench.store import Study, write_file, write_json
 from bench.training import TargetSource, Trained, train
+from methods import Method
 from methods.artefact import Artefact, TorchArtefact
 
 Say = Callable[[str], None]
@@ -77,11 +78,11 @@ def run(
         on_eager("no C++ compiler here")
     torch.set_num_threads(job.threads)
     make_deterministic()
-    method = methods.build(spec(job))
+    method = method_of(job)
     old = study.record(job.id)
     trained_before = old is not None and old["status"] == "done"
     if study.has_weights(job.id) and (trained_before or job.checkpoint):
-        artefact = method.load(lambda: network(job), study.path("weights", job.id)).to(device)
+        artefact = read_artefact(study, job).to(device)
         if old is None or not trained_before:
             old = _record(study, job, prepared, Trained(network(job)), artefact, None, origin)
         return _score(study, job, prepared, artefact, device, with_test, old, phases)
@@ -124,8 +125,39 @@ def run(
 
 
 def network(job: Job) -> nn.Module:
-    """The job's network with fresh weights."""
-    return architectures.build(job.architecture, job.spatial_dims, job.in_channels, job.out_channels)
+    """The job's network with fresh weights.
+
+    Raises:
+        UserError: no such network here.
+    """
+    try:
+        return architectures.build(job.architecture, job.spatial_dims, job.in_channels, job.out_channels)
+    except ValueError as error:
+        raise UserError(f"job {job.id}: {error}") from None
+
+
+def method_of(job: Job) -> Method:
+    """The job's method.
+
+    Raises:
+        UserError: no such method here.
+    """
+    try:
+        return methods.build(spec(job))
+    except ValueError as error:
+        raise UserError(f"job {job.id}: {error}") from None
+
+
+def read_artefact(study: Study, job: Job) -> Artefact:
+    """What the job's file of weights holds.
+
+    Raises:
+        UserError: a damaged file, or weights of another network.
+    """
+    try:
+        return method_of(job).load(lambda: network(job), study.path("weights", job.id))
+    except ValueError as error:
+        raise UserError(f"{error}; remove it, and {job.label} is trained again") from None
 
 
 def trainable(job: Job) -> nn.Module:
@@ -217,8 +249,7 @@ def _teaching(
     weights = study.path("weights", teacher_job.id)
     if not weights.is_file():
         raise UserError(f"{weights}: the teacher's weights are missing; run {teacher_job.label}")
-    teacher_method = methods.build(spec(teacher_job))
-    teacher = teacher_method.load(lambda: network(teacher_job), weights).module
+    teacher = read_artefact(study, teacher_job).module
     if teacher is None:
         raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
     siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
@@ -226,9 +257,9 @@ def _teaching(
     size = recording_bytes(siblings, teacher_job.architecture, stream.prepared.samples)
     if size > targets_gb * 1e9:
         say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
-        own = [methods.build(spec(job))]
+        own = [method_of(job)]
         return target_store.unpacked(target_store.live(teacher, own, stream, runtime, on_eager)), False
-    shared = list(dict.fromkeys(methods.build(spec(j)) for j in siblings))  # each method once
+    shared = list(dict.fromkeys(method_of(j) for j in siblings))  # each method once
     compute = target_store.live(teacher, shared, stream, runtime, on_eager)
     folder = targets_folder(study, job)
     if not folder.is_dir():

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 import architectures
 import methods
 from bench.errors import UserError
-from bench.protocol import BATCH_SIZE, SEG_LOSSES
+from bench.protocol import BATCH_SIZE, SEEDS, SEG_LOSSES
+from bench.reading import check
 from bench.runtime import COMPILE_FROM_FLOPS
 from bench.shapes import taps, training_flops
 from bench.spec import Job
 
 BUILT_IN = Path(__file__).parent / "matrices"
+LARGEST_SIDE = 8192
+"""Of images and patches, in pixels; beyond it one image takes gigabytes."""
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Matrix(BaseModel):
@@ -34,14 +39,14 @@ class Matrix(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     teacher: str
-    students: tuple[str, ...] = Field(min_length=1)
+    students: Names
     plain: tuple[str, ...] = ()
-    methods: tuple[str, ...] = Field(default=("baseline", "pm-kd", "at-kd", "combined"))
-    seg_loss: tuple[str, ...] = ("dice-bce",)
-    seeds: tuple[int, ...] = (0,)
+    methods: Names = ("baseline", "pm-kd", "at-kd", "combined")
+    seg_loss: Names = ("dice-bce",)
+    seeds: Annotated[tuple[Annotated[int, Field(lt=SEEDS)], ...], Field(min_length=1)] = (0,)
     dataset: str = "phantom"
-    image_size: int | None = Field(default=None, ge=1)
-    workers: int | None = Field(default=None, ge=1)
+    image_size: int | None = Field(default=None, ge=1, le=LARGEST_SIDE)
+    workers: int | None = Field(default=None, ge=1, le=1024)
 
 
 @dataclass(frozen=True)
@@ -74,21 +79,45 @@ class Cell:
     reason: str = ""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as a matrix needs it: no key twice; no anchors and no tags, which can make much of little."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag:
+            raise yaml.MarkedYAMLError(
+                problem="anchors (&), aliases (*) and tags (!) are not understood; write the values out",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in keys.most_common(1):
+            if count > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is there twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def read_matrix(name: str) -> Matrix:
     """A built-in matrix by name, or a YAML file by path.
 
     Raises:
         UserError: no such matrix, not YAML, an unknown key, a value that makes no sense.
     """
-    path = BUILT_IN / f"{name}.yaml"
-    if not path.is_file() or "/" in name:
-        path = Path(name)
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
-        raise UserError(f"--matrix {name!r}: no such matrix; known: {known}, or a YAML file's path")
+    built_in = {path.stem: path for path in BUILT_IN.glob("*.yaml")}
+    path = built_in.get(name, Path(name))
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.load(path.read_bytes(), _Loader)
+    except OSError as error:
+        known = ", ".join(sorted(built_in))
+        reason = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
+        raise UserError(
+            f"--matrix {name!r}: no such matrix{reason}; known: {known}, or a YAML file's path"
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     return parse_matrix(content, str(path))
 
@@ -97,15 +126,7 @@ def parse_matrix(content: Any, where: str) -> Matrix:
     """Check the content of a matrix file; ``where`` is its name in errors."""
     if not isinstance(content, dict):
         raise UserError(f"{where}: must hold keys and values (teacher:, students:, ...)")
-    try:
-        matrix = Matrix.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(Matrix.model_fields)
-            raise UserError(f"{where}: unknown key {key!r}; known: {known}") from None
-        raise UserError(f"{where}: {key}: {first['msg']}") from None
+    matrix: Matrix = check(Matrix, content, where)
     for loss in matrix.seg_loss:
         if loss not in SEG_LOSSES:
             raise UserError(f"{where}: seg_loss {loss!r} is unknown; known: {', '.join(SEG_LOSSES)}")
@@ -117,7 +138,7 @@ def parse_matrix(content: Any, where: str) -> Matrix:
 def cells(
     matrix: Matrix, setting: Setting, only: str | None = None, checkpoint: str = ""
 ) -> Iterator[Cell]:
-    """All cells, teachers before their students.
+    """All cells, each once, teachers before their students.
 
     ``checkpoint`` is the checksum of given weights that stand in for the teacher's training; ``only``
     is ``architecture:method`` with wildcards; a teacher that a chosen student needs is
@@ -129,7 +150,7 @@ def cells(
     """
     for name in (matrix.teacher, *matrix.students, *matrix.plain):
         _check_side(name, setting)
-    for seed in matrix.seeds:
+    for seed in dict.fromkeys(matrix.seeds):
         teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
         if checkpoint:
             teacher = replace(teacher, checkpoint=checkpoint, compiled=False)
@@ -143,7 +164,7 @@ def cells(
         ]
         if _chosen(teacher, only) or any(cell.job.teachers for cell in students):
             yield Cell(teacher)
-        yield from students
+        yield from dict.fromkeys(students)
 
 
 def _cell(
@@ -211,6 +232,8 @@ def _check_side(architecture: str, setting: Setting) -> None:
         stride = architectures.stride(architecture)
     except ValueError as error:
         raise UserError(str(error)) from None
+    if setting.image_size > LARGEST_SIDE:
+        raise UserError(f"--image-size {setting.image_size}: must be {LARGEST_SIDE} at most")
     for side in (setting.image_size, *setting.patch):
         if side < stride or side % stride:
             below = max(stride, side - side % stride)

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,12 @@ from torch import nn
 import methods
 from bench.evaluation import predict_volume
 from bench.executors.processes import process_context
-from bench.job import network, peak_memory_mb
+from bench.job import method_of, network, peak_memory_mb, read_artefact
 from bench.provenance import machine
+from bench.reading import check, read_json
+from bench.schema import Profile
 from bench.spec import Job, spec
-from bench.store import Study, read_json, write_json
+from bench.store import Study, write_json
 from methods.artefact import Artefact
 
 MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
@@ -82,8 +83,8 @@ def graph_of(job: Job) -> str:
 
     Of volumes also whether they are sliced: the network is another one then.
     """
-    method = methods.METHODS[job.method]
-    own = method.finish is not methods.Method.finish
+    method = methods.METHODS.get(job.method)  # a record may be of one that isn't registered here
+    own = method is not None and method.finish is not methods.Method.finish
     name = f"{job.architecture} {job.slices}" if job.slices else job.architecture
     return f"{name}+{spec(job)}" if own else name
 
@@ -127,8 +128,17 @@ def entry_key(entry: dict[str, Any]) -> tuple[str, int, bool, str]:
 
 
 def read_profile(study: Study) -> list[dict[str, Any]]:
-    """The entries of ``profile.json``, none where there is no file."""
-    return list((read_json(study.root / "profile.json") or {}).get("entries", []))
+    """The entries of ``profile.json``, none where there is no file.
+
+    Raises:
+        UserError: not JSON, or not such entries.
+    """
+    path = study.root / "profile.json"
+    content = read_json(path)
+    if content is None:
+        return []
+    check(Profile, content, path)
+    return list(content["entries"])
 
 
 def latencies(
@@ -213,11 +223,9 @@ def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:
 
 def _artefact(study: Study, job: Job) -> Artefact:
     """The job's artefact; where its weights are absent a fresh one of the same graph."""
-    method = methods.build(spec(job))
-    weights = study.path("weights", job.id)
-    if weights.is_file():
-        return method.load(partial(network, job), weights)
-    return method.finish(network(job).eval(), iter(()))
+    if study.has_weights(job.id):
+        return read_artefact(study, job)
+    return method_of(job).finish(network(job).eval(), iter(()))
 
 
 def _inputs(study: Study, job: Job) -> list[Input]:

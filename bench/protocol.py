@@ -10,3 +10,5 @@ BATCH_SIZE = 16
 LEARNING_RATE = 1e-3
 SEG_LOSSES = ("dice-bce", "bce")
 DICE_SMOOTH = 1.0
+SEEDS = 2**32
+"""Seeds are whole numbers from 0 to below this, what every generator takes."""

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors import SafetensorError
 from torch.nn import Module
 
 import architectures
@@ -86,6 +85,8 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     )
     with phases.time("decoding"):
         session = open_session(root, wishes)
+    if not order.no_test and not session.split.test:
+        raise UserError(f"{order.splits or root / 'splits.json'}: test is empty; give --no-test")
     planned = plan(matrix, session, order)
     if session.study.settings() is None:
         session = _measured(session, wishes, matrix, order, say)
@@ -184,12 +185,12 @@ def check_teacher(path: Path, architecture: str, setting: Setting) -> str:
         )
 
     try:
-        TorchArtefact.load(build, path)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"--teacher {path}: not a safetensors file with the weights of {architecture} ({reason})"
-        ) from None
+        module = TorchArtefact.load(build, path).module
+    except ValueError as error:
+        raise UserError(f"--teacher {error}; must hold the weights of {architecture}") from None
+    for name, weight in module.state_dict().items():
+        if not bool(weight.isfinite().all()):
+            raise UserError(f"--teacher {path}: {name} holds NaN or infinite values; all must be finite")
     return digest(path.read_bytes())
 
 
@@ -252,6 +253,10 @@ def run_job(
 def report_study(study: Study, data: Path | None, say: Callable[[str], None]) -> None:
     """Write a study's report; with its images where they are built in or ``data`` names them."""
     settings = study.settings() or {}
+    if "dataset" not in settings:
+        raise UserError(
+            f"{study.root / 'study.json'}: the key 'dataset' is missing; remove it or restore it"
+        )
     dataset = None
     if data is not None or datasets.source(settings["dataset"]).built_in:
         key = settings.get("patient_key", "")

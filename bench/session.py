@@ -18,6 +18,7 @@ from bench.errors import UserError
 from bench.matrix import Setting
 from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
 from bench.runtime import can_compile, choose_device, choose_precision
+from bench.schema import FROZEN
 from bench.store import Study
 
 
@@ -130,6 +131,11 @@ def open_session(root: Path, wishes: Wishes) -> Session:
     fresh |= {name: value for name, value in memory.items() if value is not None}
     if frozen is None:
         return Session(study, dataset, split, device, fresh)
+    missing = [name for name in FROZEN if name not in frozen]
+    if missing:
+        raise UserError(
+            f"{root / 'study.json'}: the key {missing[0]!r} is missing; remove it or restore it"
+        )
     asked = {"protocol", "dataset", "data", "split"}
     asked |= set(memory) & set(fresh)
     asked |= {"device"} if wishes.device != "auto" else set()

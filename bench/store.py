@@ -16,15 +16,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.reading import check, read_json
+from bench.schema import Settings, check_job, check_record
 from bench.spec import Job
 
-RECORD_STATUS = ("done", "failed", "blocked", "cannot-learn", "skipped")
 GIT_IGNORED = ("weights/", "targets/", "cache/")
 GIT_IGNORED_REAL = ("predictions/", "figures/cases*")
 
@@ -36,13 +38,25 @@ class Study:
     root: Path
 
     def path(self, kind: str, job_id: str) -> Path:
-        """Where something of a job lies; ``kind`` is a folder's name."""
+        """Where something of a job lies; ``kind`` is a folder's name.
+
+        Raises:
+            UserError: what can't be an id, and so might lead out of the study.
+        """
+        if not re.fullmatch("[0-9A-Za-z]{1,64}", job_id):
+            raise UserError(f"{self.root}: {job_id!r} can't be a job's id; see --dry-run")
         suffix = {"weights": ".safetensors", "predictions": ".npz"}.get(kind, ".json")
         return self.root / kind / f"{job_id}{suffix}"
 
     def settings(self) -> dict[str, Any] | None:
-        """What ``study.json`` holds; None before the first run."""
-        return read_json(self.root / "study.json")
+        """What ``study.json`` holds; None before the first run.
+
+        Raises:
+            UserError: not JSON, an unknown key, a value of another type.
+        """
+        path = self.root / "study.json"
+        content = read_json(path)
+        return None if content is None else check(Settings, content, path)
 
     def create(self, settings: dict[str, Any], synthetic: bool) -> None:
         """Make the folder and freeze ``settings``."""
@@ -53,9 +67,10 @@ class Study:
 
     def plan(self, job: Job) -> None:
         """Write what the job is, for whoever runs it by its id."""
-        path = self.path("jobs", job.id)
-        if not path.is_file():
-            write_json(path, job.as_dict())
+        try:
+            self.job(job.id)
+        except UserError:  # none, or a damaged file
+            write_json(self.path("jobs", job.id), job.as_dict())
 
     def job(self, job_id: str) -> Job:
         """The planned job of that id.
@@ -64,44 +79,38 @@ class Study:
             UserError: no such job, or a file that is none.
         """
         path = self.path("jobs", job_id)
-        values = read_json(path) if job_id.isalnum() else None
+        values = read_json(path)
         if values is None:
             raise UserError(f"{self.root}: no job {job_id!r} is planned here; see --dry-run")
-        try:
-            return Job.from_dict(values)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{path}: not a job of this version ({error})") from None
+        return check_job(values, job_id, path)
 
     def jobs(self) -> list[Job]:
         """All planned jobs."""
-        return [self.job(path.stem) for path in sorted((self.root / "jobs").glob("*.json"))]
+        return [self.job(job_id) for job_id in self._ids("jobs")]
 
     def record(self, job_id: str) -> dict[str, Any] | None:
-        """The job's record, or None."""
-        return read_json(self.path("records", job_id))
+        """The job's record, or None.
+
+        Raises:
+            UserError: not JSON, or not a record of this job.
+        """
+        path = self.path("records", job_id)
+        content = read_json(path)
+        return None if content is None else check_record(content, job_id, path)
 
     def records(self) -> list[dict[str, Any]]:
         """All records, in the order of their ids."""
-        found = (read_json(path) for path in sorted((self.root / "records").glob("*.json")))
+        found = (self.record(job_id) for job_id in self._ids("records"))
         return [record for record in found if record is not None]
+
+    def _ids(self, kind: str) -> list[str]:
+        """What a folder has files of; hidden ones are being written."""
+        names = sorted(path.name for path in (self.root / kind).glob("*.json"))
+        return [name.removesuffix(".json") for name in names if not name.startswith(".")]
 
     def has_weights(self, job_id: str) -> bool:
         """Whether the trained network itself is still here."""
         return self.path("weights", job_id).is_file()
-
-
-def read_json(path: Path) -> Any:
-    """The file's content, None where there is no file.
-
-    Raises:
-        UserError: not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); remove it or restore it") from None
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -111,7 +120,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text atomically."""
-    write_file(path, lambda partial: partial.write_text(text))
+    write_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_file(path: Path, write: Callable[[Path], Any]) -> None:

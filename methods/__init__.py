@@ -45,6 +45,8 @@ def build(spec: str) -> Method:
         if not equals or key not in known:
             allowed = ", ".join(known) or "none"
             raise ValueError(f"method {match[1]}: unknown parameter {key!r}; it takes: {allowed}")
+        if key in values:
+            raise ValueError(f"method {match[1]}: parameter {key!r} is there twice")
         values[key] = _value(match[1], key, text, known[key])
     try:
         return kind(**values)

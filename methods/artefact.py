@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
@@ -59,7 +60,17 @@ class TorchArtefact:
 
     @classmethod
     def load(cls, build: Callable[[], nn.Module], path: Path) -> TorchArtefact:
-        """Build the network and read its weights; every weight must be there and fit."""
+        """Build the network and read its weights; every weight must be there and fit.
+
+        Raises:
+            ValueError: another file, or weights of another network.
+        """
         module = build()
-        load_model(module, str(path))
+        try:
+            load_model(module, str(path))
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{path}: not a safetensors file with the network's weights ({reason})"
+            ) from None
         return cls(module)

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.data import image_folder, phantom, volume_folder
 from bench.data.dataset import Dataset
 from bench.errors import UserError
+from bench.reading import check_name
 
 __all__ = ["DATASETS", "Dataset", "Source", "load", "locate", "source"]
 
@@ -100,12 +101,23 @@ def locate(name: str, root: Path | None) -> tuple[str, Path | None]:
     if name in DATASETS:
         return name, root
     folder = root or Path(name)
-    if not folder.is_dir() or (root is not None and not (folder / "dataset.json").is_file()):
+    if not _is_folder(folder) or (root is not None and not (folder / "dataset.json").is_file()):
         raise UserError(
             f"--dataset {name!r} is unknown; known: {', '.join(DATASETS)}, or a folder with a dataset.json "
             "(Decathlon or nnU-Net)"
         )
-    return Path(name).resolve().name, folder
+    try:
+        short = Path(name).resolve().name
+    except (OSError, ValueError):
+        short = name
+    return check_name(short, f"--dataset {name!r}"), folder
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no file system takes
+        return False
 
 
 def load(name: str, root: Path | None = None, cache: Path | None = None, patient_key: str = "") -> Dataset:

@@ -74,31 +74,45 @@ def digest(*parts: bytes | str) -> str:
     return sha.hexdigest()[:16]
 
 
-def decode_once(cache: Path | None, key: str, decode: Callable[[], tuple[list, list]]) -> tuple[list, list]:
-    """What ``keep_decoded`` left under ``cache``, else ``decode()``: lists of images and masks.
+def decode_once(
+    cache: Path | None, key: str, count: int, decode: Callable[[], tuple[list, list]]
+) -> tuple[list, list]:
+    """What ``keep_decoded`` left under ``cache``, else ``decode()``: ``count`` images and masks.
 
     Kept arrays are mapped, not read: what a job doesn't touch of large volumes takes no memory.
     """
-    folder = cache / key if cache else None
-    if folder is None or not folder.is_dir():
-        return decode()
-    count = len(list(folder.glob("m*.npy")))
-    images, masks = (
-        [np.load(folder / f"{kind}{k}.npy", mmap_mode="c") for k in range(count)] for kind in "im"
+    return (_kept(cache / key, count) if cache else None) or decode()
+
+
+def _kept(folder: Path, count: int) -> tuple[list, list] | None:
+    """The arrays of ``folder``; None where they are not all there, whole and of numbers."""
+    try:
+        images, masks = (
+            [np.load(folder / f"{kind}{k}.npy", mmap_mode="c", allow_pickle=False) for k in range(count)]
+            for kind in "im"
+        )
+    except Exception:  # absent or damaged: it can be made again
+        return None
+    fits = all(
+        image.dtype.kind in "iuf" and mask.dtype == np.uint8 and image.shape[1:] == mask.shape
+        for image, mask in zip(images, masks, strict=True)
     )
-    return images, masks
+    return (images, masks) if fits else None
 
 
 def keep_decoded(cache: Path, dataset: Dataset) -> None:
     """Keep the dataset's arrays under ``cache`` for ``decode_once``."""
     folder = cache / f"{dataset.name}-{dataset.fingerprint}"
-    if folder.is_dir():
+    if _kept(folder, len(dataset.cases)):
         return
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for kind, arrays in (("i", dataset.images), ("m", dataset.masks)):
         for k, array in enumerate(arrays):
             np.save(partial / f"{kind}{k}.npy", array)
+    if folder.is_dir() and not _kept(folder, len(dataset.cases)):
+        shutil.rmtree(folder)  # damaged
     try:
         partial.replace(folder)
     except OSError:  # another run was faster

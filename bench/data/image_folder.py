@@ -7,15 +7,20 @@ hold 0 for background and 255 (or 1) for the one class.
 from __future__ import annotations
 
 import csv
+import warnings
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from bench.data.dataset import Dataset, decode_once, digest
 from bench.errors import UserError
+from bench.reading import check_name
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Pillow's kinds of images with eight bits a channel or fewer."""
 
 
 def load(
@@ -33,9 +38,9 @@ def load(
         UserError: anything missing, unreadable or contradictory; the line names the file.
     """
     files, patients = read_index(root, patient_column)
-    content = [(root / kind / file).read_bytes() for kind in ("images", "masks") for file in files]
+    content = [_bytes(root / kind / file) for kind in ("images", "masks") for file in files]
     fingerprint = digest(*files, *patients, *content)
-    images, masks = decode_once(cache, f"{name}-{fingerprint}", lambda: _decode(root, files))
+    images, masks = decode_once(cache, f"{name}-{fingerprint}", len(files), lambda: _decode(root, files))
     return Dataset(
         name=name,
         cases=tuple(Path(file).stem for file in files),
@@ -60,27 +65,31 @@ def read_index(root: Path, patient_column: str) -> tuple[list[str], list[str]]:
         with index.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             columns = reader.fieldnames or []
-            rows = list(reader)
-    except (csv.Error, UnicodeDecodeError) as error:
+            rows = [(reader.line_num, row) for row in reader]
+    except (csv.Error, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{index}: not a CSV file in UTF-8 ({error})") from None
     for column in ("file", patient_column):
-        if column not in columns:
-            raise UserError(f"{index}: column {column!r} is missing; found: {', '.join(columns)}")
-    for line, row in enumerate(rows, start=2):
+        if list(columns).count(column) != 1:
+            what = "is there twice" if column in columns else "is missing"
+            raise UserError(f"{index}: column {column!r} {what}; found: {', '.join(columns)}")
+    for line, row in rows:
         file, patient = row["file"], row[patient_column]
         if not file or not patient:
             raise UserError(f"{index}: line {line} has no {'file' if not file else patient_column}")
         if Path(file).name != file:
             raise UserError(f"{index}: line {line}: {file!r} must be a plain file name")
-    files = [row["file"] for row in rows]
-    for file, count in Counter(files).items():
+        for name in (file, patient):
+            check_name(name, f"{index}: line {line}")
+    files = [row["file"] for _, row in rows]
+    for what, names in (("file", files), ("case", [Path(file).stem for file in files])):
+        name, count = Counter(names).most_common(1)[0] if names else ("", 0)
         if count > 1:
-            raise UserError(f"{index}: {file} is listed {count} times; one row a file")
+            raise UserError(f"{index}: {name} is listed {count} times; one row a {what}")
     _check_folder(root, "images", files)
     _check_folder(root, "masks", files)
     if not files:
         raise UserError(f"{root}: no images; put them under images/ with a row each in index.csv")
-    return files, [row[patient_column] for row in rows]
+    return files, [row[patient_column] for _, row in rows]
 
 
 def _check_folder(root: Path, kind: str, files: list[str]) -> None:
@@ -100,7 +109,7 @@ def _check_folder(root: Path, kind: str, files: list[str]) -> None:
 def _decode(root: Path, files: list[str]) -> tuple[list, list]:
     images, masks = [], []
     for file in files:
-        image, mask = _read(root / "images" / file), _read(root / "masks" / file)
+        image, mask = read_grey(root / "images" / file), read_grey(root / "masks" / file)
         if image.shape != mask.shape:
             raise UserError(
                 f"{root / 'masks' / file}: mask is {_size(mask)}, its image {_size(image)}; "
@@ -111,12 +120,30 @@ def _decode(root: Path, files: list[str]) -> tuple[list, list]:
     return images, masks
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def _bytes(path: Path) -> bytes:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); it must be an image's file") from None
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """An image as grey values ``(height, width)``.
+
+    Raises:
+        UserError: not an image, damaged, of more than 8 bits a channel, or so large that it may be a trap.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                mode = image.mode
+                pixels = np.asarray(image.convert("L"))
+    except Exception as error:  # what a decoder makes of damaged bytes may be any
         raise UserError(f"{path}: not a readable image ({error})") from None
+    if mode not in MODES:  # Pillow would cut off what is above 255
+        raise UserError(f"{path}: has pixels of the kind {mode}; images must have 8 bits a channel")
+    return pixels
 
 
 def _labels(path: Path, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

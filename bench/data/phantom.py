@@ -67,7 +67,7 @@ def generate(
         pairs = [pair for patient in range(patients) for pair in render(patient, slices, side, seed)]
         return [image for image, _ in pairs], [mask for _, mask in pairs]
 
-    images, masks = decode_once(cache, f"phantom-{fingerprint}", decode)
+    images, masks = decode_once(cache, f"phantom-{fingerprint}", patients * slices, decode)
     return Dataset(
         name="phantom",
         cases=tuple(f"{name}_z{k}" for name in names for k in range(slices)),
@@ -117,7 +117,7 @@ def volumes(
         pairs = [render_volume(patient, side, seed) for patient in range(patients)]
         return [image for image, _ in pairs], [mask for _, mask in pairs]
 
-    images, masks = decode_once(cache, f"{name}-{fingerprint}", decode)
+    images, masks = decode_once(cache, f"{name}-{fingerprint}", patients, decode)
     return Dataset(
         name=name,
         cases=names,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from bench.data.image_folder import read_grey
 from bench.data.volume_folder import read_layout
 from bench.errors import UserError
 
@@ -80,13 +81,9 @@ def _slice(
 
 
 def _grey(path: Path) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; the image of that name has no mask") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path}: not a readable image ({error})") from None
+    if not path.is_file():
+        raise UserError(f"{path}: missing; the image of that name has no mask")
+    return read_grey(path)
 
 
 def decathlon(task: str, target: Path, say: Callable[[str], None]) -> None:

@@ -10,14 +10,28 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from bench.data.dataset import Dataset, digest
 from bench.errors import UserError
+from bench.reading import check, read_json
+from bench.store import write_text
 
 TEST_SHARE, VAL_SHARE = 0.20, 0.145
 PARTS = ("train", "val", "test")
+
+
+class Fold(BaseModel):
+    """A fold as the file has it; a part that is spelled wrongly must not become the test set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    train: list[str]
+    val: list[str]
+    test: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -73,10 +87,14 @@ def split_by_patient(dataset: Dataset, train_cases: int | None = None) -> Split:
     return Split(tuple(train), tuple(parts["val"]), tuple(parts["test"]))
 
 
+Folds = Annotated[list[Fold], Field(min_length=1)]
+FORM = '[{"train": [...], "val": [...], "test": [...]}]'
+
+
 def write_splits(path: Path, split: Split) -> None:
     """Write nnU-Net's form."""
     fold = {part: list(getattr(split, part)) for part in PARTS}
-    path.write_text(json.dumps([fold], indent=1) + "\n")
+    write_text(path, json.dumps([fold], indent=1) + "\n")
 
 
 def read_splits(path: Path, dataset: Dataset) -> Split:
@@ -85,16 +103,13 @@ def read_splits(path: Path, dataset: Dataset) -> Split:
     Raises:
         UserError: not the form above, an unknown case, a case or patient in two parts, an empty part.
     """
-    try:
-        folds = json.loads(path.read_text())
-        fold = folds[0]
-        parts = {part: [str(case) for case in fold.get(part, [])] for part in PARTS}
-        has_test = "test" in fold
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
-        form = '[{"train": [...], "val": [...], "test": [...]}]'
-        raise UserError(f"{path}: not a splits file; it must hold {form} ({error})") from None
+    content = read_json(path)
+    if content is None:
+        raise UserError(f"{path}: no such file; --splits must name a file like {FORM}")
+    folds = check(Folds, content, f"{path}: not a splits file, which holds {FORM}")
+    parts = {"train": folds[0].train, "val": folds[0].val, "test": folds[0].test}
     patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
-    if not has_test:
+    if "test" not in folds[0].model_fields_set:
         named = {*parts["train"], *parts["val"]}
         parts["test"] = [case for case in dataset.cases if case not in named]
     home: dict[str, str] = {}

@@ -13,6 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
+import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +26,14 @@ import numpy as np
 from bench.data import nifti
 from bench.data.dataset import Dataset, decode_once, digest
 from bench.errors import UserError
+from bench.reading import check_name, inside, parse_json
 
 ENDINGS = (".nii.gz", ".nii")
+MOST_LABELS = 256
+"""Masks are bytes."""
+LONGEST_LICENCE = 200
+TAKEN = ("slice", "val", "val_last", "slice_val")
+"""Names that ``dice_NAME`` has in the summary already."""
 NO_KEY = "no patient key: a volume is taken for a patient"
 
 
@@ -74,11 +83,13 @@ def load(
             nifti.check_pair(nifti.open_image(path, per_file), label)
         spacing.append(nifti.canonical_spacing(label))
     cases = [entry.case for entry in layout.entries]
-    patients = [patient(case) if patient else case for case in cases]
+    patients = [
+        check_name(patient(case), f"the patient of {case!r}") if patient else case for case in cases
+    ]
     files = [path for entry in layout.entries for path in (*entry.images, entry.label)]
     declared = json.dumps([cases, patients, layout.modalities, sorted(layout.labels.items())])
     fingerprint = digest("volumes", declared, *(_checksum(path) for path in files))
-    images, masks = decode_once(cache, f"{name}-{fingerprint}", lambda: _decode(layout))
+    images, masks = decode_once(cache, f"{name}-{fingerprint}", len(cases), lambda: _decode(layout))
     return Dataset(
         name=name,
         cases=tuple(cases),
@@ -128,15 +139,15 @@ def read_layout(root: Path) -> Layout:
     if not path.is_file():
         raise UserError(f"{root}: dataset.json is missing; the layout must be the Decathlon's or nnU-Net's")
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold keys and values (labels, modality or channel_names, ...)")
     names = content.get("channel_names") or content.get("modality")
-    if not isinstance(names, dict) or not names:
+    if not isinstance(names, dict) or not names or not all(isinstance(n, str) for n in names.values()):
         raise UserError(f"{path}: channel_names (nnU-Net) or modality (Decathlon) must name the channels")
-    modalities = tuple(str(names[key]) for key in sorted(names, key=str))
+    modalities = tuple(check_name(names[key], path) for key in sorted(names, key=_place))
     labels = _labels(content.get("labels"), path)
     listed = content.get("training")
     if isinstance(listed, list) and listed:
@@ -144,35 +155,52 @@ def read_layout(root: Path) -> Layout:
     else:
         entries = _found(root, len(modalities), str(content.get("file_ending", ".nii.gz")), path)
     cases = [entry.case for entry in entries]
-    twice = sorted({case for case in cases if cases.count(case) > 1})
-    if twice:
-        raise UserError(f"{path}: case {twice[0]} is listed more than once")
+    case, count = Counter(cases).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{path}: case {case} is listed more than once")
     licence = content.get("licence") or content.get("license") or ""
-    return Layout(tuple(entries), modalities, labels, str(licence))
+    return Layout(tuple(entries), modalities, labels, " ".join(str(licence).split())[:LONGEST_LICENCE])
+
+
+def _place(key: str) -> tuple[int, str]:
+    """Orders channels by their number: "10" comes after "9"."""
+    return (int(key), "") if key.isdecimal() and len(key) < 9 else (sys.maxsize, key)
 
 
 def _labels(raw: Any, path: Path) -> dict[int, str]:
     """Names by label value: the Decathlon pairs them as ``"1": name``, nnU-Net as ``name: 1``."""
     labels: dict[int, str] = {}
-    try:
-        for key, value in raw.items():
-            number, name = (key, value) if str(key).isdigit() else (value, key)
-            labels[int(number)] = str(name)
-    except (AttributeError, TypeError, ValueError):
-        raise UserError(f"{path}: labels must pair each name with one whole number, not {raw}") from None
+    for key, value in raw.items() if isinstance(raw, dict) else [("labels", raw)]:
+        number, name = (key, value) if key.isdecimal() and isinstance(value, str) else (value, key)
+        if isinstance(number, str) and number.isdecimal() and len(number) < 9:
+            number = int(number)
+        if not isinstance(name, str) or not isinstance(number, int) or isinstance(number, bool):
+            raise UserError(
+                f"{path}: labels must pair each name with one whole number, not {reprlib.repr(raw)}"
+            )
+        if number in labels or name in labels.values():
+            raise UserError(f"{path}: labels name {name!r} or {number} twice")
+        labels[number] = check_name(name, path)
     if 0 not in labels or len(labels) < 2:
         raise UserError(f"{path}: labels must name 0, the background, and at least one class")
+    if min(labels) < 0 or len(labels) > MOST_LABELS:
+        raise UserError(f"{path}: labels must number {MOST_LABELS} values at most, from 0 upwards")
     if "ignore" in labels.values():
         raise UserError(f"{path}: an 'ignore' label is not supported; every voxel needs its class")
+    for name in labels.values():
+        if name in TAKEN or name.removesuffix("_val") in {*labels.values()} - {name}:
+            raise UserError(f"{path}: a class can't be called {name!r}: dice_{name} is a column already")
     return labels
 
 
 def _listed(root: Path, item: Any, channels: int, path: Path) -> Entry:
     """An item of the Decathlon's list; one file a channel where nnU-Net 1 split them."""
     try:
-        image, label = root / item["image"], root / item["label"]
+        image, label = (inside(root, item[kind], path) for kind in ("image", "label"))
     except (TypeError, KeyError):
-        raise UserError(f"{path}: training must list image and label of every case, not {item!r}") from None
+        raise UserError(
+            f"{path}: training must list image and label of every case, not {reprlib.repr(item)}"
+        ) from None
     case, ending = _stem(label, path)
     split = tuple(image.with_name(f"{case}_{channel:04}{ending}") for channel in range(channels))
     if not image.is_file() and split[0].is_file():
@@ -189,7 +217,7 @@ def _found(root: Path, channels: int, ending: str, path: Path) -> list[Entry]:
         raise UserError(f"{root / 'labelsTr'}: no labels named *{ending}")
     entries = []
     for label in files:
-        case = label.name.removesuffix(ending)
+        case = check_name(label.name.removesuffix(ending), label)
         images = [root / "imagesTr" / f"{case}_{channel:04}{ending}" for channel in range(channels)]
         missing = [image for image in images if not image.is_file()]
         if missing:
@@ -201,14 +229,17 @@ def _found(root: Path, channels: int, ending: str, path: Path) -> list[Entry]:
 def _stem(label: Path, path: Path) -> tuple[str, str]:
     for ending in ENDINGS:
         if label.name.endswith(ending):
-            return label.name.removesuffix(ending), ending
+            return check_name(label.name.removesuffix(ending), path), ending
     raise UserError(f"{path}: lists {label.name}; files must be .nii.gz or .nii")
 
 
 def _checksum(path: Path) -> str:
     """Of the content, without holding it in memory."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from None
 
 
 def _decode(layout: Layout) -> tuple[list, list]:

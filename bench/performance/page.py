@@ -15,6 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from tabulate import tabulate
 
 from bench.report.figures import STYLE, save
+from bench.report.markup import escape_markdown
+from bench.report.style import plain
 
 
 def page(found: dict[str, Any]) -> str:
@@ -25,8 +27,9 @@ def page(found: dict[str, Any]) -> str:
     device = machine["gpu"] if found["device"] == "cuda" else found["device"]
     parts = [
         "# Performance",
-        f"{found['dataset']}{synthetic} at {scale['image_size']}², batch {found['batch_size']}, "
-        f"{found['steps_per_epoch']} steps an epoch; {machine['cpu']} ({machine['cpu_capability']}), "
+        f"{escape_markdown(found['dataset'])}{synthetic} at {scale['image_size']}², "
+        f"batch {found['batch_size']}, {found['steps_per_epoch']} steps an epoch; "
+        f"{machine['cpu']} ({machine['cpu_capability']}), "
         f"{found['threads']} thread(s), {device}; "
         f"torch {found['provenance']['packages']['torch']}, commit {found['provenance']['commit']}. "
         f"Medians over {scale['rounds']} rounds of {scale['steps']} steps, all calls taking turns; ratios "
@@ -136,7 +139,9 @@ def write_plot(folder: Path, found: dict[str, Any]) -> list[Path]:
             _line(axis, counts, seconds, what, label)
             axis.plot([0, counts[-1]], [0, seconds[-1]], "--", color="0.6")
         synthetic = " (synthetic)" if found["synthetic"] else ""
-        axes[0].set_title(f"{found['dataset']}{synthetic}: {found['scale']['students'][-1]}", loc="left")
+        axes[0].set_title(
+            f"{plain(found['dataset'])}{synthetic}: {found['scale']['students'][-1]}", loc="left"
+        )
         figure.tight_layout()
         return save(figure, folder / "scaling")
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 import methods
 from bench.profiling import entry_key, graph_of, read_profile
+from bench.schema import Cost
 from bench.spec import Job
 from bench.store import Study
 
@@ -92,12 +93,12 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
     }
     if record["status"] != "done":
         return row
-    test, val = record.get("test", {}), record["val"]
+    test, val = _part(record, "test"), record["val"]
     row |= {name: test.get(name) for name in TEST_COLUMNS}
     row |= {f"{name}_val": val.get(name) for name in TEST_COLUMNS}
     row |= {name: value for name, value in test.items() if name.startswith(CLASS_PREFIXES)}
     row |= {f"{name}_val": value for name, value in val.items() if name.startswith(CLASS_PREFIXES)}
-    row |= record["cost"]
+    row |= {name: value for name, value in record["cost"].items() if name in Cost.model_fields}
     row["recording_seconds"] = record["cost"].get("seconds", {}).get("recording")
     row |= {
         "dice_val_last": record["dice_val_last"],
@@ -129,7 +130,7 @@ HEAD_COLUMNS = ("id", "architecture", "method", "seg_loss", "variant", "seed")
 def cases(study: Study, part: str = "test") -> pd.DataFrame:
     """One row per job and case of ``part``; no rows where that part was not scored."""
     rows = [
-        _head(record) | row for record in study.records() for row in record.get(part, {}).get("rows", [])
+        _headed(record, row) for record in study.records() for row in _part(record, part).get("rows", [])
     ]
     if not rows:
         return pd.DataFrame(columns=[*HEAD_COLUMNS, "case", "patient", "dice"])
@@ -138,7 +139,7 @@ def cases(study: Study, part: str = "test") -> pd.DataFrame:
 
 def curves(study: Study) -> pd.DataFrame:
     """One row per job and epoch."""
-    rows = [_head(record) | row for record in study.records() for row in record.get("curves", [])]
+    rows = [_headed(record, row) for record in study.records() for row in record.get("curves", [])]
     if not rows:
         return pd.DataFrame(columns=[*HEAD_COLUMNS, "epoch", "seg", "dice_val"])
     return _with_numbers(pd.DataFrame(rows))
@@ -150,10 +151,17 @@ def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: pd.to_numeric(frame[name]) for name in measures})
 
 
-def _head(record: dict[str, Any]) -> dict[str, Any]:
+def _part(record: dict[str, Any], part: str) -> dict[str, Any]:
+    """Scores of a part, nothing where it was not scored."""
+    return record.get(part) or {}
+
+
+def _headed(record: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what job it is of in front."""
     job = Job.from_dict(record["job"])
     values = (job.id, job.architecture, job.method, job.seg_loss, job.variant, job.seed)
-    return dict(zip(HEAD_COLUMNS, values, strict=True))
+    head = dict(zip(HEAD_COLUMNS, values, strict=True))
+    return head | row | head
 
 
 def latency(study: Study) -> pd.DataFrame:

@@ -48,9 +48,24 @@ def write_table(folder: Path, table: Table) -> Path:
     stem = folder / table.name
     path = stem.with_name(f"{table.name}.md")
     write_text(path, markdown(table))
-    write_text(stem.with_name(f"{table.name}.csv"), table.frame.to_csv(index=False))
+    write_text(stem.with_name(f"{table.name}.csv"), csv_text(table.frame))
     write_text(stem.with_name(f"{table.name}.tex"), latex(table))
     return path
+
+
+NAMES = ("dataset", "case", "patient", "architecture", "network", "method", "teacher", "reason")
+"""Columns of a CSV file that hold names."""
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """CSV; names that a spreadsheet would take for a formula get an apostrophe in front."""
+    names = {name: frame[name].map(_no_formula) for name in NAMES if name in frame}
+    return str(frame.assign(**names).to_csv(index=False))
+
+
+def _no_formula(value: object) -> object:
+    risky = isinstance(value, str) and re.match("[=+@-]", value) and not re.fullmatch(r"[+-]\d+", value)
+    return f"'{value}" if risky else value
 
 
 def markdown(table: Table) -> str:
@@ -100,17 +115,18 @@ def escape_markdown(text: str) -> str:
     """Text that Markdown, and the HTML in it, shows as it is."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))
     text = text.replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*|])", r"\\\1", text).replace("](", "]\\(")
+    text = re.sub(r"([\\`*|~$])", r"\\\1", text).replace("](", "]\\(")
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
 
 
 def escape_latex(text: str) -> str:
     """Text that LaTeX sets as it is; letters that no font is sure to have by number."""
     text = re.sub(r"(?<!\w)-(?=\d)", "−", " ".join(text.split()))
-    parts = text.split("--")  # which LaTeX would make one dash of
-    return "-{}-".join("".join(map(_latex_character, part)) for part in parts)
+    return "{}".join("".join(map(_latex_character, part)) for part in LIGATURES.split(text))
 
 
+LIGATURES = re.compile(r"(?<=-)(?=-)|(?<=[`?!])(?=`)|(?<=')(?=')|(?<=,)(?=,)")
+"""Between two characters that LaTeX would make one of."""
 SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",

@@ -22,11 +22,16 @@ def pairs(own: pd.DataFrame) -> list[tuple[str, str]]:
     size = own.drop_duplicates("architecture").set_index("architecture").parameters
     return [
         (shallow, deep)
-        for shallow, deep in permutations(by_size(own), 2)
+        for shallow, deep in permutations(filter(_known, by_size(own)), 2)
         if shallow.partition("-")[0] == deep.partition("-")[0]
         and architectures.stride(shallow) < architectures.stride(deep)
         and max(size[shallow], size[deep]) <= LIKE_SIZE * min(size[shallow], size[deep])
     ]
+
+
+def _known(architecture: str) -> bool:
+    """Whether the network can be built here; a record may be of another version."""
+    return any(family.understands(architecture) for family in architectures.FAMILIES)
 
 
 def reach_rows(own: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:

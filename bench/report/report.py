@@ -9,7 +9,7 @@ from bench.report import frames
 from bench.report.comparisons import comparisons
 from bench.report.dimensions import dimensions_table
 from bench.report.figures import write_figures
-from bench.report.markup import write_table
+from bench.report.markup import csv_text, write_table
 from bench.report.page import write_page
 from bench.report.panel import write_panel
 from bench.report.tables import write_tables
@@ -26,10 +26,10 @@ def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], Non
     _, part = frames.score_column(summary)
     part_name = "val" if part == "validation" else "test"
     scored = frames.cases(study, part_name)
-    write_text(study.root / "summary.csv", summary.to_csv(index=False))
-    write_text(study.root / "cases.csv", frames.cases(study, "test").to_csv(index=False))
-    write_text(study.root / "cases_val.csv", frames.cases(study, "val").to_csv(index=False))
-    write_text(study.root / "latency.csv", frames.latency(study).to_csv(index=False))
+    write_text(study.root / "summary.csv", csv_text(summary))
+    write_text(study.root / "cases.csv", csv_text(frames.cases(study, "test")))
+    write_text(study.root / "cases_val.csv", csv_text(frames.cases(study, "val")))
+    write_text(study.root / "latency.csv", csv_text(frames.latency(study)))
     # Where not every job has test scores, none is shown: tables and figures compare one part.
     shown = summary if part == "test" else summary.assign(dice=float("nan"))
     dimensions = dimensions_table(shown)
@@ -37,7 +37,7 @@ def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], Non
     shown = shown[shown.spatial_dims == shown.spatial_dims.max()]
     scored = scored[scored.id.isin(shown.id)]
     compared = comparisons(shown[shown.status == "done"], scored)
-    write_text(study.root / "comparisons.csv", compared.to_csv(index=False))
+    write_text(study.root / "comparisons.csv", csv_text(compared))
     tables = write_tables(study.root / "tables", shown, scored, compared)
     if len(dimensions.frame):
         tables.append(write_table(study.root / "tables", dimensions))
