@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +88,14 @@ def decode_once(
 def _kept(folder: Path, count: int) -> tuple[list, list] | None:
     """The arrays of ``folder``; None where they are not all there, whole and of numbers."""
     try:
-        images, masks = (
-            [np.load(folder / f"{kind}{k}.npy", mmap_mode="c", allow_pickle=False) for k in range(count)]
-            for kind in "im"
-        )
+        with warnings.catch_warnings(action="ignore"):
+            images, masks = (
+                [
+                    np.load(folder / f"{kind}{k}.npy", mmap_mode="c", allow_pickle=False)
+                    for k in range(count)
+                ]
+                for kind in "im"
+            )
     except Exception:  # absent or damaged: it can be made again
         return None
     fits = all(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,9 @@ def open_image(path: Path, channels: int = 1) -> Image:
     """
     import nibabel as nib
 
-    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # headers are checked here
     try:
-        image = nib.load(path)
+        with _quiet():
+            image = nib.load(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; dataset.json lists it") from None
     except Exception as error:  # what a parser makes of damaged bytes may be any
@@ -106,7 +108,8 @@ def canonical_array(image: Image) -> NDArray[np.generic]:
 
     path = image.get_filename()
     try:
-        data = np.asanyarray(image.dataobj)
+        with _quiet():
+            data = np.asanyarray(image.dataobj)
     except Exception as error:  # as above
         raise UserError(f"{path}: damaged, its voxels can't be read to the end ({_line(error)})") from None
     if data.dtype.kind not in "iufb":
@@ -142,6 +145,15 @@ def class_indices(data: NDArray[np.generic], path: Path, labels: Mapping[int, st
             raise UserError(f"{path}: undeclared label {value:g}; dataset.json declares {known}")
         indices[data == value] = declared.index(int(value))
     return indices
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without nibabel's and numpy's own remarks on what is checked here."""
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _geometry(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -465,7 +465,7 @@ def test_a_hidden_file_is_still_being_written(study):
     for kind in ("records", "jobs"):
         (study.root / kind / f".{before[0]['id']}.1.json").write_text("{")
     assert study.records() == before
-    assert len(study.jobs()) == 3
+    assert len(study.jobs()) == 4
 
 
 def test_a_damaged_job_file_is_planned_again(study):
