@@ -225,18 +225,17 @@ def check_record(content: Any, job_id: str, where: object) -> dict[str, Any]:
         UserError: a field that is missing or of another type, a case twice, or another job's record.
     """
     where = f"{where}: not a record"
-    record = check(Record, content, where)
+    done = isinstance(content, dict) and content.get("status") == "done"
+    record = check(DoneRecord if done else Record, content, where)
     if record.status not in RECORD_STATUS:
         known = ", ".join(RECORD_STATUS)
         raise UserError(f"{where}: status {record.status!r} is unknown; known: {known}")
     if record.id != job_id:
         raise UserError(f"{where} of job {job_id}: its id is {record.id}; remove it or restore it")
     check_job(record.job, job_id, where)
-    if record.status == "done":
-        record = check(DoneRecord, content, where)
-        for part in (record.val, record.test):
-            cases = [] if part is None else [row.case for row in part.rows]
-            if len(set(cases)) < len(cases):
-                raise UserError(f"{where}: it holds a case twice; remove it or restore it")
+    for part in (record.val, record.test) if done else ():
+        cases = [] if part is None else [row.case for row in part.rows]
+        if len(set(cases)) < len(cases):
+            raise UserError(f"{where}: it holds a case twice; remove it or restore it")
     result: dict[str, Any] = content
     return result

@@ -60,7 +60,7 @@ def read_index(root: Path, patient_column: str) -> tuple[list[str], list[str]]:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
     if not index.is_file():
-        raise UserError(f"{root}: index.csv is missing; see docs/datasets.md for the layout")
+        raise UserError(f"{root}: index.csv is missing; see docs/adding-a-dataset.md for the layout")
     try:
         with index.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
