@@ -35,10 +35,17 @@ def _folder(text: str) -> str:
     return _name(text)
 
 
+def _shown(text: str) -> str:
+    if text and not text.isprintable():
+        raise ValueError("must be printable")
+    return text
+
+
 Token = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}$")]
 """Ids, fingerprints, precisions."""
 Name = Annotated[str, AfterValidator(_name)]
 FolderName = Annotated[str, AfterValidator(_folder)]
+Text = Annotated[str, AfterValidator(_shown)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 Number = Annotated[float, Field(ge=-1e18, le=1e18)] | None
 """None where there was nothing to measure."""
@@ -186,7 +193,10 @@ OF_A_JOB = {
     **dict.fromkeys(("data", "split", "precision"), Token),
     "spatial_dims": Literal[2, 3],
     **dict.fromkeys(("in_channels", "out_channels", "image_size", "threads", "micro_batch"), Count),
-    "parameters": dict[str, str | float | int | None],
+    **dict.fromkeys(("architecture", "method"), Name),
+    "parameters": dict[Text, Text | float | int | None],
+    "checkpoint": Token | Literal[""],
+    "slices": Literal["", "axial"],
     "seg_loss": Annotated[str, Field(pattern=r"^[0-9a-z-]{1,32}$")],
     "seed": Annotated[int, Field(ge=0, lt=SEEDS)],
     "teachers": tuple[Token, ...],

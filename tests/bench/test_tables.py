@@ -14,7 +14,10 @@ from bench.report.comparisons import comparisons
 from bench.report.markup import BEST, HARM, UNCLEAR, Table, escape_latex, escape_markdown, latex, markdown
 from bench.report.tables import GAIN, TO_TEACHER, cost_table, write_tables
 
-NASTY = "a_b & 50 % | <script>alert(1)</script> [x](y) `c` {d} \\e ^f ~g $h$ #i *j* é ß 肝 --k"
+NASTY = (
+    "a_b & 50 % | <script>alert(1)</script> [x](y) `c` {d} \\e ^f ~g $h$ #i *j* é ß 肝 --k "
+    "--- '' `` ?` ,, ~~l~~"
+)
 
 
 def tables_of(study, folder):
