@@ -187,7 +187,7 @@ def check_teacher(path: Path, architecture: str, setting: Setting) -> str:
     try:
         module = TorchArtefact.load(build, path).module
     except ValueError as error:
-        raise UserError(f"--teacher {error}; must hold the weights of {architecture}") from None
+        raise UserError(f"--teacher {error}; give one with the weights of {architecture}") from None
     for name, weight in module.state_dict().items():
         if not bool(weight.isfinite().all()):
             raise UserError(f"--teacher {path}: {name} holds NaN or infinite values; all must be finite")

@@ -27,6 +27,7 @@ from bench.reading import check, read_json
 from bench.schema import Settings, check_job, check_record
 from bench.spec import Job
 
+ID = re.compile("[0-9A-Za-z]{1,64}")
 GIT_IGNORED = ("weights/", "targets/", "cache/")
 GIT_IGNORED_REAL = ("predictions/", "figures/cases*")
 
@@ -43,7 +44,7 @@ class Study:
         Raises:
             UserError: what can't be an id, and so might lead out of the study.
         """
-        if not re.fullmatch("[0-9A-Za-z]{1,64}", job_id):
+        if not ID.fullmatch(job_id):
             raise UserError(f"{self.root}: {job_id!r} can't be a job's id; see --dry-run")
         suffix = {"weights": ".safetensors", "predictions": ".npz"}.get(kind, ".json")
         return self.root / kind / f"{job_id}{suffix}"
@@ -78,11 +79,10 @@ class Study:
         Raises:
             UserError: no such job, or a file that is none.
         """
-        path = self.path("jobs", job_id)
-        values = read_json(path)
+        values = read_json(self.path("jobs", job_id)) if ID.fullmatch(job_id) else None
         if values is None:
             raise UserError(f"{self.root}: no job {job_id!r} is planned here; see --dry-run")
-        return check_job(values, job_id, path)
+        return check_job(values, job_id, self.path("jobs", job_id))
 
     def jobs(self) -> list[Job]:
         """All planned jobs."""

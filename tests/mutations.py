@@ -153,7 +153,7 @@ def fuzz(attempt: Callable[[Random], Any], folder: Path, examples: int, refusals
                 outcomes["refused"] += 1
             else:
                 outcomes["read"] += 1
-        assert not said, "more than one line"
+        assert not said, [str(warning.message) for warning in said]
         assert files(folder) == before
 
     run()

@@ -105,7 +105,7 @@ def read_splits(path: Path, dataset: Dataset) -> Split:
     """
     content = read_json(path)
     if content is None:
-        raise UserError(f"{path}: no such file; --splits must name a file like {FORM}")
+        raise UserError(f"{path}: not a splits file, for it is missing; it must hold {FORM}")
     folds = check(Folds, content, f"{path}: not a splits file, which holds {FORM}")
     parts = {"train": folds[0].train, "val": folds[0].val, "test": folds[0].test}
     patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
