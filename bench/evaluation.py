@@ -218,7 +218,11 @@ def read_masks(path: Path) -> dict[str, Labels]:
         UserError: not such a file, or a damaged one.
     """
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            path.open("rb") as handle,
+            np.load(handle, allow_pickle=False) as arrays,
+        ):
             return unpack_masks(arrays)
     except Exception as error:  # what a reader makes of damaged bytes may be any
         raise UserError(f"{path}: not a file of predictions, or damaged ({error}); remove it") from None
