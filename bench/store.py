@@ -9,6 +9,7 @@
     weights/        safetensors      } not in git
     predictions/    bit-packed masks } (of real data)
     targets/ cache/ can be made again; never in git
+    progress/ logs/ what running jobs say; tensorboard/ for who asks; never in git
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.errors import UserError
 from bench.spec import Job
 
 RECORD_STATUS = ("done", "failed", "blocked", "cannot-learn", "skipped")
-GIT_IGNORED = ("weights/", "targets/", "cache/")
+GIT_IGNORED = ("weights/", "targets/", "cache/", "progress/", "logs/", "tensorboard/")
 GIT_IGNORED_REAL = ("predictions/", "figures/cases*")
 
 
@@ -37,7 +38,7 @@ class Study:
 
     def path(self, kind: str, job_id: str) -> Path:
         """Where something of a job lies; ``kind`` is a folder's name."""
-        suffix = {"weights": ".safetensors", "predictions": ".npz"}.get(kind, ".json")
+        suffix = {"weights": ".safetensors", "predictions": ".npz", "logs": ".log"}.get(kind, ".json")
         return self.root / kind / f"{job_id}{suffix}"
 
     def settings(self) -> dict[str, Any] | None:
