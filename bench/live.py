@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.measure import Measurement
 from rich.table import Table
@@ -37,6 +37,11 @@ SIGNS = {
     "skipped": ("–", "-", "dim"),
 }
 """A job by its status: sign, the same where there is only ASCII, colour."""
+SHORT = {
+    **{"starting": "start", "targets": "teach", "failed": "fail", "blocked": "block"},
+    **{"cannot-learn": "can't", "skipped": "skip"},
+}
+"""Phases and statuses in five letters."""
 MOST = 5
 """Running jobs, and reasons, in detail."""
 Cells = Callable[[Sequence[State], bool], Text]
@@ -122,7 +127,7 @@ def _overall(states: Sequence[State], title: str, elapsed: float, workers: int) 
 
 def _running(states: Sequence[State], ascii_only: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("running", overflow="ellipsis", no_wrap=True)
+    table.add_column("running", overflow=_cut(ascii_only), no_wrap=True)
     for name in ("epoch", "loss", "Dice", "left"):
         table.add_column(name, justify="right", no_wrap=True)
     expected = expectation(states)
@@ -150,46 +155,44 @@ def _reasons(states: Sequence[State], ascii_only: bool) -> list[Text]:
     for state in told[:MOST]:
         sign, plain, colour = SIGNS[state.status]
         line = f"{plain if ascii_only else sign} {state.job.label}: {state.status}, {state.reason}"
-        lines.append(Text(line, style=colour, no_wrap=True, overflow="ellipsis"))
+        lines.append(Text(line, style=colour, no_wrap=True, overflow=_cut(ascii_only)))
     if len(told) > MOST:
         lines.append(Text(f"  and {len(told) - MOST} more", style="dim"))
     return lines
 
 
-def matrix(states: Sequence[State], console: Console, height: int) -> Table:
+def matrix(states: Sequence[State], console: Console, height: int) -> Group:
     """Networks × methods, a cell holding the jobs of all seeds.
 
     A job is its Dice or how far it is; where that is too wide a sign, with the mean Dice of the cell beside
     it or without; at last all jobs of a network are signs in one column. Where ``height`` lines don't hold
     all rows, those where least happens are summed up.
     """
-    ascii_only = _ascii(console)
-    for cell in (_full, _short, _signs):
-        table = _table(states, height, cell, ascii_only)
-        if Measurement.get(console, console.options.update(width=1000), table).maximum <= console.width:
-            return table
-    return _table(states, height, _signs, ascii_only, one_column=True)
-
-
-def _table(
-    states: Sequence[State], height: int, cell: Cells, ascii_only: bool, one_column: bool = False
-) -> Table:
     rows: dict[str, list[State]] = {}
     for state in states:
         rows.setdefault(_network(state.job), []).append(state)
     shown = _most_active(rows, height - 1)
-    columns = ["jobs"] if one_column else list(dict.fromkeys(_method(state.job) for state in states))
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True, overflow="ellipsis")
-    for name in columns:
-        table.add_column(name, no_wrap=not one_column)
-    for name, own in rows.items():
-        if name in shown:
-            groups = [[s for s in own if one_column or _method(s.job) == column] for column in columns]
-            table.add_row(Text(name), *(cell(group, ascii_only) for group in groups))
     hidden = Counter(state.status for name, own in rows.items() if name not in shown for state in own)
-    if hidden:
-        table.add_row(Text(f"{len(rows) - len(shown)} more: {_counts(hidden)}", style="dim"))
+    rest = [Text(f"{len(rows) - len(shown)} more: {_counts(hidden)}", style="dim")] if hidden else []
+    rows = {name: own for name, own in rows.items() if name in shown}
+    methods_of = list(dict.fromkeys(_method(state.job) for state in states))
+    ascii_only = _ascii(console)
+    for cell in (_full, _short, _signs):
+        table = _table(rows, methods_of, cell, ascii_only)
+        if Measurement.get(console, console.options.update(width=1000), table).maximum <= console.width:
+            return Group(table, *rest)
+    return Group(_table(rows, [], _signs, ascii_only), *rest)
+
+
+def _table(rows: dict[str, list[State]], columns: Sequence[str], cell: Cells, ascii_only: bool) -> Table:
+    """A row a network; without ``columns`` one for all its jobs."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True, overflow=_cut(ascii_only))
+    for name in columns or ["jobs"]:
+        table.add_column(Text(name), no_wrap=bool(columns))
+    for name, own in rows.items():
+        groups = [[s for s in own if _method(s.job) == column] for column in columns] or [own]
+        table.add_row(Text(name), *(cell(group, ascii_only) for group in groups))
     return table
 
 
@@ -205,6 +208,11 @@ def _legend(states: Sequence[State], ascii_only: bool) -> Text:
         for status, (sign, plain, colour) in SIGNS.items()
         if status in used
     )
+
+
+def _cut(ascii_only: bool) -> OverflowMethod:
+    """What becomes of a text that is too long."""
+    return "crop" if ascii_only else "ellipsis"
 
 
 def _ascii(console: Console) -> bool:
@@ -249,8 +257,8 @@ def _job(state: State, ascii_only: bool) -> Text:
         return Text(f"{state.dice:.3f}", style=style)
     if state.status == "running" and state.news["phase"] in ("train", "scoring"):
         return Text(f"{state.news['epoch'] / state.news['epochs']:5.0%}", style=style)
-    words = {"running": state.news.get("phase", ""), "waiting": SIGNS["waiting"][ascii_only]}
-    return Text(f"{words.get(state.status, state.status)[:7]:>5}", style=style)
+    word = state.news.get("phase", "") if state.status == "running" else state.status
+    return Text(f"{SHORT.get(word, SIGNS['waiting'][ascii_only]):>5}", style=style)
 
 
 def _network(job: Job) -> str:

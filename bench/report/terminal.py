@@ -99,7 +99,10 @@ def cells_table(done: pd.DataFrame) -> Table:
     synthetic = "synthetic data, " if done.synthetic.fillna(False).any() else ""
     seeds = done.seed.nunique()
     names, sizes = ", ".join(sorted(done.dataset.unique())), " and ".join(dict.fromkeys(frame.image))
-    caption = f"{names} ({synthetic}{sizes}), {seeds} seed{'s' if seeds > 1 else ''}. Dice: mean over patients; latency: p50, batch 1, fp32."
+    caption = (
+        f"{names} ({synthetic}{sizes}), {seeds} seed{'s' if seeds > 1 else ''}. "
+        "Dice: mean over patients; latency: p50, batch 1, fp32."
+    )
     return Table("cells", caption, frame.drop(columns=list({*dull, *empty})))
 
 
