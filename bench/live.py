@@ -129,7 +129,7 @@ def _running(states: Sequence[State], ascii_only: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
     table.add_column("running", overflow=_cut(ascii_only), no_wrap=True)
     for name in ("epoch", "loss", "Dice", "left"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow=_cut(ascii_only), no_wrap=True)
     expected = expectation(states)
     running = [state for state in states if state.status == "running"]
     for state in running[:MOST]:
@@ -189,7 +189,9 @@ def _table(rows: dict[str, list[State]], columns: Sequence[str], cell: Cells, as
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
     table.add_column("", no_wrap=True, overflow=_cut(ascii_only))
     for name in columns or ["jobs"]:
-        table.add_column(Text(name), no_wrap=bool(columns))
+        table.add_column(
+            Text(name), overflow="fold" if not columns else _cut(ascii_only), no_wrap=bool(columns)
+        )
     for name, own in rows.items():
         groups = [[s for s in own if _method(s.job) == column] for column in columns] or [own]
         table.add_row(Text(name), *(cell(group, ascii_only) for group in groups))
