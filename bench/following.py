@@ -34,7 +34,7 @@ def following(
         shown = bool(todo) and can_show()
         if shown:
             workers = int((study.settings() or {}).get("workers", 1))
-            stack.enter_context(showing(Watch(study, cells, todo), str(study.root), workers, say))
+            stack.enter_context(showing(Watch(study, cells, todo), study.root.name, workers, say))
         yield shown
 
 

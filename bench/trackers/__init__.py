@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,4 +74,5 @@ def results(record: Mapping[str, Any]) -> dict[str, float]:
     names = ("parameters", "size_mb", "train_seconds", "peak_memory_train_mb")
     found |= {f"cost/{name}": record.get("cost", {}).get(name) for name in names}
     found["final/best_epoch"] = record.get("best_epoch")
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    numbers = {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}

@@ -176,7 +176,7 @@ def at_terminal(arguments, seen=None, wait=90):
 def test_at_a_terminal_the_matrix_is_live_and_ctrl_c_gives_the_cursor_back(tmp_path, tiny_matrix):
     root = tmp_path / "study"
     arguments = ("--matrix", tiny_matrix, "--results", root, "--workers", 1)
-    code, out = at_terminal(arguments, seen="unet-4-8-16:baseline seed 0  ")
+    code, out = at_terminal(arguments, seen="1 running")
     assert code != 0
     assert "\x1b[?25l" in out
     assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l"), "the cursor is shown again"
