@@ -86,7 +86,7 @@ def test_a_wide_terminal_shows_every_job(states):
 
 def test_narrow_low_and_ascii_terminals_show_less(states):
     assert re.search(r"unet-32-64-128 +●·· 0\.805 +●·· 0\.806 +▶·· +▶··", text(states, 80, 40))
-    assert re.search(r"2 more: 5 done, \d+ waiting", text(states, 80, 20))
+    assert re.search(r"3 more: 5 done, 18 waiting, 1 failed", text(states, 80, 18))
     plain = text(states, 40, 40, "ascii")
     assert re.search(r"unet-32-64-128 +##>>\.{8}\n", plain)
     assert "# done  > running  . waiting" in plain
