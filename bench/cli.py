@@ -76,6 +76,12 @@ def matrix(
     no_compile: Annotated[
         bool, typer.Option("--no-compile", help="A study without torch.compile, kept in study.json.")
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Curves for TensorBoard, in the study's tensorboard/.")
+    ] = False,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="Track in MLflow, e.g. sqlite:///mlflow.db.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, run nothing.")] = False,
 ) -> None:
     """Run a matrix: plan its jobs, run those without a record, profile and report."""
@@ -116,6 +122,8 @@ def matrix(
         micro_batch=micro_batch,
         memory_gb=memory_gb,
         checkpointing=checkpointing,
+        tensorboard=tensorboard,
+        mlflow=mlflow,
     )
     raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
 

@@ -1,9 +1,22 @@
-"""What a running job shows: one line an epoch, with the time left."""
+"""What a running job shows: one line an epoch, with the time left, and the same in a file for others.
+
+The file, ``progress/ID.json`` in the study, is there while the job runs. Whoever shares the folder can
+read in it how far the job is, on whatever machine it runs::
+
+    {"phase": "train", "epoch": 3, "epochs": 20, "seconds": 12.1, "left": 68.6, "curves": [...]}
+
+``phase`` is ``starting``, ``targets`` (recording the teacher's), ``train`` or ``scoring``; ``seconds``
+since the job began, ``left`` in this phase; ``curves`` the rows of this run's epochs so far.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import time
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 from bench.protocol import EPOCHS
 
@@ -15,13 +28,18 @@ class Progress:
         stream: where lines go.
         terminal: whether lines may overwrite each other.
         label: put before each line where several jobs print side by side.
+        path: the file to keep up to date; None keeps none.
     """
 
-    def __init__(self, stream: TextIO, terminal: bool, label: str = "") -> None:
+    def __init__(self, stream: TextIO, terminal: bool, label: str = "", path: Path | None = None) -> None:
         self._stream = stream
         self._terminal = terminal
         self._label = f"{label}: " if label else ""
-        self._phase_began = time.monotonic()
+        self._path = path
+        self._began = self._phase_began = time.monotonic()
+        self._before = 0  # epochs that an earlier run of the job has done
+        self._curves: list[dict[str, float]] = []
+        self._keep("starting", 0, None)
 
     def epoch(self, phase: str, row: dict[str, float]) -> None:
         """Show a finished epoch of ``train`` or ``targets``."""
@@ -31,8 +49,12 @@ class Progress:
         parts = [f"{phase} epoch {epoch}/{EPOCHS}"]
         if "loss" in row:
             parts.append(f"loss {row['loss']:.4f}  validation Dice {row['dice_val']:.4f}")
-        parts.append(duration(spent) if last else f"{duration(spent / epoch * (EPOCHS - epoch))} left")
+            self._before = self._before if self._curves else epoch - 1
+            self._curves.append(row)
+        left = spent / (epoch - self._before) * (EPOCHS - epoch)
+        parts.append(duration(spent) if last else f"{duration(left)} left")
         self._write("  ".join(parts), overwrite=self._terminal, end=last)
+        self._keep("scoring" if last and self._curves else phase, epoch, left)
         if last:
             self._phase_began = time.monotonic()
 
@@ -40,10 +62,43 @@ class Progress:
         """Show a line of its own."""
         self._write(line, overwrite=False, end=True)
 
+    def close(self) -> None:
+        """Remove the file: the record says the rest."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
     def _write(self, line: str, overwrite: bool, end: bool) -> None:
         before, after = ("\r\x1b[2K", "\n" if end else "") if overwrite else ("", "\n")
         self._stream.write(f"{before}  {self._label}{line}{after}")
         self._stream.flush()
+
+    def _keep(self, phase: str, epoch: int, left: float | None) -> None:
+        """Replace the file whole; not synced, for it is only news, and a job doesn't fail over it."""
+        if self._path is None:
+            return
+        seconds = time.monotonic() - self._began
+        news = {"phase": phase, "epoch": epoch, "epochs": EPOCHS, "seconds": seconds, "left": left}
+        partial = self._path.with_name(f".{self._path.stem}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(exist_ok=True)
+            partial.write_text(json.dumps(news | {"curves": self._curves}))
+            partial.replace(self._path)
+
+
+def read_progress(path: Path) -> dict[str, Any] | None:
+    """What the job has written; None where it isn't running."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def log_to(path: Path) -> None:
+    """Let everything that this process prints, libraries and all, go to a file."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as log:
+        for descriptor in (1, 2):
+            os.dup2(log.fileno(), descriptor)
 
 
 def duration(seconds: float) -> str:

@@ -19,18 +19,20 @@ from bench.data.dataset import digest
 from bench.errors import UserError
 from bench.executors import local
 from bench.filling import fill_machine
+from bench.following import following
 from bench.gate import CannotLearn
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
 from bench.phases import Phases, shares
 from bench.probe import choose_micro_batch
 from bench.profiling import profile
-from bench.progress import Progress
+from bench.progress import Progress, log_to
 from bench.report.report import write_report
 from bench.session import Session, Wishes, open_session
 from bench.shapes import recording_bytes
 from bench.spec import Job
 from bench.store import Study, write_file
 from bench.targets import human_bytes
+from bench.trackers import open_trackers
 from methods.artefact import TorchArtefact
 
 
@@ -58,6 +60,8 @@ class Order:
     micro_batch: int | None = None
     memory_gb: float | None = None
     checkpointing: bool = False
+    tensorboard: bool = False
+    mlflow: str | None = None
     dry_run: bool = False
 
 
@@ -83,6 +87,7 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         memory_gb=order.memory_gb,
         checkpointing=order.checkpointing,
     )
+    trackers = [] if order.dry_run else open_trackers(root, order.tensorboard, order.mlflow)
     with phases.time("decoding"):
         session = open_session(root, wishes)
     if not order.no_test and not session.split.test:
@@ -113,20 +118,23 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         + (f", {len(skipped)} skipped" if skipped else "")
     )
     failures = 0
-    if todo:
-        flags = {
-            "data": folder,
-            "device": order.device,
-            "targets_gb": order.targets_gb,
-            "no_test": order.no_test,
-        }
-        failures = local.run(session.study, todo, run_job, flags, say)
-    else:
-        say("nothing to run")
+    flags = {
+        "data": folder,
+        "device": order.device,
+        "targets_gb": order.targets_gb,
+        "no_test": order.no_test,
+    }
+    with following(session.study, planned, todo, trackers, say) as shown:
+        if todo:
+            failures = local.run(
+                session.study, todo, run_job, flags | ({"log": True} if shown else {}), say
+            )
+        else:
+            say("nothing to run")
     with phases.time("profiling"):
         profile(session.study, [cell.job for cell in planned if not cell.reason], say)
     with phases.time("report"):
-        write_report(session.study, session.dataset, say)
+        write_report(session.study, session.dataset, say, [cell.job.id for cell in planned])
     if todo:
         records = [session.study.record(job.id) for job in todo]
         say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
@@ -214,13 +222,24 @@ def run_job(
     targets_gb: float,
     no_test: bool,
     quiet: bool = False,
+    log: bool = False,
 ) -> int:
-    """Run one planned job in this process; the exit code. ``quiet``: other jobs print beside it."""
+    """Run one planned job in this process; the exit code.
+
+    ``quiet``: other jobs print beside it; ``log``: what it prints goes to a file of its own.
+    """
     from bench import job as job_module
 
     study = Study(root)
     job = study.job(job_id)
-    progress = Progress(sys.stdout, sys.stdout.isatty() and not quiet, job.label if quiet else "")
+    if log:
+        log_to(study.path("logs", job.id))
+    progress = Progress(
+        sys.stdout,
+        sys.stdout.isatty() and not quiet,
+        job.label if quiet and not log else "",
+        study.path("progress", job.id),
+    )
     try:
         phases = Phases()
         with phases.time("decoding"):
@@ -247,6 +266,8 @@ def run_job(
         traceback.print_exc()
         local.fail(study, job, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
         return 1
+    finally:
+        progress.close()
     return 0
 
 

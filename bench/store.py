@@ -9,6 +9,7 @@
     weights/        safetensors      } not in git
     predictions/    bit-packed masks } (of real data)
     targets/ cache/ can be made again; never in git
+    progress/ logs/ what running jobs say; tensorboard/ for who asks; never in git
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bench.schema import Settings, check_job, check_record
 from bench.spec import Job
 
 ID = re.compile("[0-9A-Za-z]{1,64}")
-GIT_IGNORED = ("weights/", "targets/", "cache/")
+GIT_IGNORED = ("weights/", "targets/", "cache/", "progress/", "logs/", "tensorboard/")
 GIT_IGNORED_REAL = ("predictions/", "figures/cases*")
 
 
@@ -46,7 +47,7 @@ class Study:
         """
         if not ID.fullmatch(job_id):
             raise UserError(f"{self.root}: {job_id!r} can't be a job's id; see --dry-run")
-        suffix = {"weights": ".safetensors", "predictions": ".npz"}.get(kind, ".json")
+        suffix = {"weights": ".safetensors", "predictions": ".npz", "logs": ".log"}.get(kind, ".json")
         return self.root / kind / f"{job_id}{suffix}"
 
     def settings(self) -> dict[str, Any] | None:

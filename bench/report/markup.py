@@ -111,6 +111,16 @@ def latex(table: Table) -> str:
     return "\n".join([needs, *body]) + "\n"
 
 
+def text_of(value: object, mark: str | None = None) -> str:
+    """A cell without any markup but its mark."""
+    return _cell(value) + {UNCLEAR: " °", HARM: " ↓"}.get(mark or "", "")
+
+
+def caption_of(table: Table) -> str:
+    """The caption with what its marks mean."""
+    return _caption(table, 0)
+
+
 def escape_markdown(text: str) -> str:
     """Text that Markdown, and the HTML in it, shows as it is."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))

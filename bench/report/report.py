@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from bench.data.dataset import Dataset
 from bench.report import frames
@@ -13,14 +13,21 @@ from bench.report.markup import csv_text, write_table
 from bench.report.page import write_page
 from bench.report.panel import write_panel
 from bench.report.tables import write_tables
+from bench.report.terminal import closing_tables
 from bench.store import Study, write_text
 
 
-def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], None] = print) -> None:
+def write_report(
+    study: Study,
+    dataset: Dataset | None,
+    say: Callable[[str], None] = print,
+    asked: Collection[str] | None = None,
+) -> None:
     """Write the CSV files (summary, cases, comparisons, latency), ``tables/``, ``figures/`` and the page.
 
     Args:
         dataset: for the pictures of cases; None leaves them out.
+        asked: ids of the jobs that were asked for, whose scores are said at the end; None: all.
     """
     summary = frames.summary(study)
     _, part = frames.score_column(summary)
@@ -47,7 +54,6 @@ def write_report(study: Study, dataset: Dataset | None, say: Callable[[str], Non
     else:
         figures += write_panel(study.root / "figures", study, dataset, shown, scored)
     page = write_page(study, dataset, shown, scored, frames.curves(study))
-    for table in tables:
-        if table.stem == "report" or len(tables) == 1:
-            say(table.read_text())
     say(f"report: {len(tables)} tables and {len(figures)} figures in {study.root}; open {page}")
+    for text in closing_tables(summary, shown, compared, asked):
+        say(text)

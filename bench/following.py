@@ -1,0 +1,70 @@
+"""Beside the jobs of a matrix: the live view, and whoever tracks them elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from bench.live import can_show, showing, ticking
+from bench.matrix import Cell
+from bench.spec import Job
+from bench.store import Study
+from bench.trackers import Tracker
+from bench.watch import Watch
+
+
+@contextmanager
+def following(
+    study: Study,
+    cells: Sequence[Cell],
+    todo: Sequence[Job],
+    trackers: Sequence[Tracker],
+    say: Callable[[str], None],
+) -> Iterator[bool]:
+    """Follow the jobs while the block runs them; gives whether the live view is shown.
+
+    A tracker that fails is left, with one line: no job fails over it.
+    """
+    with ExitStack() as stack:
+        for tracker in trackers:
+            tell = Teller(Watch(study, cells, todo), tracker)
+            stack.callback(tracker.close)
+            stack.enter_context(ticking(tell, lambda why, own=tracker: say(_gave_up(own, why))))
+        shown = bool(todo) and can_show()
+        if shown:
+            workers = int((study.settings() or {}).get("workers", 1))
+            stack.enter_context(showing(Watch(study, cells, todo), study.root.name, workers, say))
+        yield shown
+
+
+class Teller:
+    """Tells a tracker each epoch once and each record once."""
+
+    def __init__(self, watch: Watch, tracker: Tracker) -> None:
+        self._watch = watch
+        self._tracker = tracker
+        self._told: dict[str, int] = {}
+        self._final: set[str] = set()
+
+    def __call__(self) -> None:
+        """Tell what is new."""
+        for state in self._watch.states(time.time()):
+            name = state.job.id
+            if state.status == "running":
+                self._final.discard(name)
+                rows = state.news["curves"]
+                if len(rows) < self._told.get(name, 0):  # begun anew
+                    self._told[name] = 0
+                for row in rows[self._told.get(name, 0) :]:
+                    self._tracker.epoch(state.job, row)
+                self._told[name] = len(rows)
+            elif state.status != "waiting" and name not in self._final:
+                self._tracker.finished(state.job, self._watch.study.record(name) or {})
+                self._final.add(name)
+
+
+def _gave_up(tracker: Tracker, why: str) -> str:
+    return (
+        f"{tracker.option}: {why}; nothing more is tracked there in this run. The same command completes it"
+    )
