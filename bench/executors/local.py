@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from bench.executors.graph import blocked
 from bench.executors.processes import process_context
 from bench.job import targets_folder
 from bench.spec import Job
@@ -46,7 +47,7 @@ def run(
                     continue
                 waiting.remove(job)
                 started += 1
-                reason = _blocked(study, job)
+                reason = blocked(study, job)
                 if reason:
                     failures += 1
                     fail(study, job, "blocked", reason)
@@ -88,11 +89,6 @@ def _ready(study: Study, job: Job, waiting: Sequence[Job], running: Sequence[Job
         return False
     siblings = [j for j in running if job.teachers and j.teachers == job.teachers]
     return not siblings or targets_folder(study, job).is_dir()
-
-
-def _blocked(study: Study, job: Job) -> str:
-    missing = [teacher for teacher in job.teachers if not study.has_weights(teacher)]
-    return f"its teacher {study.job(missing[0]).label} has no trained network" if missing else ""
 
 
 def _finished(study: Study, job: Job, code: int, say: Callable[[str], None]) -> bool:
