@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bench import stopping
 from bench.errors import UserError
 from bench.protocol import BATCH_SIZE
 from bench.store import Study
@@ -75,6 +76,9 @@ def matrix(
     no_compile: Annotated[
         bool, typer.Option("--no-compile", help="A study without torch.compile, kept in study.json.")
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run those that failed, were blocked or killed, only.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, run nothing.")] = False,
 ) -> None:
     """Run a matrix: plan its jobs, run those without a record, profile and report."""
@@ -116,7 +120,7 @@ def matrix(
         memory_gb=memory_gb,
         checkpointing=checkpointing,
     )
-    raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
+    raise typer.Exit(run_matrix(replace(order, dry_run=dry_run, retry_failed=retry_failed), print))
 
 
 @app.command()
@@ -137,10 +141,10 @@ def job(
 @app.command()
 def profile(study: Annotated[Path, typer.Argument(help="The study's folder.")]) -> None:
     """Measure parameters, MACs, latency and memory of a study's networks."""
-    from bench.profiling import profile as measure
+    from bench.run import profile_study
 
     root = existing(study)
-    measure(root, root.jobs(), print)
+    profile_study(root, root.jobs(), print)
 
 
 @app.command()
@@ -210,9 +214,16 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line; a user's mistake is one line on stderr and exit code 2.
+
+    Stopped by Ctrl-C or SIGTERM: 130 or 143.
+    """
     try:
-        app()
+        with stopping.at_once():
+            app()
+    except stopping.Stopped as stop:
+        print(f"{stop}; the same command goes on where it was", file=sys.stderr)
+        raise SystemExit(stop.code) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import sys
 import time
-import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,22 +16,24 @@ from torch.nn import Module
 import architectures
 import methods
 from bench import data as datasets
+from bench import lease
+from bench.attempt import run_job
 from bench.data.dataset import digest
 from bench.errors import UserError
 from bench.executors import local
+from bench.failures import fail, failure
 from bench.filling import fill_machine
-from bench.gate import CannotLearn
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
 from bench.phases import Phases, shares
 from bench.probe import choose_micro_batch
-from bench.profiling import profile
-from bench.progress import Progress
+from bench.profiling import is_measured, profile
 from bench.report.report import write_report
 from bench.session import Session, Wishes, open_session
 from bench.shapes import recording_bytes
 from bench.spec import Job
 from bench.store import Study, write_file
 from bench.targets import human_bytes
+from bench.todo import kind, states, to_run
 from methods.artefact import TorchArtefact
 
 
@@ -60,6 +62,7 @@ class Order:
     memory_gb: float | None = None
     checkpointing: bool = False
     dry_run: bool = False
+    retry_failed: bool = False
 
 
 def run_matrix(order: Order, say: Callable[[str], None]) -> int:
@@ -88,31 +91,37 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         session = open_session(root, wishes)
     planned = plan(matrix, session, order)
     if session.study.settings() is None:
-        session = _measured(session, wishes, matrix, order, say)
+        session = _begun(session, wishes, matrix, order, say)
         planned = plan(matrix, session, order)
     skipped = [cell for cell in planned if cell.reason]
-    todo = to_run(session.study, [cell.job for cell in planned if not cell.reason], order.no_test)
+    jobs = [cell.job for cell in planned if not cell.reason]
+    todo = to_run(session.study, jobs, order.no_test, order.retry_failed)
     if order.dry_run:
+        found = dict(states(session.study, jobs, todo))
         for cell in planned:
-            state = f"skipped: {cell.reason}" if cell.reason else "to do" if cell.job in todo else "done"
+            state = f"skipped: {cell.reason}" if cell.reason else found[cell.job]
             say(f"{cell.job.id}  {cell.job.label}  {state}")
         say(f"predicted targets: {human_bytes(predicted_target_bytes(todo, session))}")
         return 0
     session.begin()
     for cell in planned:
         session.study.plan(cell.job)
-        if cell.reason:
-            local.fail(session.study, cell.job, "skipped", cell.reason)
+        if cell.reason and (session.study.record(cell.job.id) or {}).get("reason") != cell.reason:
+            fail(session.study, cell.job, "skipped", cell.reason)
         if cell.job.checkpoint and order.teacher:
             copy = session.study.path("weights", cell.job.id)
             write_file(copy, lambda path: shutil.copyfile(str(order.teacher), path))
-    done = len(planned) - len(todo) - len(skipped)
+    rest = Counter(kind(session.study, job) for job in jobs if job not in todo)
     say(
-        f"{root}: {len(planned)} jobs, {done} done, {len(todo)} to run"
+        f"{root}: {len(planned)} jobs, {rest['done']} done, {len(todo)} to run"
         + (f", {len(skipped)} skipped" if skipped else "")
+        + (f", {rest['failed']} failed before" if rest["failed"] else "")
+        + (f", {rest['new']} left for a run without --retry-failed" if rest["new"] else "")
     )
     failures = 0
     if todo:
+        for job in todo if order.retry_failed else ():
+            lease.forget(root, job.id)
         flags = {
             "data": folder,
             "device": order.device,
@@ -123,13 +132,45 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     else:
         say("nothing to run")
     with phases.time("profiling"):
-        profile(session.study, [cell.job for cell in planned if not cell.reason], say)
-    with phases.time("report"):
+        profile_study(session.study, jobs, say)
+    with phases.time("report"), lease.waited_for(root, "report", say):
         write_report(session.study, session.dataset, say)
     if todo:
         records = [session.study.record(job.id) for job in todo]
         say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
+    failures += _say_failures(session.study, jobs, say)
     return 1 if failures else 0
+
+
+def _say_failures(study: Study, jobs: list[Job], say: Callable[[str], None]) -> int:
+    """Name the failed ones among ``jobs`` and why; how many there are."""
+    failed = [(job, why) for job in jobs if (why := failure(study.record(job.id)))]
+    for job, why in failed:
+        say(f"{job.id}  {job.label}: {why}")
+    if failed:
+        say(f"{len(failed)} of {len(jobs)} jobs without a result; --retry-failed runs them again")
+    return len(failed)
+
+
+def _begun(
+    session: Session, wishes: Wishes, matrix: Matrix, order: Order, say: Callable[[str], None]
+) -> Session:
+    """A new study's session, its settings frozen. Of several processes one does it, the others take it."""
+    if order.dry_run:
+        return _measured(session, wishes, matrix, order, say)
+    root = session.study.root
+    try:
+        with lease.waited_for(root, "begin", say):
+            if session.study.settings() is not None:
+                return open_session(root, wishes)
+            session = _measured(session, wishes, matrix, order, say)
+            session.begin()
+            return session
+    finally:
+        if session.study.settings() is None:
+            shutil.rmtree(root / "leases", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                root.rmdir()
 
 
 def _measured(
@@ -193,60 +234,18 @@ def check_teacher(path: Path, architecture: str, setting: Setting) -> str:
     return digest(path.read_bytes())
 
 
-def to_run(study: Study, jobs: list[Job], no_test: bool) -> list[Job]:
-    """The jobs without the scores that are asked for, and done teachers whose weights they lack."""
-
-    def is_done(job: Job) -> bool:
-        record = study.record(job.id)
-        return record is not None and record["status"] == "done" and (no_test or "test" in record)
-
-    todo = [job for job in jobs if not is_done(job)]
-    needed = {teacher for job in todo for teacher in job.teachers if not study.has_weights(teacher)}
-    return [job for job in jobs if job in todo or job.id in needed]
-
-
-def run_job(
-    root: Path,
-    job_id: str,
-    data: Path | None,
-    device: str,
-    targets_gb: float,
-    no_test: bool,
-    quiet: bool = False,
-) -> int:
-    """Run one planned job in this process; the exit code. ``quiet``: other jobs print beside it."""
-    from bench import job as job_module
-
-    study = Study(root)
-    job = study.job(job_id)
-    progress = Progress(sys.stdout, sys.stdout.isatty() and not quiet, job.label if quiet else "")
-    try:
-        phases = Phases()
-        with phases.time("decoding"):
-            session = open_session(root, Wishes(job.dataset, data, device))
-        job_module.run(
-            session.study,
-            job,
-            session.prepared(job.image_size, job.slices),
-            session.device,
-            with_test=not no_test,
-            targets_gb=targets_gb,
-            on_epoch=progress.epoch,
-            say=progress.say,
-            phases=phases,
-        )
-    except UserError as error:
-        local.fail(study, job, "failed", str(error).replace(str(root), root.name))
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except CannotLearn as error:
-        local.fail(study, job, "cannot-learn", str(error))
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        local.fail(study, job, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
-        return 1
-    return 0
+def profile_study(study: Study, jobs: list[Job], say: Callable[[str], None]) -> None:
+    """Measure the networks of ``jobs`` where that has not been done, alone on this machine."""
+    if is_measured(study, jobs):
+        return
+    with lease.waited_for(study.root, "profile", say):
+        told = False
+        while busy := lease.at_work_here(study.root, lambda name: study.path("jobs", name).is_file()):
+            if not told:
+                say(f"profiling: waiting for {busy}, which is running a job")
+                told = True
+            time.sleep(lease.POLL_SECONDS)
+        profile(study, jobs, say)
 
 
 def report_study(study: Study, data: Path | None, say: Callable[[str], None]) -> None:
@@ -256,7 +255,8 @@ def report_study(study: Study, data: Path | None, say: Callable[[str], None]) ->
     if data is not None or datasets.source(settings["dataset"]).built_in:
         key = settings.get("patient_key", "")
         dataset = datasets.load(settings["dataset"], data, study.root / "cache", key)
-    write_report(study, dataset, say)
+    with lease.waited_for(study.root, "report", say):
+        write_report(study, dataset, say)
 
 
 def list_registered(say: Callable[[str], None]) -> None:

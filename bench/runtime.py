@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -76,6 +77,14 @@ def choose_device(wish: str) -> torch.device:
     if not there[wish]:
         raise UserError(f"--device {wish}: this machine has none; use auto or cpu")
     return torch.device(wish)
+
+
+def visible_gpus() -> list[str]:
+    """The CUDA devices that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip()]
+    return [str(k) for k in range(torch.cuda.device_count())]
 
 
 def choose_precision(wish: str, device: torch.device) -> str:

@@ -17,7 +17,7 @@ from bench.data.volumes import Volumes
 from bench.errors import UserError
 from bench.matrix import Setting
 from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
-from bench.runtime import can_compile, choose_device, choose_precision
+from bench.runtime import can_compile, choose_device, choose_precision, visible_gpus
 from bench.store import Study
 
 
@@ -107,7 +107,7 @@ def open_session(root: Path, wishes: Wishes) -> Session:
         raise UserError(
             f"dataset {dataset.name}: {len(split.train)} training cases; one batch needs {BATCH_SIZE}"
         )
-    workers = wishes.workers or 1
+    workers = wishes.workers or (max(1, len(visible_gpus())) if device.type == "cuda" else 1)
     fresh = {
         "protocol": PROTOCOL_VERSION,
         "dataset": dataset.name,

@@ -150,7 +150,8 @@ def test_a_job_that_cannot_learn_says_so_and_blocks_its_students(tmp_path, bench
     import broken
 
     from bench import run
-    from bench.executors import graph, local
+    from bench.executors import graph
+    from bench.failures import fail
 
     monkeypatch.setattr(architectures, "FAMILIES", (*architectures.FAMILIES, broken))
     matrix = tmp_path / "m.yaml"
@@ -160,7 +161,7 @@ def test_a_job_that_cannot_learn_says_so_and_blocks_its_students(tmp_path, bench
         for job in jobs:
             reason = graph.blocked(study, job)
             if reason:
-                local.fail(study, job, "blocked", reason)
+                fail(study, job, "blocked", reason)
             else:
                 assert start(study.root, job.id, **flags) == 1
         return len(jobs)
