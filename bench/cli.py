@@ -120,7 +120,7 @@ def matrix(
         memory_gb=memory_gb,
         checkpointing=checkpointing,
     )
-    raise typer.Exit(run_matrix(replace(order, dry_run=dry_run, retry_failed=retry_failed), print))
+    raise typer.Exit(run_matrix(replace(order, dry_run=dry_run, retry_failed=retry_failed), say))
 
 
 @app.command()
@@ -191,6 +191,11 @@ def list_() -> None:
     from bench.run import list_registered
 
     list_registered(print)
+
+
+def say(line: str) -> None:
+    """Print at once, also into a file: a process that is killed has told all by then."""
+    print(line, flush=True)
 
 
 def existing(root: Path) -> Study:

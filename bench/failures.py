@@ -97,7 +97,7 @@ def ended(code: int) -> str:
     """How a process ended that left no record."""
     if code >= 0:
         return f"its process ended with exit code {code}"
-    name = signal.Signals(-code).name
+    name = {s.value: s.name for s in signal.Signals}.get(-code, f"signal {-code}")
     hint = ", as the system does when memory is short" if name == "SIGKILL" else ""
     return f"its process was killed by {name}{hint}"
 

@@ -105,11 +105,10 @@ class Lease:
             raise Lost(f"{self.name}: this process was taken for dead; another one goes on")
 
     def release(self) -> None:
-        """Give it up. What others hold in the meantime stays theirs."""
+        """Give it up; what another has taken over stays with it."""
         with contextlib.suppress(OSError):
             chain = _chain(self.folder, self.name)
             if not chain or chain[-1].token != self.token:
-                self.path.unlink(missing_ok=True)
                 return
             later = [path for path in self.folder.iterdir() if path.name.startswith(f"{self.name}~")]
             for path in (self.folder / self.name, *later):
