@@ -19,11 +19,10 @@ from bench.training import Diverged
 KINDS = ("baseline", "pm-kd", "raises", "memory", "diverges", "killed", "exits")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
     """Run the matrix of broken jobs, each in its process; gives the exit code and what is said."""
-    root = tmp_path_factory.mktemp("broken")
-    path = root / "m.yaml"
+    path = tmp_path / "m.yaml"
     content = {
         "teacher": "unborn",
         "students": ["unet-2"],
@@ -35,22 +34,21 @@ def run(tmp_path_factory):
 
     def call(**changes) -> tuple[int, str]:
         said: list[str] = []
-        order = Order(matrix=str(path), results=root / "study", no_test=True, device="cpu")
+        order = Order(matrix=str(path), results=tmp_path / "study", no_test=True, device="cpu")
         code = run_matrix(Order(**{**vars(order), **changes}), said.append)
         return code, "\n".join(said)
 
-    call.study = Study(root / "study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "METHODS", {**methods.METHODS, **broken_jobs.METHODS})
-        patch.setattr(architectures, "FAMILIES", (*architectures.FAMILIES, broken_jobs.FAMILY))
-        patch.setattr("bench.matrix.taps", lambda *_: frozenset({("encoder", 1)}))
-        patch.setattr("bench.run.predicted_target_bytes", lambda *_: 0)
-        patch.setattr("bench.matrix.training_flops", lambda *_: 0)
-        patch.setattr("bench.run.fill_machine", lambda session, *_: session)
-        patch.setattr("bench.run.run_job", broken_jobs.run_job)
-        patch.setattr("bench.run.profile", lambda *_: None)
-        patch.setattr("bench.run.write_report", lambda *_: None)
-        yield call
+    call.study = Study(tmp_path / "study")
+    monkeypatch.setattr(methods, "METHODS", {**methods.METHODS, **broken_jobs.METHODS})
+    monkeypatch.setattr(architectures, "FAMILIES", (*architectures.FAMILIES, broken_jobs.FAMILY))
+    monkeypatch.setattr("bench.matrix.taps", lambda *_: frozenset({("encoder", 1)}))
+    monkeypatch.setattr("bench.run.predicted_target_bytes", lambda *_: 0)
+    monkeypatch.setattr("bench.matrix.training_flops", lambda *_: 0)
+    monkeypatch.setattr("bench.run.fill_machine", lambda session, *_: session)
+    monkeypatch.setattr("bench.run.run_job", broken_jobs.run_job)
+    monkeypatch.setattr("bench.run.profile", lambda *_: None)
+    monkeypatch.setattr("bench.run.write_report", lambda *_: None)
+    return call
 
 
 def records(study: Study) -> dict[str, dict]:
