@@ -17,6 +17,7 @@ older than ``STALE_SECONDS`` by the clock of the file server.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import multiprocessing
@@ -206,6 +207,21 @@ def forget(root: Path, name: str) -> None:
         lease.release()
 
 
+def tidy(root: Path, is_over: Callable[[str], bool]) -> None:
+    """Remove what dead processes left: leases whose work ``is_over``, and what leads nowhere."""
+    folder = root / "leases"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name, _, dead = path.name.partition("~")
+        if name == ".gitignore":
+            continue
+        if name.startswith(".") or (dead and not (folder / name).exists()):
+            one = _read(path)
+            if one is not None and one.is_dead(_now(folder, one)):
+                path.unlink(missing_ok=True)
+        elif not dead and is_over(name):
+            forget(root, name)
+
+
 @functools.cache
 def here() -> str:
     """The machine since its start, and the container."""
@@ -265,8 +281,10 @@ def _read(path: Path) -> Holder | None:
     try:
         with path.open("rb") as file:  # NFS asks its server for the attributes of a file that is opened
             content, status = file.read(), os.fstat(file.fileno())
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESTALE):  # NFS says so of a file that has just gone
+            return None
+        raise
     try:
         values = json.loads(content)
         process, parent = tuple(values["process"]), values["parent"]

@@ -104,6 +104,7 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         say(f"predicted targets: {human_bytes(predicted_target_bytes(todo, session))}")
         return 0
     session.begin()
+    lease.tidy(root, lambda name: _is_over(session.study, name))
     for cell in planned:
         session.study.plan(cell.job)
         if cell.reason and (session.study.record(cell.job.id) or {}).get("reason") != cell.reason:
@@ -140,6 +141,11 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
     failures += _say_failures(session.study, jobs, say)
     return 1 if failures else 0
+
+
+def _is_over(study: Study, name: str) -> bool:
+    """Whether a lease of that name is nobody's to take up: of a job with a record, or of no job."""
+    return not study.path("jobs", name).is_file() or study.path("records", name).is_file()
 
 
 def _say_failures(study: Study, jobs: list[Job], say: Callable[[str], None]) -> int:

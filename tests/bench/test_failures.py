@@ -11,7 +11,7 @@ import architectures
 import methods
 from bench import failures, lease
 from bench.errors import UserError
-from bench.executors import graph, local
+from bench.executors import local
 from bench.run import Order, run_matrix
 from bench.store import Study
 from bench.training import Diverged
@@ -177,16 +177,6 @@ def test_reasons_are_one_line_without_places(error, text, tmp_path):
     assert text in found
     assert "\n" not in found
     assert "/home/me" not in found
-
-
-def test_levels_of_the_graph(simulated):
-    teacher = simulated.job("unet-64-128-256-512", "baseline", 0)
-    students = [simulated.job("unet-32-64", method, 0) for method in ("baseline", "pm-kd", "at-kd")]
-    above = simulated.job("unet-32-64-128", "pm-kd", 0, teachers=(students[1].id,))
-    jobs = [above, *students, teacher]
-    assert graph.levels(jobs) == [[students[0], teacher], [students[1], students[2]], [above]]
-    assert graph.levels(students) == [students], "teachers that are not to do are no level"
-    assert graph.levels([]) == []
 
 
 def test_each_job_sees_one_of_several_gpus(monkeypatch):

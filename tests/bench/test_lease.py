@@ -182,6 +182,23 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path):
         lease.acquire(tmp_path, "job")
 
 
+def test_what_dead_processes_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
+    folder = tmp_path / "leases"
+    for name in ("over", "open"):
+        dies(lease.acquire(tmp_path, name))
+        dies(lease.acquire(tmp_path, name))
+    live = lease.acquire(tmp_path, "live")
+    dies(lease.acquire(tmp_path, "gone"))
+    dies(lease.acquire(tmp_path, "gone"))
+    (folder / "gone").unlink()  # its holder died in giving it up
+    (folder / ".half").write_text((folder / "over").read_text())
+    (folder / ".beginning").write_text(live.path.read_text())
+    lease.tidy(tmp_path, lambda name: name != "open")
+    left = {path.name.partition("~")[0] for path in folder.iterdir()}
+    assert left == {".gitignore", ".beginning", "live", "open"}
+    assert lease.acquire(tmp_path, "open").deaths == 2
+
+
 class Contention(RuleBasedStateMachine):
     """Any order of taking, giving back, dying, moving away and going stale: one holder, deaths counted."""
 
