@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import json
 import multiprocessing
 import os
 import platform
 import secrets
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,15 +30,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import stopping
+from bench.alive import Process, here, is_running, started
 from bench.errors import UserError
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
 """More than the minute that NFS may keep the attributes of a file."""
 POLL_SECONDS = 1.0
-
-Process = tuple[int, str]
-"""A pid and when that process started: pids are used again."""
 
 
 class Lost(RuntimeError):
@@ -220,34 +216,6 @@ def tidy(root: Path, is_over: Callable[[str], bool]) -> None:
                 path.unlink(missing_ok=True)
         elif not dead and is_over(name):
             forget(root, name)
-
-
-@functools.cache
-def here() -> str:
-    """The machine since its start, and the container."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return platform.node()
-
-
-def is_running(process: Process) -> bool:
-    """Whether that very process is alive on this machine."""
-    return started(process[0]) == process[1]
-
-
-def started(pid: int) -> str | None:
-    """When the process of that pid started, in any unit; None if there is none."""
-    if not Path("/proc/self/stat").exists():
-        call = ["ps", "-o", "lstart=", "-p", str(pid)]
-        return subprocess.run(call, check=False, capture_output=True, text=True).stdout.strip() or None
-    try:
-        # The name, in brackets, may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def _write(path: Path, token: str) -> None:

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from bench import lease, stopping
+from bench import alive, lease, stopping
 from bench.executors.graph import blocked, stamp
 from bench.executors.processes import process_context
 from bench.failures import ATTEMPTS, ended, fail, failure
@@ -99,7 +99,7 @@ class Crew:
         self._look_at = time.monotonic() + LOOK_SECONDS
         root = self.study.root
         profiling = lease.holder(root, "profile")
-        if profiling and profiling.place == lease.here():
+        if profiling and profiling.place == alive.here():
             return
         for job in list(self.waiting):
             if not self.free:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bench import lease, stopping
+from bench import alive, lease, stopping
 from bench.errors import UserError
 
 LONG_AGO = time.time() - 10 * lease.STALE_SECONDS
@@ -60,7 +60,7 @@ def test_a_dead_process_does_not_hold(tmp_path):
 
 def test_who_died_with_its_executor_does_not_count(tmp_path):
     dies(lease.acquire(tmp_path, "job"), parent=[os.getpid(), "before"])
-    dies(lease.acquire(tmp_path, "job"), parent=[os.getpid(), lease.started(os.getpid())])
+    dies(lease.acquire(tmp_path, "job"), parent=[os.getpid(), alive.started(os.getpid())])
     assert lease.acquire(tmp_path, "job").deaths == 1
 
 
@@ -122,13 +122,13 @@ def test_of_many_exactly_one_takes_over(tmp_path):
 def test_a_chain_deleted_under_who_takes_over_gives_nothing(tmp_path, monkeypatch):
     """Between judging and linking the dead one turns out alive, ends, and somebody else begins."""
     first = lease.acquire(tmp_path, "job")
-    alive = first.path.read_text()
+    content = first.path.read_text()
     dies(first)
     link = os.link
 
     def late(own, path):
         monkeypatch.setattr(os, "link", link)
-        first.path.write_text(alive)
+        first.path.write_text(content)
         first.release()
         late.other = lease.acquire(tmp_path, "job")
         link(own, path)

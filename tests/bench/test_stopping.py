@@ -12,7 +12,7 @@ from pathlib import Path
 import broken_jobs
 import pytest
 
-from bench import lease
+from bench import alive, lease
 from bench.executors import local
 from bench.executors.processes import process_context
 from bench.store import Study
@@ -77,7 +77,7 @@ def test_killed_then_two_processes_do_the_rest_each_job_once(start, tmp_path):
     until_epoch(first)
     [(job_id, worker)] = ran(root)
     first.kill()
-    until(lambda: lease.started(worker) is None)
+    until(lambda: alive.started(worker) is None)
     assert lease.was_killed(root, job_id)
     assert Study(root).records() == []
     (root / "slow").write_text("0.05")
@@ -105,7 +105,7 @@ def test_ctrl_c_saves_and_stops_and_the_same_command_goes_on(start, tmp_path):
     assert f"train epoch {broken_jobs.EPOCHS}/" not in out
     assert "Traceback" not in out
     [(_, worker)] = ran(root)
-    assert lease.started(worker) is None
+    assert alive.started(worker) is None
     assert Study(root).records() == []
     assert {path.name for path in (root / "leases").iterdir()} == {".gitignore"}
 
