@@ -66,7 +66,13 @@ def matrix(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; the cores are divided among them.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="local.")] = "local",
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, e.g. auto; else one is made.")
+    ] = None,
+    slurm: Annotated[
+        str | None, typer.Option(metavar="KEY=VALUE,…", help="Of each job: partition=…,time=…,gpus=… etc.")
+    ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Weights of the teacher (safetensors)."),
@@ -94,8 +100,6 @@ def matrix(
         raise UserError(f"--micro-batch {micro_batch}: must divide the batch of {BATCH_SIZE}, e.g. 4")
     if memory_gb is not None and not memory_gb > 0:
         raise UserError(f"--memory-gb {memory_gb:g}: must be positive")
-    if executor != "local":
-        raise UserError(f"--executor {executor!r} is unknown; known: local")
     from bench.run import Order, run_matrix
 
     order = Order(
@@ -110,6 +114,9 @@ def matrix(
         precision=precision,
         splits=splits,
         workers=workers,
+        executor=executor,
+        address=address,
+        slurm=slurm,
         teacher=teacher,
         targets_gb=targets_gb,
         no_test=no_test,

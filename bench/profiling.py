@@ -120,11 +120,14 @@ def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = prin
     return entries
 
 
-def is_measured(study: Study, jobs: Sequence[Job]) -> bool:
-    """Whether the networks of the finished ones among ``jobs`` were all measured on this machine."""
-    here = {entry_key(e)[:3] for e in read_profile(study) if e["machine"] == machine()}
+def is_measured(study: Study, jobs: Sequence[Job], anywhere: bool = False) -> bool:
+    """Whether the networks of the finished ones among ``jobs`` were all measured on this machine.
+
+    ``anywhere``: or on any other.
+    """
+    kept = {entry_key(e)[:3] for e in read_profile(study) if anywhere or e["machine"] == machine()}
     wanted = _representatives(study, jobs)
-    return {(key, i.side, i.volume) for key, job in wanted.items() for i in _inputs(study, job)} <= here
+    return {(key, i.side, i.volume) for key, job in wanted.items() for i in _inputs(study, job)} <= kept
 
 
 def entry_key(entry: dict[str, Any]) -> tuple[str, int, bool, str]:

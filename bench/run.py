@@ -20,7 +20,7 @@ from bench import lease
 from bench.attempt import run_job
 from bench.data.dataset import digest
 from bench.errors import UserError
-from bench.executors import local
+from bench.executors import Engine, engine, local
 from bench.failures import fail, failure
 from bench.filling import fill_machine
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
@@ -52,6 +52,9 @@ class Order:
     precision: str = "auto"
     splits: Path | None = None
     workers: int | None = None
+    executor: str = "local"
+    address: str | None = None
+    slurm: str | None = None
     teacher: Path | None = None
     targets_gb: float = 8.0
     no_test: bool = False
@@ -68,6 +71,7 @@ class Order:
 def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     """Plan, run what has no record, report; the exit code."""
     started, phases = time.perf_counter(), Phases()
+    cluster = engine(order.executor, order.address, order.slurm)
     matrix = read_matrix(order.matrix)
     if order.seeds:
         matrix = matrix.model_copy(update={"seeds": order.seeds})
@@ -86,6 +90,7 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         micro_batch=order.micro_batch,
         memory_gb=order.memory_gb,
         checkpointing=order.checkpointing,
+        elsewhere=cluster is not None,
     )
     with phases.time("decoding"):
         session = open_session(root, wishes)
@@ -121,26 +126,48 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     )
     failures = 0
     if todo:
-        for job in todo if order.retry_failed else ():
-            lease.forget(root, job.id)
-        flags = {
-            "data": folder,
-            "device": order.device,
-            "targets_gb": order.targets_gb,
-            "no_test": order.no_test,
-        }
-        failures = local.run(session.study, todo, run_job, flags, say)
+        failures = _run_jobs(cluster, session.study, todo, order, folder, say)
     else:
         say("nothing to run")
     with phases.time("profiling"):
-        profile_study(session.study, jobs, say)
+        _profile(cluster, session.study, jobs, say)
     with phases.time("report"), lease.waited_for(root, "report", say):
         write_report(session.study, session.dataset, say)
-    if todo:
+    if todo and not cluster:
         records = [session.study.record(job.id) for job in todo]
         say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
     failures += _say_failures(session.study, jobs, say)
     return 1 if failures else 0
+
+
+def _run_jobs(
+    cluster: Engine | None,
+    study: Study,
+    todo: list[Job],
+    order: Order,
+    data: Path | None,
+    say: Callable[[str], None],
+) -> int:
+    """Run the jobs here or on the cluster; the number that failed."""
+    for job in todo if order.retry_failed else ():
+        lease.forget(study.root, job.id)
+    flags = {
+        "data": data,
+        "device": order.device,
+        "targets_gb": order.targets_gb,
+        "no_test": order.no_test,
+    }
+    if cluster:
+        return cluster.run(study, todo, flags, say)
+    return local.run(study, todo, run_job, flags, say)
+
+
+def _profile(cluster: Engine | None, study: Study, jobs: list[Job], say: Callable[[str], None]) -> None:
+    """Measure where jobs run: here, or once on the cluster, whose machines are not this one."""
+    if not cluster:
+        profile_study(study, jobs, say)
+    elif not is_measured(study, jobs, anywhere=True):
+        cluster.profile(study, say)
 
 
 def _is_over(study: Study, name: str) -> bool:

@@ -1,26 +1,44 @@
-"""What must come before what, for every executor: a teacher before its students."""
+"""What must come before what, for every executor: a teacher, its targets, its students."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.job import targets_folder
 from bench.spec import Job
 from bench.store import Study
 
 
-def levels(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs in steps, each in the order given: all that a job needs is in steps before its own.
+def needs(study: Study, jobs: Sequence[Job]) -> dict[str, set[str]]:
+    """Which of ``jobs`` must have ended before each of them begins, by id.
 
-    Teachers that are not among ``jobs`` are done already, or will block their students.
+    A student needs its teacher. Until the teacher's targets are recorded, the first of its students
+    records them and the others need that one. Teachers that are not among ``jobs`` are done already, or
+    will block their students.
     """
-    level: dict[str, int] = {}
-    waiting = list(jobs)
-    while waiting:
-        unplaced = {job.id for job in waiting}
-        for job in [j for j in waiting if not unplaced & set(j.teachers)]:
-            level[job.id] = 1 + max((level.get(teacher, -1) for teacher in job.teachers), default=-1)
-            waiting.remove(job)
-    return [[job for job in jobs if level[job.id] == k] for k in sorted(set(level.values()))]
+    ids = {job.id for job in jobs}
+    recording: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
+    for job in jobs:
+        found[job.id] = ids & set(job.teachers)
+        if not job.teachers:
+            continue
+        folder = targets_folder(study, job)
+        first = recording.setdefault(str(folder), job.id)
+        if first != job.id and not folder.is_dir():
+            found[job.id].add(first)
+    return found
+
+
+def levels(study: Study, jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs in steps, each in the order given: all that a job needs is in steps before its own."""
+    before = needs(study, jobs)
+    steps: list[list[Job]] = []
+    placed: set[str] = set()
+    while len(placed) < len(jobs):
+        steps.append([job for job in jobs if job.id not in placed and before[job.id] <= placed])
+        placed |= {job.id for job in steps[-1]}
+    return steps
 
 
 def blocked(study: Study, job: Job) -> str:
