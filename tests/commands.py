@@ -37,14 +37,14 @@ class Command:
             self.process.terminate()
             self.process.wait(60)
 
-    def ends(self, seconds: float = 240) -> str:
+    def ends(self, seconds: float = 600) -> str:
         """What it printed, once it has ended with exit code 0 or 1."""
         code = self.process.wait(seconds)
         text = self.output.read_text()
         assert code in (0, 1), text
         return text
 
-    def comes_to(self, what: Callable[[], object], seconds: float = 120) -> None:
+    def comes_to(self, what: Callable[[], object], seconds: float = 600) -> None:
         """Wait until ``what()`` is true, while the command runs."""
         until = time.monotonic() + seconds
         while not what():

@@ -14,12 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from commands import Command, missing, output
+from commands import missing, output
+
+from bench.run import Order, run_matrix
 
 MATRIX = """
-teacher: unet-16-32-64
+teacher: unet-8-16-32
 students: [unet-8-16]
-methods: [baseline, pm-kd, at-kd]
+methods: [baseline, pm-kd]
 image_size: 64
 workers: 2
 """
@@ -35,6 +37,7 @@ CryptoType=crypto/munge
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
 ReturnToService=2
 MinJobAge=2
 KillWait=20
@@ -55,9 +58,10 @@ def here(tmp_path_factory) -> Path:
     """The results of the study as the local executor makes them."""
     root = tmp_path_factory.mktemp("local")
     (root / "small.yaml").write_text(MATRIX)
-    with Command(["--matrix", root / "small.yaml", "--results", root / "study"], root / "out") as command:
-        assert "4 to run" in command.ends()
-        assert command.process.returncode == 0
+    with pytest.MonkeyPatch.context() as patch:  # jobs only
+        patch.setattr("bench.run.profile", lambda *_: None)
+        patch.setattr("bench.run.write_report", lambda *_: None)
+        assert run_matrix(Order(matrix=str(root / "small.yaml"), results=root / "study"), print) == 0
     return root / "study"
 
 

@@ -1,9 +1,9 @@
 """What must come before what: teacher, its targets, students."""
 
-import methods
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import methods
 from bench.executors.graph import levels, needs
 from bench.job import targets_folder
 
