@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from bench import stopping
 from bench.errors import UserError
 from bench.protocol import BATCH_SIZE, SEEDS
 from bench.store import Study
@@ -66,7 +67,13 @@ def matrix(
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Jobs at a time; the cores are divided among them.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="local.")] = "local",
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, e.g. auto; else one is made.")
+    ] = None,
+    slurm: Annotated[
+        str | None, typer.Option(metavar="KEY=VALUE,…", help="Of each job: partition=…,time=…,gpus=… etc.")
+    ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Weights of the teacher (safetensors)."),
@@ -82,6 +89,9 @@ def matrix(
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", help="Track in MLflow, e.g. sqlite:///mlflow.db.")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run those that failed, were blocked or killed, only.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the jobs, run nothing.")] = False,
 ) -> None:
     """Run a matrix: plan its jobs, run those without a record, profile and report."""
@@ -97,8 +107,6 @@ def matrix(
         raise UserError(f"--micro-batch {micro_batch}: must divide the batch of {BATCH_SIZE}, e.g. 4")
     if memory_gb is not None and not 0 < memory_gb < math.inf:
         raise UserError(f"--memory-gb {memory_gb:g}: must be positive and finite")
-    if executor != "local":
-        raise UserError(f"--executor {executor!r} is unknown; known: local")
     from bench.run import Order, run_matrix
 
     order = Order(
@@ -113,6 +121,9 @@ def matrix(
         precision=precision,
         splits=splits,
         workers=workers,
+        executor=executor,
+        address=address,
+        slurm=slurm,
         teacher=teacher,
         targets_gb=targets_gb,
         no_test=no_test,
@@ -125,7 +136,7 @@ def matrix(
         tensorboard=tensorboard,
         mlflow=mlflow,
     )
-    raise typer.Exit(run_matrix(replace(order, dry_run=dry_run), print))
+    raise typer.Exit(run_matrix(replace(order, dry_run=dry_run, retry_failed=retry_failed), say))
 
 
 @app.command()
@@ -146,10 +157,10 @@ def job(
 @app.command()
 def profile(study: Annotated[Path, typer.Argument(help="The study's folder.")]) -> None:
     """Measure parameters, MACs, latency and memory of a study's networks."""
-    from bench.profiling import profile as measure
+    from bench.run import profile_study
 
     root = existing(study)
-    measure(root, root.jobs(), print)
+    profile_study(root, root.jobs(), print)
 
 
 @app.command()
@@ -198,6 +209,11 @@ def list_() -> None:
     list_registered(print)
 
 
+def say(line: str) -> None:
+    """Print at once, also into a file: a process that is killed has told all by then."""
+    print(line, flush=True)
+
+
 def existing(root: Path) -> Study:
     """The study in ``root``, which must have been begun."""
     study = Study(root)
@@ -219,9 +235,16 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line; a user's mistake is one line on stderr and exit code 2.
+
+    Stopped by Ctrl-C or SIGTERM: 130 or 143.
+    """
     try:
-        app()
+        with stopping.at_once():
+            app()
+    except stopping.Stopped as stop:
+        print(f"{stop}; the same command goes on where it was", file=sys.stderr)
+        raise SystemExit(stop.code) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

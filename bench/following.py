@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from bench.live import can_show, showing, ticking
 from bench.matrix import Cell
@@ -30,7 +31,7 @@ def following(
         for tracker in trackers:
             tell = Teller(Watch(study, cells, todo), tracker)
             stack.callback(tracker.close)
-            stack.enter_context(ticking(tell, lambda why, own=tracker: say(_gave_up(own, why))))
+            stack.enter_context(ticking(tell, partial(_give_up, say, tracker)))
         shown = bool(todo) and can_show()
         if shown:
             workers = int((study.settings() or {}).get("workers", 1))
@@ -64,7 +65,5 @@ class Teller:
                 self._final.add(name)
 
 
-def _gave_up(tracker: Tracker, why: str) -> str:
-    return (
-        f"{tracker.option}: {why}; nothing more is tracked there in this run. The same command completes it"
-    )
+def _give_up(say: Callable[[str], None], tracker: Tracker, why: str) -> None:
+    say(f"{tracker.option}: {why}; nothing more is tracked there now. The same command completes it")

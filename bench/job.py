@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import architectures
 import methods
+from bench import lease
 from bench import targets as target_store
 from bench.data.prepared import Prepared, Scored
 from bench.data.stream import SampleStream
@@ -65,7 +66,7 @@ def run(
     Raises:
         CannotLearn: the network does not pass the gate; nothing is trained.
     """
-    origin = provenance()
+    origin = provenance(job)
     phases = Phases() if phases is None else phases
     runtime = runtime_of(job, device)
     origin["compiled"] = runtime.compiled
@@ -270,6 +271,7 @@ def _teaching(
         compute,
         stream,
         on_epoch=lambda epoch: on_epoch("targets", {"epoch": epoch}),
+        alone=lambda: lease.waited_for(study.root, f"targets-{folder.name}", say),
     ), True
 
 

@@ -94,12 +94,11 @@ def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = prin
 
     If each was measured on this machine before, nothing is; otherwise all are, in one session.
     """
-    wanted = _representatives(study, jobs)
     kept = read_profile(study)
-    here = {entry_key(e)[:3] for e in kept if e["machine"] == machine()}
-    inputs = {key: _inputs(study, job) for key, job in wanted.items()}
-    if {(key, i.side, i.volume) for key in wanted for i in inputs[key]} <= here:
+    if is_measured(study, jobs):
         return kept
+    wanted = _representatives(study, jobs)
+    inputs = {key: _inputs(study, job) for key, job in wanted.items()}
     settings = study.settings() or {}
     threads = os.cpu_count() or 1
     say(f"profiling {len(wanted)} networks, batch 1, {threads} thread(s)")
@@ -120,6 +119,16 @@ def profile(study: Study, jobs: Sequence[Job], say: Callable[[str], None] = prin
     entries = [e for e in kept if entry_key(e) not in new] + measured
     write_json(study.root / "profile.json", {"entries": entries})
     return entries
+
+
+def is_measured(study: Study, jobs: Sequence[Job], anywhere: bool = False) -> bool:
+    """Whether the networks of the finished ones among ``jobs`` were all measured on this machine.
+
+    ``anywhere``: or on any other.
+    """
+    kept = {entry_key(e)[:3] for e in read_profile(study) if anywhere or e["machine"] == machine()}
+    wanted = _representatives(study, jobs)
+    return {(key, i.side, i.volume) for key, job in wanted.items() for i in _inputs(study, job)} <= kept
 
 
 def entry_key(entry: dict[str, Any]) -> tuple[str, int, bool, str]:

@@ -11,12 +11,16 @@ from typing import Any
 
 import torch
 
+from bench.spec import Job
+
 PACKAGES = ("torch", "numpy", "pandas", "nibabel", "fvcore", "monai", "safetensors")
 
 
-def provenance() -> dict[str, Any]:
-    """Commit, package versions and machine; no host name and no path."""
+def provenance(job: Job | None = None) -> dict[str, Any]:
+    """Commit, package versions, machine, a job's data by fingerprint; no host name and no path."""
+    data = {} if job is None else {"data": job.data, "split": job.split}
     return {
+        **data,
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

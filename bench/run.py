@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import sys
 import time
-import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,23 +15,25 @@ from torch.nn import Module
 import architectures
 import methods
 from bench import data as datasets
+from bench import lease
+from bench.attempt import run_job
 from bench.data.dataset import digest
 from bench.errors import UserError
-from bench.executors import local
+from bench.executors import Engine, engine, local
+from bench.failures import fail, failure
 from bench.filling import fill_machine
 from bench.following import following
-from bench.gate import CannotLearn
 from bench.matrix import BUILT_IN, Cell, Matrix, Setting, cells, read_matrix
 from bench.phases import Phases, shares
 from bench.probe import choose_micro_batch
-from bench.profiling import profile
-from bench.progress import Progress, log_to
+from bench.profiling import is_measured, profile
 from bench.report.report import write_report
 from bench.session import Session, Wishes, open_session
 from bench.shapes import recording_bytes
 from bench.spec import Job
 from bench.store import Study, write_file
 from bench.targets import human_bytes
+from bench.todo import kind, states, to_run
 from bench.trackers import open_trackers
 from methods.artefact import TorchArtefact
 
@@ -51,6 +53,9 @@ class Order:
     precision: str = "auto"
     splits: Path | None = None
     workers: int | None = None
+    executor: str = "local"
+    address: str | None = None
+    slurm: str | None = None
     teacher: Path | None = None
     targets_gb: float = 8.0
     no_test: bool = False
@@ -63,11 +68,13 @@ class Order:
     tensorboard: bool = False
     mlflow: str | None = None
     dry_run: bool = False
+    retry_failed: bool = False
 
 
 def run_matrix(order: Order, say: Callable[[str], None]) -> int:
     """Plan, run what has no record, report; the exit code."""
     started, phases = time.perf_counter(), Phases()
+    cluster = engine(order.executor, order.address, order.slurm)
     matrix = read_matrix(order.matrix)
     if order.seeds:
         matrix = matrix.model_copy(update={"seeds": order.seeds})
@@ -86,6 +93,7 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         micro_batch=order.micro_batch,
         memory_gb=order.memory_gb,
         checkpointing=order.checkpointing,
+        elsewhere=cluster is not None,
     )
     trackers = [] if order.dry_run else open_trackers(root, order.tensorboard, order.mlflow)
     with phases.time("decoding"):
@@ -94,51 +102,125 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         raise UserError(f"{order.splits or root / 'splits.json'}: test is empty; give --no-test")
     planned = plan(matrix, session, order)
     if session.study.settings() is None:
-        session = _measured(session, wishes, matrix, order, say)
+        session = _begun(session, wishes, matrix, order, say)
         planned = plan(matrix, session, order)
-    skipped = [cell for cell in planned if cell.reason]
-    todo = to_run(session.study, [cell.job for cell in planned if not cell.reason], order.no_test)
+    jobs = [cell.job for cell in planned if not cell.reason]
+    todo = to_run(session.study, jobs, order.no_test, order.retry_failed)
     if order.dry_run:
+        found = dict(states(session.study, jobs, todo))
         for cell in planned:
-            state = f"skipped: {cell.reason}" if cell.reason else "to do" if cell.job in todo else "done"
+            state = f"skipped: {cell.reason}" if cell.reason else found[cell.job]
             say(f"{cell.job.id}  {cell.job.label}  {state}")
         say(f"predicted targets: {human_bytes(predicted_target_bytes(todo, session))}")
         return 0
     session.begin()
+    lease.tidy(root, lambda name: _is_over(session.study, name))
     for cell in planned:
         session.study.plan(cell.job)
-        if cell.reason:
-            local.fail(session.study, cell.job, "skipped", cell.reason)
+        if cell.reason and (session.study.record(cell.job.id) or {}).get("reason") != cell.reason:
+            fail(session.study, cell.job, "skipped", cell.reason)
         if cell.job.checkpoint and order.teacher:
             copy = session.study.path("weights", cell.job.id)
             write_file(copy, lambda path: shutil.copyfile(str(order.teacher), path))
-    done = len(planned) - len(todo) - len(skipped)
-    say(
-        f"{root}: {len(planned)} jobs, {done} done, {len(todo)} to run"
-        + (f", {len(skipped)} skipped" if skipped else "")
-    )
+    _say_plan(session.study, planned, jobs, todo, say)
     failures = 0
+    with following(session.study, planned, todo, trackers, say) as shown:
+        if todo:
+            failures = _run_jobs(cluster, session.study, todo, order, folder, say, shown)
+        else:
+            say("nothing to run")
+    with phases.time("profiling"):
+        _profile(cluster, session.study, jobs, say)
+    with phases.time("report"), lease.waited_for(root, "report", say):
+        write_report(session.study, session.dataset, say, [cell.job.id for cell in planned])
+    if todo and not cluster:
+        records = [session.study.record(job.id) for job in todo]
+        say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
+    failures += _say_failures(session.study, jobs, say)
+    return 1 if failures else 0
+
+
+def _say_plan(
+    study: Study, planned: list[Cell], jobs: list[Job], todo: list[Job], say: Callable[[str], None]
+) -> None:
+    """One line: how many jobs there are, done, to run, skipped, failed."""
+    rest = Counter(kind(study, job) for job in jobs if job not in todo)
+    say(
+        f"{study.root}: {len(planned)} jobs, {rest['done']} done, {len(todo)} to run"
+        + (f", {len(planned) - len(jobs)} skipped" if len(planned) > len(jobs) else "")
+        + (f", {rest['failed']} failed before" if rest["failed"] else "")
+        + (f", {rest['new']} left for a run without --retry-failed" if rest["new"] else "")
+    )
+
+
+def _run_jobs(
+    cluster: Engine | None,
+    study: Study,
+    todo: list[Job],
+    order: Order,
+    data: Path | None,
+    say: Callable[[str], None],
+    shown: bool,
+) -> int:
+    """Run the jobs here or on the cluster; the number that failed.
+
+    ``shown``: a live view has the screen.
+    """
+    for job in todo if order.retry_failed else ():
+        lease.forget(study.root, job.id)
     flags = {
-        "data": folder,
+        "data": data,
         "device": order.device,
         "targets_gb": order.targets_gb,
         "no_test": order.no_test,
     }
-    with following(session.study, planned, todo, trackers, say) as shown:
-        if todo:
-            failures = local.run(
-                session.study, todo, run_job, flags | ({"log": True} if shown else {}), say
-            )
-        else:
-            say("nothing to run")
-    with phases.time("profiling"):
-        profile(session.study, [cell.job for cell in planned if not cell.reason], say)
-    with phases.time("report"):
-        write_report(session.study, session.dataset, say, [cell.job.id for cell in planned])
-    if todo:
-        records = [session.study.record(job.id) for job in todo]
-        say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
-    return 1 if failures else 0
+    if cluster:
+        return cluster.run(study, todo, flags, say)
+    return local.run(study, todo, run_job, flags | ({"log": True} if shown else {}), say)
+
+
+def _profile(cluster: Engine | None, study: Study, jobs: list[Job], say: Callable[[str], None]) -> None:
+    """Measure where jobs run: here, or once on the cluster, whose machines are not this one."""
+    if not cluster:
+        profile_study(study, jobs, say)
+    elif not is_measured(study, jobs, anywhere=True):
+        cluster.profile(study, say)
+
+
+def _is_over(study: Study, name: str) -> bool:
+    """Whether a lease of that name is nobody's to take up: of a job with a record, or of no job."""
+    return not study.path("jobs", name).is_file() or study.path("records", name).is_file()
+
+
+def _say_failures(study: Study, jobs: list[Job], say: Callable[[str], None]) -> int:
+    """Name the failed ones among ``jobs`` and why; how many there are."""
+    failed = [(job, why) for job in jobs if (why := failure(study.record(job.id)))]
+    for job, why in failed:
+        say(f"{job.id}  {job.label}: {why}")
+    if failed:
+        say(f"{len(failed)} of {len(jobs)} jobs without a result; --retry-failed runs them again")
+    return len(failed)
+
+
+def _begun(
+    session: Session, wishes: Wishes, matrix: Matrix, order: Order, say: Callable[[str], None]
+) -> Session:
+    """A new study's session, its settings frozen. Of several processes one does it, the others take it."""
+    if order.dry_run:
+        return _measured(session, wishes, matrix, order, say)
+    root = session.study.root
+    try:
+        with lease.waited_for(root, "begin", say):
+            if session.study.settings() is not None:
+                return open_session(root, wishes)
+            session = _measured(session, wishes, matrix, order, say)
+            session.begin()
+            return session
+    finally:
+        if session.study.settings() is None:
+            shutil.rmtree(root / "leases", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                root.rmdir()
 
 
 def _measured(
@@ -202,73 +284,18 @@ def check_teacher(path: Path, architecture: str, setting: Setting) -> str:
     return digest(path.read_bytes())
 
 
-def to_run(study: Study, jobs: list[Job], no_test: bool) -> list[Job]:
-    """The jobs without the scores that are asked for, and done teachers whose weights they lack."""
-
-    def is_done(job: Job) -> bool:
-        record = study.record(job.id)
-        return record is not None and record["status"] == "done" and (no_test or "test" in record)
-
-    todo = [job for job in jobs if not is_done(job)]
-    needed = {teacher for job in todo for teacher in job.teachers if not study.has_weights(teacher)}
-    return [job for job in jobs if job in todo or job.id in needed]
-
-
-def run_job(
-    root: Path,
-    job_id: str,
-    data: Path | None,
-    device: str,
-    targets_gb: float,
-    no_test: bool,
-    quiet: bool = False,
-    log: bool = False,
-) -> int:
-    """Run one planned job in this process; the exit code.
-
-    ``quiet``: other jobs print beside it; ``log``: what it prints goes to a file of its own.
-    """
-    from bench import job as job_module
-
-    study = Study(root)
-    job = study.job(job_id)
-    if log:
-        log_to(study.path("logs", job.id))
-    progress = Progress(
-        sys.stdout,
-        sys.stdout.isatty() and not quiet,
-        job.label if quiet and not log else "",
-        study.path("progress", job.id),
-    )
-    try:
-        phases = Phases()
-        with phases.time("decoding"):
-            session = open_session(root, Wishes(job.dataset, data, device))
-        job_module.run(
-            session.study,
-            job,
-            session.prepared(job.image_size, job.slices),
-            session.device,
-            with_test=not no_test,
-            targets_gb=targets_gb,
-            on_epoch=progress.epoch,
-            say=progress.say,
-            phases=phases,
-        )
-    except UserError as error:
-        local.fail(study, job, "failed", str(error).replace(str(root), root.name))
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except CannotLearn as error:
-        local.fail(study, job, "cannot-learn", str(error))
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        local.fail(study, job, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
-        return 1
-    finally:
-        progress.close()
-    return 0
+def profile_study(study: Study, jobs: list[Job], say: Callable[[str], None]) -> None:
+    """Measure the networks of ``jobs`` where that has not been done, alone on this machine."""
+    if is_measured(study, jobs):
+        return
+    with lease.waited_for(study.root, "profile", say):
+        told = False
+        while busy := lease.at_work_here(study.root, lambda name: study.path("jobs", name).is_file()):
+            if not told:
+                say(f"profiling: waiting for {busy}, which is running a job")
+                told = True
+            time.sleep(lease.POLL_SECONDS)
+        profile(study, jobs, say)
 
 
 def report_study(study: Study, data: Path | None, say: Callable[[str], None]) -> None:
@@ -282,7 +309,8 @@ def report_study(study: Study, data: Path | None, say: Callable[[str], None]) ->
     if data is not None or datasets.source(settings["dataset"]).built_in:
         key = settings.get("patient_key", "")
         dataset = datasets.load(settings["dataset"], data, study.root / "cache", key)
-    write_report(study, dataset, say)
+    with lease.waited_for(study.root, "report", say):
+        write_report(study, dataset, say)
 
 
 def list_registered(say: Callable[[str], None]) -> None:

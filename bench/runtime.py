@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -58,8 +59,8 @@ class Runtime:
         return torch.channels_last if faster else torch.contiguous_format
 
 
-def choose_device(wish: str) -> torch.device:
-    """``auto`` takes CUDA, then MPS, then the CPU.
+def choose_device(wish: str, elsewhere: bool = False) -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU; a device that is ``elsewhere`` need not be here.
 
     Raises:
         UserError: an unknown device, or one that this machine lacks.
@@ -73,22 +74,34 @@ def choose_device(wish: str) -> torch.device:
     }
     if wish == "auto":
         return torch.device(next(name for name, found in there.items() if found))
-    if not there[wish]:
+    if not there[wish] and not elsewhere:
         raise UserError(f"--device {wish}: this machine has none; use auto or cpu")
     return torch.device(wish)
+
+
+def visible_gpus() -> list[str]:
+    """The CUDA devices that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip()]
+    return [str(k) for k in range(torch.cuda.device_count())]
 
 
 def choose_precision(wish: str, device: torch.device) -> str:
     """``auto`` takes bf16 where the processor computes it natively.
 
     Raises:
-        UserError: an unknown precision.
+        UserError: an unknown precision, or none named for GPUs that are not here.
     """
     if wish not in PRECISIONS:
         raise UserError(f"--precision must be one of {', '.join(PRECISIONS)}, not {wish!r}")
     if wish != "auto":
         return wish
     if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError(
+                "--precision auto: there is no GPU here to ask; say fp32, or bf16 where theirs has it"
+            )
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
         cpu = torch.backends.cpu.get_cpu_capability()

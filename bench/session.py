@@ -17,7 +17,7 @@ from bench.data.volumes import Volumes
 from bench.errors import UserError
 from bench.matrix import Setting
 from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
-from bench.runtime import can_compile, choose_device, choose_precision
+from bench.runtime import can_compile, choose_device, choose_precision, visible_gpus
 from bench.schema import FROZEN
 from bench.store import Study
 
@@ -33,6 +33,8 @@ class Wishes:
     splits: Path | None = None
     workers: int | None = None
     compile: bool = True
+    elsewhere: bool = False
+    """Whether jobs run on other machines, whose devices this one may lack."""
     patient_key: str = ""
     micro_batch: int | None = None
     memory_gb: float | None = None
@@ -98,7 +100,7 @@ def open_session(root: Path, wishes: Wishes) -> Session:
         UserError: data or options that differ from what the study was begun with.
     """
     study = Study(root)
-    device = choose_device(wishes.device)
+    device = choose_device(wishes.device, wishes.elsewhere)
     frozen = study.settings()
     key = wishes.patient_key or (frozen or {}).get("patient_key", "")
     dataset = data.load(wishes.dataset, wishes.data, root / "cache", key)
@@ -108,7 +110,7 @@ def open_session(root: Path, wishes: Wishes) -> Session:
         raise UserError(
             f"dataset {dataset.name}: {len(split.train)} training cases; one batch needs {BATCH_SIZE}"
         )
-    workers = wishes.workers or 1
+    workers = wishes.workers or (max(1, len(visible_gpus())) if device.type == "cuda" else 1)
     fresh = {
         "protocol": PROTOCOL_VERSION,
         "dataset": dataset.name,
@@ -118,7 +120,9 @@ def open_session(root: Path, wishes: Wishes) -> Session:
         "device": device.type,
         "threads": max(1, (os.cpu_count() or 1) // workers),
         "workers": workers,
-        "precision": choose_precision(wishes.precision, device),
+        "precision": frozen["precision"]
+        if frozen and wishes.precision == "auto"
+        else choose_precision(wishes.precision, device),
         "compile": wishes.compile and can_compile(device),
     }
     if key:
@@ -148,4 +152,4 @@ def open_session(root: Path, wishes: Wishes) -> Session:
                 f"{root / 'study.json'}: the study was begun with {key} {begun!r}, "
                 f"now it is {fresh[key]!r}; name another folder with --results"
             )
-    return Session(study, dataset, split, choose_device(frozen["device"]), frozen)
+    return Session(study, dataset, split, choose_device(frozen["device"], wishes.elsewhere), frozen)

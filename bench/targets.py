@@ -15,6 +15,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +96,16 @@ def recorded(
     stream: SampleStream,
     on_epoch: Callable[[int], None] = lambda epoch: None,
     epochs: int = EPOCHS,
+    alone: Callable[[], AbstractContextManager] = nullcontext,
 ) -> TargetSource:
-    """Targets from ``folder``, recorded by ``compute`` first unless they are there whole."""
+    """Targets from ``folder``, recorded by ``compute`` first unless they are there whole.
+
+    ``alone`` is entered to record: one of several processes does, the others wait there.
+    """
     if not _is_whole(folder, names):
-        _record(folder, compute, stream, on_epoch, epochs)
+        with alone():
+            if not _is_whole(folder, names):
+                _record(folder, compute, stream, on_epoch, epochs)
     arrays = {
         name: (
             np.load(_path(folder, name), mmap_mode="r"),

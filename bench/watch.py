@@ -99,7 +99,7 @@ def expectation(states: Sequence[State]) -> Callable[[Job], float | None]:
     for state in states:
         seconds = state.seconds if state.status == "done" else None
         if state.status == "running" and state.news["phase"] == "train":
-            seconds = (state.seconds or 0.0) + left_of(state, lambda job: None)
+            seconds = (state.seconds or 0.0) + (left_of(state, lambda job: None) or 0.0)
         if seconds:
             took.setdefault(_kind(state.job), []).append(seconds)
             rates.append(seconds / flops(state.job))

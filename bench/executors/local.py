@@ -1,22 +1,39 @@
-"""Jobs on this machine: ``workers`` at a time, each in a process of its own.
+"""Jobs on this machine: ``workers`` at a time, each in a process of its own; of several GPUs one a job.
 
 Processes are forked from a server that has imported the libraries and done nothing else, so that a
-job starts at once and a job that dies takes only itself along.
+job starts at once and a job that dies takes only itself along. They end with the process that began them.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
+from bench import alive, lease, stopping
+from bench.executors.graph import blocked, stamp
 from bench.executors.processes import process_context
+from bench.failures import ATTEMPTS, ended, fail, failure
 from bench.job import targets_folder
+from bench.runtime import visible_gpus
 from bench.spec import Job
-from bench.store import Study, write_json
+from bench.store import Study
 
 POLL_SECONDS = 0.1
+LOOK_SECONDS = 1.0
+"""How often what other processes have done is looked at."""
+PATIENCE_SECONDS = 5.0
+"""How long a process that shall stop at once may take."""
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+USER_ERROR = 2
 
 
 def run(
@@ -29,79 +46,190 @@ def run(
     """Run ``jobs`` in their order, as far as their teachers allow; the number that failed.
 
     ``start(root, job_id, quiet, **flags)`` runs one job in its process and returns the exit code. A job
-    that ends badly leaves a record that says so, and the others go on; students of a failed teacher
-    are ``blocked``.
+    that ends badly leaves a record that says so, and the others go on; one whose process dies without a
+    reason begins once more; students of a failed teacher are ``blocked``. Jobs that another process is at
+    are left to it.
+
+    Raises:
+        Stopped: a signal came; running jobs have saved their last epoch.
     """
-    workers = int((study.settings() or {}).get("workers", 1))
-    context = process_context()
-    waiting, running = list(jobs), dict[str, BaseProcess]()
-    failures = started = 0
-    try:
-        while waiting or running:
-            for job in list(waiting):
-                if len(running) >= workers:
-                    break
-                own = [j for j in jobs if j.id in running]
-                if not _ready(study, job, waiting, own):
-                    continue
-                waiting.remove(job)
-                started += 1
-                reason = _blocked(study, job)
-                if reason:
-                    failures += 1
-                    fail(study, job, "blocked", reason)
-                    say(f"[{started}/{len(jobs)}] {job.label}: blocked, {reason}")
-                    continue
-                say(f"[{started}/{len(jobs)}] {job.label}")
-                arguments = (start, study.root, job.id, workers > 1, flags)
-                running[job.id] = context.Process(target=_work, args=arguments)
-                running[job.id].start()
-            for job_id in [k for k, process in running.items() if not process.is_alive()]:
-                process = running.pop(job_id)
-                process.join()
-                failures += not _finished(study, study.job(job_id), process.exitcode or 0, say)
-            time.sleep(POLL_SECONDS)
-    finally:
-        for process in running.values():
-            process.terminate()
+    with stopping.kept() as signals:
+        crew = Crew(study, list(jobs), start, flags, say, signals)
+        try:
+            while crew.running or (crew.waiting and not signals):
+                crew.collect()
+                crew.begin()
+                crew.pass_on()
+                time.sleep(POLL_SECONDS)
+        finally:
+            crew.dismiss()
+    if signals:
+        raise stopping.Stopped(signals[0])
+    return crew.failures
+
+
+@dataclass
+class Crew:
+    """The processes of one ``run``, and what waits for them."""
+
+    study: Study
+    jobs: list[Job]
+    start: Callable[..., int]
+    flags: dict[str, Any]
+    say: Callable[[str], None]
+    signals: list[int]
+    failures: int = 0
+    running: dict[str, tuple[Job, BaseProcess, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.waiting = list(self.jobs)
+        self.free = _places(self.study.settings() or {})
+        self._quiet = len(self.free) > 1
+        self._before = {job.id: stamp(self.study, job.id) for job in self.jobs}
+        self._deaths = Counter[str]()
+        self._announced: dict[str, int] = {}
+        self._look_at = 0.0
+        self._passed_on = 0
+        self._kill_at = float("inf")
+
+    def begin(self) -> None:
+        """Start what can start now, and see what other processes have done."""
+        if self.signals or not self.free or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        root = self.study.root
+        profiling = lease.holder(root, "profile")
+        if profiling and profiling.place == alive.here():
+            return
+        for job in list(self.waiting):
+            if not self.free:
+                break
+            if stamp(self.study, job.id) not in (None, self._before[job.id]):
+                self.waiting.remove(job)
+                self._finished(job, " (by another process)")
+            elif not self._is_ready(job):
+                continue
+            elif other := lease.holder(root, job.id):
+                if job.id not in self._announced:
+                    self._announce(job, f": left to {other}")
+            else:
+                self.waiting.remove(job)
+                self._start(job)
+
+    def collect(self) -> None:
+        """See which processes have ended, and how."""
+        for job, process, place in list(self.running.values()):
+            if process.is_alive():
+                continue
             process.join()
-    return failures
+            del self.running[job.id]
+            self.free.append(place)
+            self._look_at = 0.0
+            code = process.exitcode or 0
+            recorded = stamp(self.study, job.id) not in (None, self._before[job.id])
+            if recorded or (code == 0 and self.study.record(job.id)):
+                self._finished(job)
+            elif self.signals or lease.holder(self.study.root, job.id):
+                self.waiting.insert(0, job)
+            else:
+                self._died(job, code)
+
+    def pass_on(self) -> None:
+        """Signals reach the jobs once each."""
+        for signum in self.signals[self._passed_on :]:
+            self._passed_on += 1
+            if self.running and self._passed_on == 1:
+                self.say("stopping: running jobs finish their epoch and save; Ctrl-C again stops at once")
+            at_once = signum == signal.SIGINT and self._passed_on > 1
+            grace = 0.0 if at_once else stopping.GRACE_SECONDS
+            if at_once or signum == signal.SIGTERM:
+                self._kill_at = min(self._kill_at, time.monotonic() + grace + PATIENCE_SECONDS)
+            for _, process, _ in self.running.values():
+                if process.is_alive() and process.pid:
+                    os.kill(process.pid, signum)
+        if time.monotonic() > self._kill_at:
+            for _, process, _ in self.running.values():
+                process.kill()
+
+    def dismiss(self) -> None:
+        """Where something went wrong here: no process stays behind."""
+        for _, process, _ in self.running.values():
+            process.terminate()
+        for _, process, _ in self.running.values():
+            process.join(stopping.GRACE_SECONDS)
+            process.kill()
+            process.join()
+
+    def _is_ready(self, job: Job) -> bool:
+        """Whether nothing that the job needs is still to come.
+
+        Until a teacher's targets are recorded, one of its students goes first and records them.
+        """
+        running = [one for one, _, _ in self.running.values()]
+        if {j.id for j in (*self.waiting, *running)} & set(job.teachers):
+            return False
+        siblings = [j for j in running if job.teachers and j.teachers == job.teachers]
+        return not siblings or targets_folder(self.study, job).is_dir()
+
+    def _start(self, job: Job) -> None:
+        self._announce(job)
+        if why := blocked(self.study, job):
+            fail(self.study, job, "blocked", why)
+            self._finished(job)
+            return
+        place = self.free.pop(0)
+        arguments = (self.start, self.study.root, job.id, self._quiet, place, self.flags)
+        process = process_context().Process(target=_work, args=arguments)
+        process.start()
+        self.running[job.id] = (job, process, place)
+
+    def _announce(self, job: Job, more: str = "") -> None:
+        number = self._announced.setdefault(job.id, len(self._announced) + 1)
+        self.say(f"[{number}/{len(self.jobs)}] {job.label}{more}")
+
+    def _finished(self, job: Job, where: str = "") -> None:
+        record = self.study.record(job.id) or {}
+        if why := failure(record):
+            self.failures += 1
+            self.say(f"  {job.label}: {why}{where}")
+        else:
+            self.say(f"  {job.label}: done, validation Dice {record['val']['dice']:.4f}{where}")
+
+    def _died(self, job: Job, code: int) -> None:
+        """Its process has left no record: once more, or enough of it."""
+        self._deaths[job.id] += 1
+        how = "its process was stopped from outside" if code in STOPPED else ended(code)
+        if code != USER_ERROR and self._deaths[job.id] < ATTEMPTS:
+            self.say(f"  {job.label}: {how}; it begins once more")
+            self.waiting.insert(0, job)
+            return
+        lease.forget(self.study.root, job.id)
+        times = f", {self._deaths[job.id]} times in a row" if self._deaths[job.id] > 1 else ""
+        fail(self.study, job, "failed", how + times)
+        self._finished(job)
 
 
-def fail(study: Study, job: Job, status: str, reason: str) -> None:
-    """Write a record that says why there is no result."""
-    record = {"id": job.id, "status": status, "reason": reason, "job": job.as_dict()}
-    write_json(study.path("records", job.id), record)
-
-
-def _work(start: Callable[..., int], root: Any, job_id: str, quiet: bool, flags: dict) -> None:
+def _work(
+    start: Callable[..., int], root: Path, job_id: str, quiet: bool, place: str, flags: dict[str, Any]
+) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if place:
+        os.environ["CUDA_VISIBLE_DEVICES"] = place
     raise SystemExit(start(root, job_id, quiet=quiet, **flags))
 
 
-def _ready(study: Study, job: Job, waiting: Sequence[Job], running: Sequence[Job]) -> bool:
-    """Whether nothing that the job needs is still to come.
-
-    Until a teacher's targets are recorded, one of its students goes first and records them.
-    """
-    unfinished = {j.id for j in (*waiting, *running)}
-    if unfinished & set(job.teachers):
-        return False
-    siblings = [j for j in running if job.teachers and j.teachers == job.teachers]
-    return not siblings or targets_folder(study, job).is_dir()
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
-def _blocked(study: Study, job: Job) -> str:
-    missing = [teacher for teacher in job.teachers if not study.has_weights(teacher)]
-    return f"its teacher {study.job(missing[0]).label} has no trained network" if missing else ""
-
-
-def _finished(study: Study, job: Job, code: int, say: Callable[[str], None]) -> bool:
-    record = study.record(job.id)
-    if code or record is None:
-        if record is None or record["status"] == "done":
-            fail(study, job, "failed", f"the job's process ended with exit code {code}")
-        failed = study.record(job.id) or {}
-        say(f"  {job.label}: {failed['status']}, {failed['reason']}")
-        return False
-    say(f"  {job.label}: done, validation Dice {record['val']['dice']:.4f}")
-    return True
+def _places(settings: dict[str, Any]) -> list[str]:
+    """One entry a job at a time: the GPU it shall see, empty where there is no choice."""
+    workers = int(settings.get("workers", 1))
+    gpus = visible_gpus() if settings.get("device") == "cuda" else []
+    if len(gpus) < 2:
+        return [""] * workers
+    return [gpus[k % len(gpus)] for k in range(max(workers, len(gpus)))]

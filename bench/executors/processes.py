@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from multiprocessing.context import ForkServerContext
 
-PRELOAD = ["torch", "safetensors.torch", "monai.metrics", "bench.job"]
+PRELOAD = ["bench.executors.server", "torch", "safetensors.torch", "monai.metrics", "bench.job"]
 
 
 def process_context() -> ForkServerContext:

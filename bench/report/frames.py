@@ -88,7 +88,7 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "threads_train": job.threads,
         "precision_train": job.precision,
         "compiled": job.compiled,
-        "reason": record.get("reason", ""),
+        "reason": record.get("reason", record.get("failure", "")),
         "commit": record.get("provenance", {}).get("commit"),
     }
     if record["status"] != "done":

@@ -150,7 +150,8 @@ def test_a_job_that_cannot_learn_says_so_and_blocks_its_students(tmp_path, bench
     import broken
 
     from bench import run
-    from bench.executors import local
+    from bench.executors import graph
+    from bench.failures import fail
 
     monkeypatch.setattr(architectures, "FAMILIES", (*architectures.FAMILIES, broken))
     matrix = tmp_path / "m.yaml"
@@ -158,9 +159,9 @@ def test_a_job_that_cannot_learn_says_so_and_blocks_its_students(tmp_path, bench
 
     def in_this_process(study, jobs, start, flags, say):
         for job in jobs:
-            reason = local._blocked(study, job)
+            reason = graph.blocked(study, job)
             if reason:
-                local.fail(study, job, "blocked", reason)
+                fail(study, job, "blocked", reason)
             else:
                 assert start(study.root, job.id, **flags) == 1
         return len(jobs)

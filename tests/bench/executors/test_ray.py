@@ -1,0 +1,87 @@
+"""Tasks on a real Ray cluster of two nodes, one of which is killed while it trains."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from commands import Command, missing, same_results
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+STORE = 80 * 2**20
+
+
+@pytest.fixture
+def cluster():
+    """A head and a second node, one CPU each."""
+    try:
+        from ray.cluster_utils import Cluster
+    except ModuleNotFoundError:
+        missing("Ray is not installed")
+    node = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE}
+    two = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    two.add_node(**node)
+    yield two
+    two.shutdown()
+
+
+def test_a_killed_node_takes_no_job_along(cluster, here, matrix, tmp_path):
+    root, logs = tmp_path / "study", Path(cluster.head_node.get_logs_dir_path())
+
+    def training() -> list[int]:
+        """The workers whose jobs have come to train; Ray has their pids in their logs' names."""
+        found = [path for path in logs.glob("worker-*.out") if "train epoch" in path.read_text()]
+        return [int(path.stem.rpartition("-")[2]) for path in found]
+
+    arguments = ["--matrix", matrix, "--results", root, "--executor", "ray", "--address", cluster.address]
+    with Command(arguments, tmp_path / "out") as command:
+        [second] = cluster.worker_nodes
+        [raylet] = second.all_processes["raylet"]
+        command.comes_to(lambda: raylet.process.pid in [parent(worker) for worker in training()])
+        cluster.remove_node(second, allow_graceful=False)
+        text = command.ends()
+    assert command.process.returncode == 0, text
+    assert text.count("done, validation Dice") == 3
+    assert len(training()) == 4, "three jobs, one of them twice"
+    same_results(here, root)
+    assert (root / "profile.json").is_file()
+    assert not [line for line in command_lines() if str(root) in line]
+
+
+def test_a_job_has_the_threads_that_it_has_elsewhere(monkeypatch):
+    """Ray gives a task of one CPU OMP_NUM_THREADS=1; the study's threads are in the job."""
+    ray_tasks = pytest.importorskip("bench.executors.ray", reason="Ray is not installed")
+    ask = "import os, sys; sys.exit(int(os.environ.get('OMP_NUM_THREADS', 0)))"
+    with ray_tasks.RayTasks()._connected():
+        for threads in (None, "7"):
+            found = ray_tasks.ray.get(
+                ray_tasks._task.options(num_cpus=1).remote([sys.executable, "-c", ask], threads)
+            )
+            assert found == int(threads or 0)
+
+
+def test_no_cluster_there_is_one_line(matrix, tmp_path, refused):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    arguments = ("--matrix", matrix, "--results", tmp_path / "r", "--executor", "ray")
+    assert "--address 127.0.0.1:1: no Ray cluster answers" in refused(
+        *arguments, "--address", "127.0.0.1:1"
+    )
+
+
+def parent(pid: int) -> int | None:
+    """Of a running process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def command_lines() -> list[str]:
+    """Those of all running processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found

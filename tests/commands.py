@@ -1,0 +1,77 @@
+"""The command line in processes of its own, and what two studies have in common."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bench.store import Study
+
+ENTRY = Path(__file__).resolve().parents[1] / "run_bench.py"
+
+
+@dataclass
+class Command:
+    """``run_bench.py`` in a process of its own, its output in a file."""
+
+    arguments: Sequence[object]
+    output: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Command:
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | self.environment
+        command = [sys.executable, str(ENTRY), *map(str, self.arguments)]
+        with self.output.open("w") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+
+    def ends(self, seconds: float = 600) -> str:
+        """What it printed, once it has ended with exit code 0 or 1."""
+        code = self.process.wait(seconds)
+        text = self.output.read_text()
+        assert code in (0, 1), text
+        return text
+
+    def comes_to(self, what: Callable[[], object], seconds: float = 600) -> None:
+        """Wait until ``what()`` is true, while the command runs."""
+        until = time.monotonic() + seconds
+        while not what():
+            assert self.process.poll() is None, self.output.read_text()
+            assert time.monotonic() < until, self.output.read_text()
+            time.sleep(0.1)
+
+
+def missing(reason: str) -> None:
+    """Skip for that reason; in CI fail."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI needs it: {reason}")
+    pytest.skip(reason)
+
+
+def output(*command: str) -> str:
+    """What a program prints."""
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout
+
+
+def same_results(one: Path, other: Path) -> None:
+    """Weights, curves and cases are equal, bit by bit."""
+    records = [{record["id"]: record for record in Study(root).records()} for root in (one, other)]
+    assert records[0].keys() == records[1].keys()
+    for job, record in records[0].items():
+        assert record["status"] == "done"
+        for part in ("curves", "val", "test"):
+            assert record[part] == records[1][job][part], (record["job"], part)
+        weights = [Study(root).path("weights", job).read_bytes() for root in (one, other)]
+        assert weights[0] == weights[1], record["job"]
