@@ -228,7 +228,8 @@ class Contention(RuleBasedStateMachine):
     @rule(with_executor=st.booleans())
     def die(self, with_executor: bool) -> None:
         if self.holder is not None:
-            dies(self.holder, parent=[os.getpid(), "before"] if with_executor else None)
+            parent = [os.getpid(), "before"] if with_executor else None
+            dies(self.holder, parent=parent, place=alive.here())
             self.holder, self.deaths = None, self.deaths + (not with_executor)
 
     @rule(stale=st.booleans())
