@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ RETRIES = 3
 """How often a task begins again whose node went away. A job that fails is a record, not retried."""
 STORE_BYTES = 80 * 2**20
 """Ray's own shared memory, the least that it takes: jobs share files, not objects."""
-SAVING_SECONDS = 30.0
+SAVING_SECONDS, KNOCK_SECONDS = 30.0, 10.0
 
 
 def engine(address: str | None) -> RayTasks:
@@ -91,10 +92,11 @@ class RayTasks:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             if self.address:
+                _knock(self.address)
                 ray.init(self.address, **quiet)
             else:
                 ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             place = f"--address {self.address}" if self.address else "--executor ray"
             raise UserError(f"{place}: no Ray cluster answers ({reason})") from None
@@ -109,6 +111,17 @@ def _task(command: Sequence[str], threads: str | None) -> int:
     """The command on some node, with ``OMP_NUM_THREADS`` as the user has it."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return run_command(command, environment | ({} if threads is None else {"OMP_NUM_THREADS": threads}))
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for minutes to reach a cluster that is not there.
+
+    Raises:
+        OSError: nobody listens.
+    """
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    if sign and port.isdigit():
+        socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
 
 
 def _gpus(study: Study) -> int:

@@ -7,7 +7,9 @@ at its time limit, is queued again and goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -186,7 +188,8 @@ class SlurmArrays:
 def _submit(executor: submitit.SlurmExecutor, commands: list[Command]) -> str:
     """The id of the new array."""
     try:
-        submitted = executor.submit_array(commands)
+        with contextlib.redirect_stderr(io.StringIO()):  # sbatch's, which is in the error
+            submitted = executor.submit_array(commands)
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--slurm: Slurm refuses the jobs ({reason[-300:]})") from None

@@ -201,7 +201,15 @@ def test_a_failed_job_is_recorded_and_its_students_are_blocked(bench, tmp_path, 
         (["report", "/nowhere"], "no study.json here"),
         (["job", "/nowhere", "abc"], "no job 'abc' is planned here"),
         (["job", "/nowhere", "../../etc"], "no job '../../etc' is planned here"),
-        (["--matrix", "quick", "--executor", "abacus"], "--executor 'abacus'"),
+        (
+            ["--matrix", "quick", "--executor", "abacus"],
+            "--executor 'abacus' is unknown; known: local, ray, slurm",
+        ),
+        (["--matrix", "quick", "--address", "auto"], "--address 'auto': is for --executor ray, not local"),
+        (
+            ["--matrix", "quick", "--slurm", "time=1"],
+            "--slurm 'time=1': is for --executor slurm, not local",
+        ),
     ],
 )
 def test_bad_options_are_one_line(arguments, message, refused, tmp_path):
