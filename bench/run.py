@@ -189,7 +189,7 @@ def _profile(cluster: Engine | None, study: Study, jobs: list[Job], say: Callabl
 
 def _is_over(study: Study, name: str) -> bool:
     """Whether a lease of that name is nobody's to take up: of a job with a record, or of no job."""
-    return not study.path("jobs", name).is_file() or study.path("records", name).is_file()
+    return not study.is_planned(name) or study.path("records", name).is_file()
 
 
 def _say_failures(study: Study, jobs: list[Job], say: Callable[[str], None]) -> int:
@@ -290,7 +290,7 @@ def profile_study(study: Study, jobs: list[Job], say: Callable[[str], None]) -> 
         return
     with lease.waited_for(study.root, "profile", say):
         told = False
-        while busy := lease.at_work_here(study.root, lambda name: study.path("jobs", name).is_file()):
+        while busy := lease.at_work_here(study.root, study.is_planned):
             if not told:
                 say(f"profiling: waiting for {busy}, which is running a job")
                 told = True

@@ -74,6 +74,10 @@ class Study:
         except UserError:  # none, or a damaged file
             write_json(self.path("jobs", job.id), job.as_dict())
 
+    def is_planned(self, name: str) -> bool:
+        """Whether a job of that id is planned; any name may be asked for."""
+        return ID.fullmatch(name) is not None and self.path("jobs", name).is_file()
+
     def job(self, job_id: str) -> Job:
         """The planned job of that id.
 
