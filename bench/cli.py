@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.errors import UserError
+from bench.integrity import disk_trouble
 from bench.protocol import BATCH_SIZE
 from bench.store import Study
 
@@ -210,9 +211,15 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line; a user's mistake or a full disk is one line on stderr and exit code 2."""
     try:
         app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        trouble = disk_trouble(error)
+        if trouble is None:
+            raise
+        print(f"error: {error.filename or 'a file'}: {trouble}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,6 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.data.prepared import Scored
+from bench.integrity import set_aside
+from bench.store import Study
 
 Labels = NDArray[np.uint8]
 BATCH = 16
@@ -189,6 +193,19 @@ def pack_masks(masks: Sequence[Labels], cases: Sequence[str]) -> dict[str, NDArr
             np.packbits(mask.astype(bool)) if binary else mask
         )
     return arrays
+
+
+def read_predictions(study: Study, job_id: str) -> dict[str, Labels] | None:
+    """The masks that a job predicted, by case; None where they are absent, or damaged and set aside."""
+    if not study.intact("predictions", job_id):
+        return None
+    path = study.path("predictions", job_id)
+    try:
+        with np.load(path) as arrays:
+            return unpack_masks(arrays)
+    except (OSError, ValueError, LookupError, EOFError, BadZipFile, zlib.error) as error:
+        set_aside(path, str(error))
+        return None
 
 
 def unpack_masks(arrays: Any) -> dict[str, Labels]:

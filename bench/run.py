@@ -194,11 +194,16 @@ def check_teacher(path: Path, architecture: str, setting: Setting) -> str:
 
 
 def to_run(study: Study, jobs: list[Job], no_test: bool) -> list[Job]:
-    """The jobs without the scores that are asked for, and done teachers whose weights they lack."""
+    """The jobs without the scores that are asked for, and done teachers whose weights they lack.
+
+    A job whose weights or predictions turn out to be damaged is not done either.
+    """
 
     def is_done(job: Job) -> bool:
         record = study.record(job.id)
-        return record is not None and record["status"] == "done" and (no_test or "test" in record)
+        if record is None or record["status"] != "done" or not (no_test or "test" in record):
+            return False
+        return not study.must_mend(job.id)
 
     todo = [job for job in jobs if not is_done(job)]
     needed = {teacher for job in todo for teacher in job.teachers if not study.has_weights(teacher)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.integrity import on_disk, partial_path, place, set_aside, writing
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,13 @@ def decode_once(cache: Path | None, key: str, decode: Callable[[], tuple[list, l
     if folder is None or not folder.is_dir():
         return decode()
     count = len(list(folder.glob("m*.npy")))
-    images, masks = (
-        [np.load(folder / f"{kind}{k}.npy", mmap_mode="c") for k in range(count)] for kind in "im"
-    )
+    try:
+        images, masks = (
+            [np.load(folder / f"{kind}{k}.npy", mmap_mode="c") for k in range(count)] for kind in "im"
+        )
+    except (OSError, ValueError) as error:
+        set_aside(folder, str(error))
+        return decode()
     return images, masks
 
 
@@ -94,12 +99,17 @@ def keep_decoded(cache: Path, dataset: Dataset) -> None:
     folder = cache / f"{dataset.name}-{dataset.fingerprint}"
     if folder.is_dir():
         return
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    partial.mkdir(parents=True)
-    for kind, arrays in (("i", dataset.images), ("m", dataset.masks)):
-        for k, array in enumerate(arrays):
-            np.save(partial / f"{kind}{k}.npy", array)
-    try:
-        partial.replace(folder)
-    except OSError:  # another run was faster
-        shutil.rmtree(partial)
+    partial = partial_path(folder)
+    with writing(folder):
+        try:
+            partial.mkdir(parents=True)
+            for kind, arrays in (("i", dataset.images), ("m", dataset.masks)):
+                for k, array in enumerate(arrays):
+                    np.save(partial / f"{kind}{k}.npy", array)
+                    on_disk(partial / f"{kind}{k}.npy")
+            place(partial, folder)
+        except OSError:
+            if not folder.is_dir():  # else another run was faster
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.data.dataset import Dataset, digest
 from bench.errors import UserError
+from bench.store import write_text
 
 TEST_SHARE, VAL_SHARE = 0.20, 0.145
 PARTS = ("train", "val", "test")
@@ -76,7 +77,7 @@ def split_by_patient(dataset: Dataset, train_cases: int | None = None) -> Split:
 def write_splits(path: Path, split: Split) -> None:
     """Write nnU-Net's form."""
     fold = {part: list(getattr(split, part)) for part in PARTS}
-    path.write_text(json.dumps([fold], indent=1) + "\n")
+    write_text(path, json.dumps([fold], indent=1) + "\n")
 
 
 def read_splits(path: Path, dataset: Dataset) -> Split:

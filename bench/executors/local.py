@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from bench.errors import UserError
 from bench.executors.processes import process_context
 from bench.job import targets_folder
 from bench.spec import Job
-from bench.store import Study, write_json
+from bench.store import Study
 
 POLL_SECONDS = 0.1
 
@@ -71,11 +72,15 @@ def run(
 def fail(study: Study, job: Job, status: str, reason: str) -> None:
     """Write a record that says why there is no result."""
     record = {"id": job.id, "status": status, "reason": reason, "job": job.as_dict()}
-    write_json(study.path("records", job.id), record)
+    study.write_record(record)
 
 
 def _work(start: Callable[..., int], root: Any, job_id: str, quiet: bool, flags: dict) -> None:
-    raise SystemExit(start(root, job_id, quiet=quiet, **flags))
+    try:
+        code = start(root, job_id, quiet=quiet, **flags)
+    except UserError:  # its record could not be written; nor can the parent's, which says so
+        code = 2
+    raise SystemExit(code)
 
 
 def _ready(study: Study, job: Job, waiting: Sequence[Job], running: Sequence[Job]) -> bool:
