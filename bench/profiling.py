@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ from torch import nn
 import methods
 from bench.evaluation import predict_volume
 from bench.executors.processes import process_context
-from bench.job import network, peak_memory_mb
+from bench.job import load_artefact, network
+from bench.memory import peak_memory_mb
 from bench.provenance import machine
 from bench.spec import Job, spec
-from bench.store import Study, read_json, write_json
+from bench.store import Study, read_whole, write_json
 from methods.artefact import Artefact
 
 MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
@@ -128,7 +128,7 @@ def entry_key(entry: dict[str, Any]) -> tuple[str, int, bool, str]:
 
 def read_profile(study: Study) -> list[dict[str, Any]]:
     """The entries of ``profile.json``, none where there is no file."""
-    return list((read_json(study.root / "profile.json") or {}).get("entries", []))
+    return list((read_whole(study.root / "profile.json") or {}).get("entries", []))
 
 
 def latencies(
@@ -213,11 +213,8 @@ def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:
 
 def _artefact(study: Study, job: Job) -> Artefact:
     """The job's artefact; where its weights are absent a fresh one of the same graph."""
-    method = methods.build(spec(job))
-    weights = study.path("weights", job.id)
-    if weights.is_file():
-        return method.load(partial(network, job), weights)
-    return method.finish(network(job).eval(), iter(()))
+    trained = load_artefact(study, job)
+    return trained or methods.build(spec(job)).finish(network(job).eval(), iter(()))
 
 
 def _inputs(study: Study, job: Job) -> list[Input]:
