@@ -84,7 +84,7 @@ def _run(
     """
     record = study.record(job.id) or {}
     finished = record.get("status") == "done" and (no_test or "test" in record)
-    if finished and study.has_weights(job.id):
+    if finished and study.has_weights(job.id) and not study.must_mend(job.id):
         return
     if held.deaths >= ATTEMPTS:
         fail(study, job, "failed", f"its process died {held.deaths} times without a reason")

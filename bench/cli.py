@@ -12,6 +12,7 @@ import typer
 
 from bench import stopping
 from bench.errors import UserError
+from bench.integrity import disk_trouble
 from bench.protocol import BATCH_SIZE, SEEDS
 from bench.store import Study
 
@@ -235,7 +236,7 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2.
+    """Run the command line; a user's mistake or a full disk is one line on stderr and exit code 2.
 
     Stopped by Ctrl-C or SIGTERM: 130 or 143.
     """
@@ -247,4 +248,10 @@ def main() -> None:
         raise SystemExit(stop.code) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        trouble = disk_trouble(error)
+        if trouble is None:
+            raise
+        print(f"error: {error.filename or 'a file'}: {trouble}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,4 +1,4 @@
-"""The one exception for mistakes of the user's: one line, exit code 2, no traceback."""
+"""The exceptions for mistakes of the user's and troubles with files: one line, exit code 2."""
 
 import re
 
@@ -24,3 +24,7 @@ def _printable(character: str) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+class Damaged(UserError):
+    """A file that is there, but not as it was written."""

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 from bench.data.prepared import Scored
 from bench.errors import UserError
+from bench.integrity import set_aside
+from bench.store import Study
 
 Labels = NDArray[np.uint8]
 BATCH = 16
@@ -191,6 +193,18 @@ def pack_masks(masks: Sequence[Labels], cases: Sequence[str]) -> dict[str, NDArr
             np.packbits(mask.astype(bool)) if binary else mask
         )
     return arrays
+
+
+def read_predictions(study: Study, job_id: str) -> dict[str, Labels] | None:
+    """The masks that a job predicted, by case; None where they are absent, or damaged and set aside."""
+    if not study.intact("predictions", job_id):
+        return None
+    path = study.path("predictions", job_id)
+    try:
+        return read_masks(path)
+    except UserError as error:
+        set_aside(path, str(error).removeprefix(f"{path}: "))
+        return None
 
 
 def unpack_masks(arrays: Any) -> dict[str, Labels]:

@@ -16,7 +16,7 @@ import torch
 from bench.errors import UserError
 from bench.provenance import provenance
 from bench.spec import Job
-from bench.store import Study, write_json, write_text
+from bench.store import Study, write_text
 from bench.training import Diverged
 
 ATTEMPTS = 2
@@ -40,7 +40,7 @@ def fail(study: Study, job: Job, status: str, reason: str, log: str = "") -> Non
     old = study.record(job.id)
     if old is not None and old["status"] == "done":
         record = {**old, "failure": f"{status}, {reason}"}
-    write_json(study.path("records", job.id), record)
+    study.write_record(record)
 
 
 def failure(record: dict[str, Any] | None) -> str:
@@ -64,7 +64,7 @@ def succeeded(study: Study, job: Job) -> None:
     _log_path(study, job).unlink(missing_ok=True)
     record = study.record(job.id)
     if record is not None and "failure" in record:
-        write_json(study.path("records", job.id), {k: v for k, v in record.items() if k != "failure"})
+        study.write_record({k: v for k, v in record.items() if k != "failure"})
 
 
 def reason(error: BaseException, study: Study) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import architectures
 import methods
 from bench import lease
 from bench import targets as target_store
+from bench.checkpoint import Checkpoint
 from bench.data.prepared import Prepared, Scored
 from bench.data.stream import SampleStream
 from bench.data.volumes import Volumes
@@ -31,6 +30,7 @@ from bench.evaluation import (
     summarise,
 )
 from bench.gate import check_can_learn
+from bench.integrity import set_aside
 from bench.memory import checkpointed, has_batch_statistics
 from bench.phases import Phases
 from bench.protocol import BATCH_SIZE
@@ -38,8 +38,8 @@ from bench.provenance import provenance
 from bench.runtime import Runtime, can_compile, make_deterministic
 from bench.shapes import recording_bytes, target_sizes
 from bench.spec import Job, spec
-from bench.store import Study, write_file, write_json
-from bench.training import TargetSource, Trained, train
+from bench.store import Study, write_file
+from bench.training import Diverged, TargetSource, Trained, train
 from methods import Method
 from methods.artefact import Artefact, TorchArtefact
 
@@ -60,8 +60,9 @@ def run(
 ) -> dict[str, Any]:
     """Train, finish, score and write the record; returns it.
 
-    A job that is done but for its test scores is scored from its weights, not trained again. ``phases``
-    holds what the caller has spent on the job already.
+    A job that is done but for its test scores is scored from its weights, not trained again; one that was
+    interrupted goes on after its last finished epoch. ``phases`` holds what the caller has spent on the
+    job already.
 
     Raises:
         CannotLearn: the network does not pass the gate; nothing is trained.
@@ -82,11 +83,14 @@ def run(
     method = method_of(job)
     old = study.record(job.id)
     trained_before = old is not None and old["status"] == "done"
-    if study.has_weights(job.id) and (trained_before or job.checkpoint):
-        artefact = read_artefact(study, job).to(device)
+    if (trained_before or job.checkpoint) and (kept := load_artefact(study, job)) is not None:
+        artefact = kept.to(device)
         if old is None or not trained_before:
             old = _record(study, job, prepared, Trained(network(job)), artefact, None, origin)
         return _score(study, job, prepared, artefact, device, with_test, old, phases)
+    if job.checkpoint:
+        weights = study.path("weights", job.id)
+        raise UserError(f"{weights}: the given weights are missing or damaged; name them with --teacher")
 
     torch.manual_seed(job.seed)
     model = trainable(job)
@@ -105,24 +109,58 @@ def run(
         with phases.time("evaluation"):
             return validation_dice(model, prepared.val, device)
 
-    trained = train(
-        model,
-        method,
-        stream,
-        runtime,
-        job.seg_loss,
-        validate=validate,
-        targets=teaching,
-        on_epoch=lambda row: on_epoch("train", row),
-        read_ahead=read_ahead,
-        on_eager=on_eager,
-    )
-    phases["training"] = trained.seconds - phases["evaluation"]
-    memory = peak_memory_mb(device)
+    checkpoint = Checkpoint(study.path("checkpoints", job.id), {"job": job.id, "protocol": job.protocol})
+    try:
+        trained = train(
+            model,
+            method,
+            stream,
+            runtime,
+            job.seg_loss,
+            validate=validate,
+            targets=teaching,
+            on_epoch=lambda row: on_epoch("train", row),
+            read_ahead=read_ahead,
+            on_eager=on_eager,
+            checkpoint=checkpoint,
+        )
+    except Diverged:  # it would again; who tries once more has changed something
+        checkpoint.remove()
+        raise
+    phases["training"] = trained.seconds - trained.seconds_before - phases.get("evaluation", 0.0)
+    if trained.resumed_after:
+        origin["resumed_after_epochs"] = trained.resumed_after
     artefact = method.finish(trained.model.eval(), _calibration(prepared, device))
     write_file(study.path("weights", job.id), artefact.save)
-    record = _record(study, job, prepared, trained, artefact, memory, origin)
-    return _score(study, job, prepared, artefact, device, with_test, record, phases)
+    record = _record(study, job, prepared, trained, artefact, trained.peak_memory_mb, origin)
+    record = _score(study, job, prepared, artefact, device, with_test, record, phases)
+    checkpoint.remove()
+    return record
+
+
+def load_artefact(study: Study, job: Job) -> Artefact | None:
+    """What the job's training left; None where its weights are absent, or were damaged and set aside."""
+    if not study.has_weights(job.id):
+        return None
+    try:
+        return read_artefact(study, job)
+    except UserError as error:
+        if "weights" in (study.record(job.id) or {}).get("files", {}):
+            raise  # they are as they were written
+        set_aside(study.path("weights", job.id), str(error))
+        return None
+
+
+def read_artefact(study: Study, job: Job) -> Artefact:
+    """What the job's file of weights holds.
+
+    Raises:
+        UserError: a damaged file, or weights of another network.
+    """
+    try:
+        return method_of(job).load(lambda: network(job), study.path("weights", job.id))
+    except ValueError as error:
+        raise UserError(f"{error}; remove it, and {job.label} is trained again") from None
 
 
 def network(job: Job) -> nn.Module:
@@ -149,18 +187,6 @@ def method_of(job: Job) -> Method:
         raise UserError(f"job {job.id}: {error}") from None
 
 
-def read_artefact(study: Study, job: Job) -> Artefact:
-    """What the job's file of weights holds.
-
-    Raises:
-        UserError: a damaged file, or weights of another network.
-    """
-    try:
-        return method_of(job).load(lambda: network(job), study.path("weights", job.id))
-    except ValueError as error:
-        raise UserError(f"{error}; remove it, and {job.label} is trained again") from None
-
-
 def trainable(job: Job) -> nn.Module:
     """The job's network as it is trained: one that forgets where the job says so."""
     model = network(job)
@@ -184,14 +210,6 @@ def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> flo
         dice = [overlap_scores(mask == c, truth == c)["dice"] for c in range(1, classes)]
         rows.append({"case": case, "patient": patient, "dice": nan_mean(dice)})
     return summarise(rows)["dice"]
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """The most that this process has used so far: resident memory, or the GPU's."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / 1e6 if sys.platform == "darwin" else used / 1e3
 
 
 def _score(
@@ -224,7 +242,8 @@ def _score(
     with phases.time("evaluation"):
         write_file(study.path("predictions", job.id), lambda path: np.savez_compressed(path, **arrays))
     record = {**record, "cost": {**record["cost"], "seconds": dict(phases)}}
-    write_json(study.path("records", job.id), record)
+    record["files"] = study.checksums(job.id)
+    study.write_record(record)
     return record
 
 
@@ -248,9 +267,10 @@ def _teaching(
         raise UserError(f"{job.label}: {len(job.teachers)} teachers; the methods so far take one")
     teacher_job = study.job(job.teachers[0])
     weights = study.path("weights", teacher_job.id)
-    if not weights.is_file():
+    artefact = load_artefact(study, teacher_job)
+    if artefact is None:
         raise UserError(f"{weights}: the teacher's weights are missing; run {teacher_job.label}")
-    teacher = read_artefact(study, teacher_job).module
+    teacher = artefact.module
     if teacher is None:
         raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
     siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]

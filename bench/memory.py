@@ -1,7 +1,9 @@
-"""Training in less memory: a batch in parts, and block outputs computed again instead of kept."""
+"""Memory of training: a batch in parts, block outputs computed again instead of kept; the peak."""
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -53,6 +55,14 @@ def checkpointed(model: nn.Module) -> nn.Module:
 def has_batch_statistics(model: nn.Module) -> bool:
     """Whether a part of a batch is normalised otherwise than the whole."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most that this process has used so far: resident memory, or the GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 1e6 if sys.platform == "darwin" else used / 1e3
 
 
 def _forgetful(block: Callable[..., Any], *inputs: Any) -> Any:

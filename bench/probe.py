@@ -23,7 +23,8 @@ from bench.data.stream import SampleStream
 from bench.errors import UserError
 from bench.executors.processes import process_context
 from bench.gate import check_can_learn
-from bench.job import network, peak_memory_mb, runtime_of, trainable, validation_dice
+from bench.job import network, runtime_of, trainable, validation_dice
+from bench.memory import peak_memory_mb
 from bench.protocol import BATCH_SIZE
 from bench.session import Session, Wishes, open_session
 from bench.spec import Job, spec

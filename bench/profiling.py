@@ -21,12 +21,13 @@ from torch import nn
 import methods
 from bench.evaluation import predict_volume
 from bench.executors.processes import process_context
-from bench.job import method_of, network, peak_memory_mb, read_artefact
+from bench.job import load_artefact, method_of, network
+from bench.memory import peak_memory_mb
 from bench.provenance import machine
-from bench.reading import check, read_json
+from bench.reading import check
 from bench.schema import Profile
 from bench.spec import Job, spec
-from bench.store import Study, write_json
+from bench.store import Study, read_whole, write_json
 from methods.artefact import Artefact
 
 MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
@@ -143,7 +144,7 @@ def read_profile(study: Study) -> list[dict[str, Any]]:
         UserError: not JSON, or not such entries.
     """
     path = study.root / "profile.json"
-    content = read_json(path)
+    content = read_whole(path)
     if content is None:
         return []
     check(Profile, content, path)
@@ -232,9 +233,8 @@ def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:
 
 def _artefact(study: Study, job: Job) -> Artefact:
     """The job's artefact; where its weights are absent a fresh one of the same graph."""
-    if study.has_weights(job.id):
-        return read_artefact(study, job)
-    return method_of(job).finish(network(job).eval(), iter(()))
+    trained = load_artefact(study, job)
+    return trained or method_of(job).finish(network(job).eval(), iter(()))
 
 
 def _inputs(study: Study, job: Job) -> list[Input]:

@@ -67,6 +67,7 @@ def _commit() -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    # Without a lock: one that is killed would leave it behind.
     return subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+        ["git", "--no-optional-locks", *arguments], cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.errors import UserError
+from bench.errors import Damaged, UserError
 
 DEEPEST = 50
 """Levels of lists and dictionaries; no file of ours has more than ten."""
@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
     """The file's content, None where there is no file.
 
     Raises:
-        UserError: not JSON; a key twice, a number that no float holds, nested too deeply.
+        Damaged: not JSON; a key twice, a number that no float holds, nested too deeply.
     """
     try:
         content = parse_json(path.read_bytes())
@@ -37,8 +37,10 @@ def read_json(path: Path) -> Any:
         return content
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); remove it or restore it") from None
+    except ValueError as error:
+        raise Damaged(f"{path}: not readable as JSON ({error}); remove it or restore it") from None
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror}); remove it or restore it") from None
 
 
 def parse_json(data: bytes) -> Any:

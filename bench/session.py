@@ -52,10 +52,18 @@ class Session:
     settings: dict[str, Any]
 
     def begin(self) -> None:
-        """Make the study's folder if it is new: freeze its settings and split, keep decoded arrays."""
-        if self.study.settings() is None:
+        """Make the study's folder if it is new: freeze its split and settings, keep decoded arrays.
+
+        Of one that is there, what dead processes left half-done is removed.
+        """
+        splits = self.study.root / "splits.json"
+        new = self.study.settings() is None
+        if new or not splits.is_file():
+            write_splits(splits, self.split)
+        if new:  # after the split: with its settings a study is begun
             self.study.create(self.settings, self.dataset.synthetic)
-            write_splits(self.study.root / "splits.json", self.split)
+        self.study.keep_from_git(self.dataset.synthetic)
+        self.study.tidy()
         keep_decoded(self.study.root / "cache", self.dataset)
 
     def setting(self, image_size: int, slices: str = "") -> Setting:

@@ -8,29 +8,55 @@
     records/ID.json what came out; its being there means that the job is done
     weights/        safetensors      } not in git
     predictions/    bit-packed masks } (of real data)
+    checkpoints/    of jobs that are not finished
     targets/ cache/ can be made again; never in git
     progress/ logs/ what running jobs say; tensorboard/ for who asks; never in git
+    *.corrupt       what was damaged and set aside
 """
 
 from __future__ import annotations
 
 import json
-import math
-import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import Damaged, UserError
+from bench.integrity import (
+    checksum,
+    on_disk,
+    partial_path,
+    place,
+    plain,
+    remove_partials,
+    sealed,
+    set_aside,
+    unsealed,
+    was_set_aside,
+    writing,
+)
 from bench.reading import check, read_json
 from bench.schema import Settings, check_job, check_record
 from bench.spec import Job
 
 ID = re.compile("[0-9A-Za-z]{1,64}")
-GIT_IGNORED = ("weights/", "targets/", "cache/", "progress/", "logs/", "tensorboard/")
+GIT_IGNORED = (
+    "weights/",
+    "targets/",
+    "cache/",
+    "checkpoints/",
+    "progress/",
+    "logs/",
+    "tensorboard/",
+    "*.corrupt*",
+)
 GIT_IGNORED_REAL = ("predictions/", "figures/cases*")
+FILES = ("weights", "predictions")
+"""What a job leaves beside its record, which holds their checksums."""
+SUFFIXES = {"weights": ".safetensors", "predictions": ".npz", "checkpoints": ".checkpoint", "logs": ".log"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +73,7 @@ class Study:
         """
         if not ID.fullmatch(job_id):
             raise UserError(f"{self.root}: {job_id!r} can't be a job's id; see --dry-run")
-        suffix = {"weights": ".safetensors", "predictions": ".npz", "logs": ".log"}.get(kind, ".json")
-        return self.root / kind / f"{job_id}{suffix}"
+        return self.root / kind / f"{job_id}{SUFFIXES.get(kind, '.json')}"
 
     def settings(self) -> dict[str, Any] | None:
         """What ``study.json`` holds; None before the first run.
@@ -62,17 +87,42 @@ class Study:
 
     def create(self, settings: dict[str, Any], synthetic: bool) -> None:
         """Make the folder and freeze ``settings``."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        ignored = GIT_IGNORED if synthetic else GIT_IGNORED + GIT_IGNORED_REAL
-        write_text(self.root / ".gitignore", "".join(f"{line}\n" for line in ignored))
+        self.keep_from_git(synthetic)
         write_json(self.root / "study.json", settings)
+
+    def keep_from_git(self, synthetic: bool) -> None:
+        """Name in ``.gitignore`` what is not for git, unless it is named there."""
+        path = self.root / ".gitignore"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        wanted = GIT_IGNORED if synthetic else GIT_IGNORED + GIT_IGNORED_REAL
+        missing = [line for line in wanted if line not in lines]
+        if missing:
+            write_text(path, "".join(f"{line}\n" for line in [*lines, *missing]))
+
+    def tidy(self) -> None:
+        """Remove what dead processes left: half-written files, checkpoints of jobs that are done."""
+        with writing(self.root):
+            remove_partials(self.root)
+            for path in self.all("checkpoints"):
+                record = self.record(path.stem)
+                if record is not None and record["status"] == "done" and self.has_weights(path.stem):
+                    path.unlink(missing_ok=True)
+
+    def all(self, kind: str) -> list[Path]:
+        """The files of a kind, one a job, in the order of ids; none that is still being written."""
+        found = (self.root / kind).glob(f"*{SUFFIXES.get(kind, '.json')}")
+        return sorted(path for path in found if not path.name.startswith("."))
 
     def plan(self, job: Job) -> None:
         """Write what the job is, for whoever runs it by its id."""
+        path = self.path("jobs", job.id)
         try:
             self.job(job.id)
-        except UserError:  # none, or a damaged file
-            write_json(self.path("jobs", job.id), job.as_dict())
+            return
+        except UserError as error:
+            if path.is_file():
+                set_aside(path, str(error).removeprefix(f"{path}: "))
+        write_json(path, job.as_dict())
 
     def is_planned(self, name: str) -> bool:
         """Whether a job of that id is planned; any name may be asked for."""
@@ -84,43 +134,74 @@ class Study:
         Raises:
             UserError: no such job, or a file that is none.
         """
-        values = read_json(self.path("jobs", job_id)) if ID.fullmatch(job_id) else None
-        if values is None:
+        path = self.path("jobs", job_id) if ID.fullmatch(job_id) else None
+        values = read_whole(path) if path else None
+        if path is None or values is None:
             raise UserError(f"{self.root}: no job {job_id!r} is planned here; see --dry-run")
-        return check_job(values, job_id, self.path("jobs", job_id))
+        return check_job(values, job_id, path)
 
     def jobs(self) -> list[Job]:
-        """All planned jobs."""
-        return [self.job(job_id) for job_id in self._ids("jobs")]
+        """All planned jobs; a file that is damaged is set aside."""
+        return [self.job(path.stem) for path in self.all("jobs") if read_whole(path) is not None]
 
     def record(self, job_id: str) -> dict[str, Any] | None:
-        """The job's record, or None.
-
-        Raises:
-            UserError: not JSON, or not a record of this job.
-        """
+        """The job's record, or None; a damaged one is set aside."""
         path = self.path("records", job_id)
-        content = read_json(path)
-        return None if content is None else check_record(content, job_id, path)
+        content = read_whole(path)
+        try:
+            return None if content is None else check_record(content, job_id, path)
+        except UserError as error:
+            set_aside(path, str(error).removeprefix(f"{path}: "))
+            return None
 
     def records(self) -> list[dict[str, Any]]:
-        """All records, in the order of their ids."""
-        found = (self.record(job_id) for job_id in self._ids("records"))
+        """All records that are whole, in the order of their ids."""
+        found = (self.record(path.stem) for path in self.all("records"))
         return [record for record in found if record is not None]
 
-    def _ids(self, kind: str) -> list[str]:
-        """What a folder has files of; hidden ones are being written."""
-        names = sorted(path.name for path in (self.root / kind).glob("*.json"))
-        return [name.removesuffix(".json") for name in names if not name.startswith(".")]
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write the job's record, with a checksum of its own; the job is done then, or has failed."""
+        write_json(self.path("records", record["id"]), sealed(record))
+
+    def checksums(self, job_id: str) -> dict[str, str]:
+        """Of the job's files as they are now, by kind; for its record."""
+        paths = {kind: self.path(kind, job_id) for kind in FILES}
+        return {kind: checksum(path) for kind, path in paths.items() if path.is_file()}
+
+    def intact(self, kind: str, job_id: str) -> bool:
+        """Whether a file of the job is there and is what its record says; one that isn't is set aside."""
+        path = self.path(kind, job_id)
+        if not path.is_file():
+            return False
+        stated = ((self.record(job_id) or {}).get("files") or {}).get(kind)
+        if stated is None or stated == checksum(path):
+            return True
+        set_aside(path, "not what its record says (SHA-256)")
+        return False
 
     def has_weights(self, job_id: str) -> bool:
-        """Whether the trained network itself is still here."""
-        return self.path("weights", job_id).is_file()
+        """Whether the trained network itself is still here, undamaged."""
+        return self.intact("weights", job_id)
+
+    def must_mend(self, job_id: str) -> bool:
+        """Whether a file of a done job was damaged and is not made again yet."""
+        missing = [kind for kind in FILES if not self.intact(kind, job_id)]
+        return any(was_set_aside(self.path(kind, job_id)) for kind in missing)
+
+
+def read_whole(path: Path) -> dict[str, Any] | None:
+    """The object in a file, None where there is none; a damaged one is set aside."""
+    try:
+        content = read_json(path)
+        return None if content is None else unsealed(content)
+    except Damaged as error:
+        set_aside(path, str(error).removeprefix(f"{path}: ").partition(";")[0])
+        return None
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically; NaN becomes null."""
-    write_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -129,23 +210,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a temporary path, then put the file in place whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(partial)
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Call ``write`` with a temporary path, then put the file in place whole, or not at all.
 
+    In a folder of its own, for libraries leave temporary files beside what they write.
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return value
+    Raises:
+        UserError: the disk is full, or the folder can't be written.
+    """
+    folder = partial_path(path)
+    with writing(path):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write(folder / path.name)
+            on_disk(folder / path.name)
+            place(folder / path.name, path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

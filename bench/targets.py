@@ -9,22 +9,23 @@ cast, so that recorded and live students get the same bits.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
 import math
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.data.stream import SampleStream
+from bench.integrity import checksum, on_disk, partial_path, place, sealed, set_aside, writing
 from bench.protocol import BATCH_SIZE, EPOCHS
 from bench.runtime import Runtime, compiled_or_eager
+from bench.store import read_whole, write_json
 from bench.training import TargetSource
 from methods import Method, Outputs
 
@@ -100,12 +101,18 @@ def recorded(
 ) -> TargetSource:
     """Targets from ``folder``, recorded by ``compute`` first unless they are there whole.
 
-    ``alone`` is entered to record: one of several processes does, the others wait there.
+    ``alone`` is entered to record: one of several processes does, the others wait there. What was killed in
+    the middle of recording is recorded again; what is damaged is set aside first.
     """
     if not _is_whole(folder, names):
-        with alone():
+        with alone(), writing(folder):
             if not _is_whole(folder, names):
-                _record(folder, compute, stream, on_epoch, epochs)
+                partial = partial_path(folder)
+                try:
+                    _record(partial, compute, stream, on_epoch, epochs)
+                    _put_in_place(partial, folder, names)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
     arrays = {
         name: (
             np.load(_path(folder, name), mmap_mode="r"),
@@ -131,54 +138,66 @@ def _record(
     on_epoch: Callable[[int], None],
     epochs: int,
 ) -> None:
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    """Write all epochs, batch after batch: not through a map, where a full disk would kill the process."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     rows = epochs * stream.steps
-    halves: dict[str, np.memmap] = {}
     shifts: dict[str, np.ndarray] = {}
-    for epoch in range(epochs):
-        for batch in range(stream.steps):
-            for name, (half, shift) in compute(epoch, batch).items():
-                if name not in halves:
-                    halves[name] = np.lib.format.open_memmap(
-                        _path(partial, name), "w+", np.float16, (rows, *half.shape)
-                    )
-                    shifts[name] = np.zeros((rows, BATCH_SIZE), np.int8)
-                halves[name][epoch * stream.steps + batch] = half.cpu().numpy()
-                shifts[name][epoch * stream.steps + batch] = shift.cpu().numpy()
-        on_epoch(epoch + 1)
-    for name, half_map in halves.items():
-        half_map.flush()
-        np.save(_path(partial, name, "shift"), shifts[name])
-    names = sorted(halves)
-    halves.clear()
-    sums = {path.name: _checksum(path) for path in sorted(partial.glob("*.npy"))}
-    (partial / "targets.json").write_text(json.dumps({"names": names, "sha256": sums}, indent=1))
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    with contextlib.ExitStack() as stack:
+        files: dict[str, BinaryIO] = {}
+        for epoch in range(epochs):
+            for batch in range(stream.steps):
+                for name, (half, shift) in compute(epoch, batch).items():
+                    if name not in files:
+                        files[name] = stack.enter_context(_path(folder, name).open("wb"))
+                        form = {"descr": "<f2", "fortran_order": False, "shape": (rows, *half.shape)}
+                        np.lib.format.write_array_header_1_0(files[name], form)
+                        shifts[name] = np.zeros((rows, BATCH_SIZE), np.int8)
+                    files[name].write(half.contiguous().cpu().numpy().tobytes())
+                    shifts[name][epoch * stream.steps + batch] = shift.cpu().numpy()
+            on_epoch(epoch + 1)
+    for name, values in shifts.items():
+        np.save(_path(folder, name, "shift"), values)
+    sums = {}
+    for path in sorted(folder.glob("*.npy")):
+        on_disk(path)
+        sums[path.name] = checksum(path)
+    write_json(folder / "targets.json", sealed({"names": sorted(shifts), "sha256": sums}))
+
+
+def _put_in_place(partial: Path, folder: Path, names: Sequence[str]) -> None:
+    """Replace what is there, which lacks some of ``names``; not what another process has just recorded."""
+    if folder.exists() and not _is_whole(folder, names):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        place(partial, folder)
+    except OSError:
+        if not _is_whole(folder, names):
+            raise
 
 
 def _is_whole(folder: Path, names: Sequence[str]) -> bool:
-    """Whether every name is there and every file has the checksum it was written with."""
+    """Whether every name is there and every file has the checksum it was written with.
+
+    A recording that is not as it was written is set aside.
+    """
+    if not folder.is_dir():
+        return False
     try:
-        listing = json.loads((folder / "targets.json").read_text())
-        sums = listing["sha256"]
-        return set(names) <= set(listing["names"]) and all(
-            _checksum(folder / file) == value for file, value in sums.items()
-        )
-    except (OSError, ValueError, LookupError):
+        listing = read_whole(folder / "targets.json")
+        if listing is None:
+            raise ValueError("no readable targets.json in it")
+        for file, value in listing["sha256"].items():
+            if checksum(folder / file) != value:
+                raise ValueError(f"the checksum of {file} is wrong")
+        return set(names) <= set(listing["names"])
+    except (OSError, ValueError, LookupError) as error:
+        set_aside(folder, str(error))
         return False
 
 
 def _path(folder: Path, name: str, kind: str = "half") -> Path:
     return folder / f"{name.replace('/', '.')}.{kind}.npy"
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def human_bytes(count: float) -> str:

@@ -33,7 +33,8 @@ def to_run(study: Study, jobs: Sequence[Job], no_test: bool, retry_failed: bool 
             return not any(
                 failure(study.record(teacher)) for teacher in job.teachers if teacher not in todo
             )
-        return not failure(record) and not (no_test or "test" in record)
+        lacks_scores = not (no_test or "test" in record)
+        return not failure(record) and (lacks_scores or study.must_mend(job.id))
 
     for job in jobs:  # teachers before their students
         if is_wanted(job):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.checkpoint import Checkpoint, State
 from bench.data.stream import SampleStream, ahead
-from bench.memory import Losses, accumulate
+from bench.memory import Losses, accumulate, peak_memory_mb
 from bench.protocol import DICE_SMOOTH, EPOCHS, LEARNING_RATE
 from bench.runtime import Runtime, compiled_or_eager
 from methods import Method, Outputs, tap_name
@@ -25,13 +27,26 @@ TargetSource = Callable[[int, int], Mapping[str, Tensor]]
 
 @dataclass
 class Trained:
-    """What training leaves. ``curves`` has one row an epoch; ``model`` carries the best weights."""
+    """What training leaves. ``curves`` has one row an epoch; ``model`` carries the best weights.
+
+    Of a job that was interrupted ``seconds`` and ``peak_memory_mb`` are those of all its processes
+    together, ``seconds_before`` those of the ones before; it went on after the epochs ``resumed_after``.
+    """
 
     model: nn.Module
     curves: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     seconds: float = 0.0
     steps: int = 0
+    peak_memory_mb: float = 0.0
+    resumed_after: list[int] = field(default_factory=list)
+    seconds_before: float = 0.0
+    eager: str = ""
+    """Why a job that was to be compiled ran uncompiled."""
+
+
+KEPT = ("curves", "best_epoch", "seconds", "peak_memory_mb", "resumed_after", "eager")
+"""What a checkpoint keeps of ``Trained``."""
 
 
 class Diverged(RuntimeError):
@@ -93,6 +108,7 @@ class Updater:
             terms = {"seg": segmentation_loss(outputs.logits, y, seg_loss)}
             return terms | method.loss(outputs, kept, y)
 
+        self._losses = losses
         self._gradients = compiled_or_eager(self._backward, losses, runtime, modules, on_eager)
 
     def __call__(self, x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> dict[str, float]:
@@ -101,6 +117,15 @@ class Updater:
         self.optimiser.step()
         # One transfer for all of them: each would wait for the device.
         return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+
+    def try_out(self, x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> None:
+        """Find out whether compiling works, without an update."""
+        self._gradients(x, y, kept)
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def leave_uncompiled(self) -> None:
+        """Don't try."""
+        self._gradients = partial(self._backward, self._losses)
 
     def _backward(
         self, losses: Losses, x: Tensor, y: Tensor, kept: Mapping[str, Tensor]
@@ -115,7 +140,7 @@ def batches(
     epoch: int,
     targets: TargetSource | None = None,
     read_ahead: bool = True,
-) -> Iterator[tuple[Tensor, Tensor, Mapping[str, Tensor]]]:
+) -> Generator[tuple[Tensor, Tensor, Mapping[str, Tensor]], None, None]:
     """An epoch's batches ``(x, y, targets)`` on the device, the next one prepared meanwhile.
 
     ``read_ahead=False``: ``targets`` computes with a teacher rather than reads, so it is asked in turn.
@@ -152,8 +177,12 @@ def train(
     epochs: int = EPOCHS,
     read_ahead: bool = True,
     on_eager: Callable[[str], None] = lambda reason: None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train ``model`` in place and put the best epoch's weights into it.
+
+    From a checkpoint it goes on as if it had never stopped; one is saved after every epoch, and before
+    ``on_epoch`` is told. The time that takes counts in no figure.
 
     Args:
         validate: the model to its validation Dice, which selects the epoch (ties: the earlier).
@@ -161,18 +190,43 @@ def train(
         on_epoch: called with each new row of the curves.
         read_ahead: whether ``targets`` may be read in a thread (see ``batches``).
         on_eager: told why, if compiling fails and the job goes on without.
+        checkpoint: where training is kept; None keeps nothing.
 
     Raises:
         Diverged: the loss is no longer finite.
     """
     runtime.place(model, stream.spatial_dims)
     adapters = _adapters(model, method, stream, runtime, targets)
-    update = Updater(model, method, runtime, seg_loss, adapters, on_eager)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(update.optimiser, T_max=epochs)
     result = Trained(model, steps=stream.steps)
-    best: dict[str, Any] = {}
-    started = time.perf_counter()
-    for epoch in range(epochs):
+
+    def falls_back(reason: str) -> None:
+        result.eager = reason
+        on_eager(reason)
+
+    update = Updater(model, method, runtime, seg_loss, adapters, falls_back)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(update.optimiser, T_max=epochs)
+    parts = {"model": model} if adapters is None else {"model": model, "adapters": adapters}
+    state = State(parts, update.optimiser, schedule)
+    if checkpoint is not None:
+        length = {"epochs": epochs, "steps": stream.steps}
+        checkpoint = replace(checkpoint, owner={**checkpoint.owner, **length})
+        kept = checkpoint.read(state)
+        if kept is not None:
+            for name in KEPT:
+                setattr(result, name, kept.facts[name])
+            result.seconds_before = result.seconds
+            result.resumed_after.append(len(result.curves))
+            if result.eager:
+                update.leave_uncompiled()
+                on_eager(result.eager)
+            elif runtime.compiled and len(result.curves) < epochs:
+                # Compiling is judged by the first step; by another one the answer might be another.
+                model.train()
+                with contextlib.closing(batches(stream, runtime, 0, targets, read_ahead)) as first:
+                    update.try_out(*next(first))
+            kept.restore(state)
+    started = time.perf_counter() - result.seconds
+    for epoch in range(len(result.curves), epochs):
         model.train()
         sums: dict[str, float] = {}
         for batch, sample in enumerate(batches(stream, runtime, epoch, targets, read_ahead)):
@@ -188,13 +242,19 @@ def train(
             "seconds": time.perf_counter() - started,
         }
         schedule.step()
-        if not best or row["dice_val"] > result.curves[result.best_epoch - 1]["dice_val"]:
-            best = copy.deepcopy(model.state_dict())
+        if not state.best or row["dice_val"] > result.curves[result.best_epoch - 1]["dice_val"]:
+            state.best = copy.deepcopy(model.state_dict())
             result.best_epoch = epoch + 1
         result.curves.append(row)
+        result.peak_memory_mb = max(result.peak_memory_mb, peak_memory_mb(runtime.device))
+        if checkpoint is not None:
+            pause = time.perf_counter()
+            result.seconds = pause - started
+            checkpoint.save(state, {name: getattr(result, name) for name in KEPT})
+            started += time.perf_counter() - pause
         on_epoch(row)
     result.seconds = time.perf_counter() - started
-    model.load_state_dict(best)
+    model.load_state_dict(state.best)
     return result
 
 

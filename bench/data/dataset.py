@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.integrity import on_disk, partial_path, place, set_aside, writing
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,13 @@ def decode_once(
 
     Kept arrays are mapped, not read: what a job doesn't touch of large volumes takes no memory.
     """
-    return (_kept(cache / key, count) if cache else None) or decode()
+    folder = cache / key if cache else None
+    if folder is None or not folder.is_dir():
+        return decode()
+    kept = _kept(folder, count)
+    if kept is None:
+        set_aside(folder, "not the decoded arrays of this dataset")
+    return kept or decode()
 
 
 def _kept(folder: Path, count: int) -> tuple[list, list] | None:
@@ -110,15 +117,19 @@ def keep_decoded(cache: Path, dataset: Dataset) -> None:
     folder = cache / f"{dataset.name}-{dataset.fingerprint}"
     if _kept(folder, len(dataset.cases)):
         return
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for kind, arrays in (("i", dataset.images), ("m", dataset.masks)):
-        for k, array in enumerate(arrays):
-            np.save(partial / f"{kind}{k}.npy", array)
-    if folder.is_dir() and not _kept(folder, len(dataset.cases)):
-        shutil.rmtree(folder)  # damaged
-    try:
-        partial.replace(folder)
-    except OSError:  # another run was faster
-        shutil.rmtree(partial)
+    if folder.is_dir():
+        set_aside(folder, "not the decoded arrays of this dataset")
+    partial = partial_path(folder)
+    with writing(folder):
+        try:
+            partial.mkdir(parents=True)
+            for kind, arrays in (("i", dataset.images), ("m", dataset.masks)):
+                for k, array in enumerate(arrays):
+                    np.save(partial / f"{kind}{k}.npy", array)
+                    on_disk(partial / f"{kind}{k}.npy")
+            place(partial, folder)
+        except OSError:
+            if not folder.is_dir():  # else another run was faster
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import alive, lease, stopping
+from bench.errors import UserError
 from bench.executors.graph import blocked, stamp
 from bench.executors.processes import process_context
 from bench.failures import ATTEMPTS, ended, fail, failure
@@ -216,7 +218,12 @@ def _work(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if place:
         os.environ["CUDA_VISIBLE_DEVICES"] = place
-    raise SystemExit(start(root, job_id, quiet=quiet, **flags))
+    try:
+        code = start(root, job_id, quiet=quiet, **flags)
+    except UserError as error:  # before it could take its lease
+        print(f"error: {error}", file=sys.stderr)
+        code = USER_ERROR
+    raise SystemExit(code)
 
 
 def _end_with_parent() -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.data.dataset import Dataset
-from bench.evaluation import Labels, read_masks
+from bench.evaluation import Labels, read_predictions
 from bench.report.frames import by_size, standard
 from bench.report.style import NAMES, STYLE, TWO_COLUMNS, heading, plain, save, title
 from bench.store import Study
@@ -36,7 +36,7 @@ def write_panel(
 def chosen_jobs(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Teacher, then the smallest distilled student's plain and distilled jobs, of the lowest seed."""
     done = standard(frame[(frame.status == "done") & (frame.seg_loss == "dice-bce")])
-    done = done[[study.path("predictions", job_id).is_file() for job_id in done.id]]
+    done = done[[read_predictions(study, job_id) is not None for job_id in done.id]]
     if not len(done):
         return done
     done = done[done.seed == done.seed.min()].drop_duplicates(["architecture", "method"])
@@ -64,7 +64,7 @@ def pick_cases(cases: pd.DataFrame) -> list[tuple[str, str]]:
 
 def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFrame) -> Figure:
     """One row a case, one column each for image, ground truth and the shown networks."""
-    predictions = {job_id: read_masks(study.path("predictions", job_id)) for job_id in shown.id}
+    predictions = {job_id: read_predictions(study, job_id) or {} for job_id in shown.id}
     own = cases[cases.id.isin(shown.id)]
     rows = pick_cases(own)
     dice = own.set_index(["id", "case"]).dice

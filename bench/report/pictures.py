@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.data.dataset import Dataset
-from bench.evaluation import Labels, read_masks
+from bench.evaluation import Labels, read_predictions
 from bench.report.panel import grey
 from bench.store import Study, write_file, write_text
 
@@ -39,8 +39,10 @@ def write_pictures(folder: Path, study: Study, dataset: Dataset, cases: list[str
         lines = outlines(dataset.masks[where[case]], classes)
         truth.append((case, {"image": name, "width": width, "height": height, "outlines": lines}))
     write_text(folder / "truth.js", f"benchPictures({script(truth)});\n")
-    for path in sorted((study.root / "predictions").glob("[!.]*.npz")):
-        masks = read_masks(path)
+    for path in study.all("predictions"):
+        masks = read_predictions(study, path.stem)
+        if masks is None:
+            continue
         lines_of = [(case, outlines(masks[case], classes)) for case, _ in truth if case in masks]
         call = f"benchPrediction({script(path.stem)}, {script(lines_of)});\n"
         write_text(folder / "jobs" / f"{path.stem}.js", call)
