@@ -192,7 +192,7 @@ def _gradients(module: nn.Module) -> dict[str, torch.Tensor]:
 def _difference(compiled: dict[str, torch.Tensor], eager: dict[str, torch.Tensor]) -> str:
     """What is wrong with the compiled gradients: one of another order of magnitude, not rounding.
 
-    Single biases and weights before a normalisation may be nothing but rounding, and are left out.
+    Weights of one dimension are left out: the gradient of a bias before a normalisation is rounding.
     """
     for name, expected in eager.items():
         size = float(expected.norm())

@@ -49,9 +49,8 @@ def measure(
     jobs = [cell.job for cell in cells(matrix, session.setting(scale.image_size))]
     torch.set_num_threads(session.settings["threads"])
     # Jobs have a process each; here all steps share one, and torch gives up compiling after eight of them.
-    torch._dynamo.config.recompile_limit = 64
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
-    with tempfile.TemporaryDirectory() as scratch:
+    patient = torch._dynamo.config.patch(recompile_limit=64, fail_on_recompile_limit_hit=True)
+    with patient, tempfile.TemporaryDirectory() as scratch:
         lab = Lab(session, scale, Path(scratch), jobs, say)
         found = _measure(lab, say)
         profiles = {kind: teacher_profile(lab, kind) for kind in lab.precisions}

@@ -122,11 +122,11 @@ def test_the_reference_asks_the_teacher_in_every_step_and_learns(small_phantom):
 
 def test_the_reference_moves_labels_with_images():
     images = torch.zeros(1, 1, 12, 12)
-    images[..., :5, 2:9] = 1.0
+    images[..., :5, :7] = 1.0  # in a corner: flips move it far
     labels = images[:, 0].to(torch.uint8)
     dataset = AugmentedSlices(images, labels)
     for _ in range(50):
         image, label = dataset[0]
         assert image.shape == (1, 12, 12)
         agreement = ((image[0] > 0.5) == (label > 0)).float().mean()
-        assert agreement > 0.9, "apart only by a pixel at the edges of a resized crop"
+        assert agreement > 0.85, "apart only by a pixel at the edges of a resized crop"
