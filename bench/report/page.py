@@ -17,6 +17,7 @@ from matplotlib.colors import to_hex
 
 import methods
 from bench.data.dataset import Dataset
+from bench.report.comparisons import Cell, cells_of, comparisons
 from bench.report.frames import by_size, in_order, parameters_text, score_column
 from bench.report.pictures import script, write_pictures
 from bench.report.style import colours
@@ -35,12 +36,18 @@ FACTS = (
 
 
 def write_page(
-    study: Study, dataset: Dataset | None, frame: pd.DataFrame, cases: pd.DataFrame, curves: pd.DataFrame
+    study: Study,
+    dataset: Dataset | None,
+    frame: pd.DataFrame,
+    cases: pd.DataFrame,
+    curves: pd.DataFrame,
+    compared: pd.DataFrame,
 ) -> Path:
     """Write the page of ``frame``, the scored ``cases`` and ``curves``; returns the path of ``index.html``.
 
     Args:
         dataset: for the pictures of cases; None leaves those that are there as they are.
+        compared: the cells over all seeds, from ``comparisons``.
     """
     index, folder = study.root / "index.html", study.root / "page"
     for source in sorted(STATIC.iterdir()):
@@ -48,28 +55,37 @@ def write_page(
         write_file(target, partial(shutil.copyfile, source))
     if dataset is not None and len(cases):
         write_pictures(folder / "cases", study, dataset, list(dict.fromkeys(cases.case)))
-    content = page_data(study, frame, cases, curves)
+    content = page_data(study, frame, cases, curves, compared)
     write_text(study.root / "page-data.js", f"window.benchStudy = {script(content)};\n")
     return index
 
 
 def page_data(
-    study: Study, frame: pd.DataFrame, cases: pd.DataFrame, curves: pd.DataFrame
+    study: Study, frame: pd.DataFrame, cases: pd.DataFrame, curves: pd.DataFrame, compared: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the page's scripts read: the study, one entry a job, the scored cases in one order for all."""
+    """What the page's scripts read: the study, one entry a job, the scored cases in one order for all.
+
+    A job's ``over`` holds its differences to its baseline and its teacher, of its own seed; ``cells`` those
+    of its cell over all seeds, and ``cell`` says where among them.
+    """
     _, part = score_column(frame)
     settings = study.settings() or {}
     order = cases[["case", "patient"]].drop_duplicates("case").astype(str)
     known = {str(job_id): own for job_id, own in cases.groupby("id", sort=False)}
     drawn = {str(job_id): own for job_id, own in curves.groupby("id", sort=False)}
-    gain = gains(frame, "dice_val" if part == "validation" else "dice")
+    done = frame[frame.status == "done"]
+    runs = [differences(run_by_run(own, cases, compared)) for _, own in done.groupby("seed")]
+    own_seed = dict(zip(sorted(set(done.seed)), runs, strict=True))
+    over_seeds = differences(compared)
+    places = {cell: k for k, cell in enumerate(over_seeds)}
     entries = []
-    for k, row in enumerate(frame.to_dict("records")):
+    for cell, row in zip(cells_of(frame), frame.to_dict("records"), strict=True):
         entry = {name: _short(row[name]) for name in FACTS} | job_numbers(row, part)
         entry |= {
             "kind": row["method"],
             "method": row["method"] + changed(row["method"], row["method_parameters"]),
-            "gain": gain[k],
+            "over": own_seed.get(row["seed"], {}).get(cell) if row["status"] == "done" else None,
+            "cell": places.get(cell),
         }
         if row["id"] in known:
             dice = known[row["id"]].set_index(known[row["id"]].case.astype(str)).dice
@@ -80,7 +96,6 @@ def page_data(
         entry["pictured"] = (study.root / "page" / "cases" / "jobs" / f"{row['id']}.js").is_file() or None
         entries.append({name: value for name, value in entry.items() if value not in (None, "")})
     colour = colours(list(frame.method))
-    done = frame[frame.status == "done"]
     record: dict[str, Any] = (study.record(done.id.iloc[0]) or {}) if len(done) else {}
     about, job = record.get("dataset", {}), record.get("job", {})
     return {
@@ -94,6 +109,7 @@ def page_data(
         "methods": [{"name": name, "colour": to_hex(colour[name])} for name in in_order(frame.method)],
         "networks": by_size(frame) if len(frame) else [],
         "cases": order.to_dict("records"),
+        "cells": list(over_seeds.values()),
         "jobs": entries,
     }
 
@@ -105,18 +121,21 @@ def job_numbers(row: dict[str, Any], part: str) -> dict[str, Any]:
     return scores | {name: _short(row[name]) for name in COSTS}
 
 
-def gains(frame: pd.DataFrame, score: str) -> list[float | None]:
-    """Points of Dice over the same network trained plainly: same seed, loss and image size; else None."""
-    key = ["architecture", "seg_loss", "image_size", "seed"]
-    plain = frame[(frame.method == "baseline") & frame[score].notna()]
-    base = plain.drop_duplicates(key).set_index(key)[score].to_dict()
-    values = []
-    for method, own, cell in zip(
-        frame.method, frame[score], frame[key].itertuples(index=False), strict=True
-    ):
-        reference = None if method == "baseline" else base.get(tuple(cell))
-        values.append(None if reference is None else _short(100 * (own - reference)))
-    return values
+def run_by_run(own: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """The jobs ``own`` of one seed, each with its baseline and its teacher of that seed."""
+    if (compared.seeds == 1).all() and set(cells_of(own)) >= set(cells_of(compared)):
+        return compared  # there is no other seed
+    return comparisons(own, cases[cases.id.isin(own.id)])
+
+
+def differences(compared: pd.DataFrame) -> dict[Cell, dict[str, list[Any]]]:
+    """By cell and by what it is compared with: difference, both ends of its interval (points), verdict."""
+    found: dict[Cell, dict[str, list[Any]]] = {}
+    for cell, row in zip(cells_of(compared), compared.itertuples(), strict=True):
+        points = [_short(100 * value) for value in (row.difference, row.low, row.high)]
+        if points[0] is not None:
+            found.setdefault(cell, {})[row.against] = [*points, row.verdict]
+    return found
 
 
 def changed(method: str, own: str) -> str:

@@ -53,7 +53,7 @@ def write_report(
         say("report: no pictures of cases, for they need the images; give --data")
     else:
         figures += write_panel(study.root / "figures", study, dataset, shown, scored)
-    page = write_page(study, dataset, shown, scored, frames.curves(study))
+    page = write_page(study, dataset, shown, scored, frames.curves(study), compared)
     say(f"report: {len(tables)} tables and {len(figures)} figures in {study.root}; open {page}")
     for text in closing_tables(summary, shown, compared, asked):
         say(text)

@@ -25,6 +25,7 @@ from bench.matrix import Setting, cells, read_matrix
 from bench.profiling import entry_key, read_profile
 from bench.reading import name_fault
 from bench.report import frames
+from bench.report.comparisons import comparisons
 from bench.report.page import page_data
 from bench.run import check_teacher
 from bench.store import write_json
@@ -169,7 +170,8 @@ def test_records(study):
             frame = frames.summary(study)
             scored = frames.cases(study, "val")
             assert set(frame.id) == {job.id for job in study.jobs()}
-            page_data(study, frame, scored, frames.curves(study))
+            compared = comparisons(frame[frame.status == "done"], scored)
+            page_data(study, frame, scored, frames.curves(study), compared)
 
         return read
 

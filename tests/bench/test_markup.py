@@ -200,7 +200,7 @@ def test_a_study_of_nasty_names(simulated, tmp_path):
         study.path("records", record["id"]).write_text(json.dumps(record))
     frame, scored = frames.summary(study), frames.cases(study, "val")
     write_tables(study.root / "tables", frame, scored, comparisons(frame, scored))
-    page = write_page(study, None, frame, scored, frames.curves(study))
+    page = write_page(study, None, frame, scored, frames.curves(study), comparisons(frame, scored))
     assert [path.name for path in tmp_path.iterdir()] == ["study"], "nothing beside the study"
     data = (study.root / "page-data.js").read_text()
     assert "<" not in data

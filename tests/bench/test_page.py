@@ -19,9 +19,11 @@ from bench.data import phantom
 from bench.data.dataset import Dataset
 from bench.evaluation import overlap_scores, pack_masks
 from bench.report import frames
+from bench.report.comparisons import comparisons
 from bench.report.page import write_page
 from bench.report.pictures import outline, script, slices
 from bench.report.report import write_report
+from bench.report.statistics import interval
 from bench.spec import Job
 from bench.store import Study, write_file
 
@@ -100,7 +102,9 @@ def make_job(architecture: str, method: str, seed: int = 0, dims: int = 2, **par
 def write(study: Study, dataset: Dataset | None) -> Path:
     frame = frames.summary(study)
     part = "val" if frames.score_column(frame)[1] == "validation" else "test"
-    return write_page(study, dataset, frame, frames.cases(study, part), frames.curves(study))
+    scored = frames.cases(study, part)
+    compared = comparisons(frame[frame.status == "done"], scored)
+    return write_page(study, dataset, frame, scored, frames.curves(study), compared)
 
 
 def fail(study: Study, job: Job, reason: str) -> None:
@@ -231,8 +235,53 @@ def test_every_number_leads_to_its_record(page_file, open_page):
         if frame.status[job_id] == "done":
             assert row.locator("td.dice").inner_text() == f"{frame.dice[job_id]:.3f}"
     gain = page.locator("#jobs tbody tr", has_text="combined").first.locator("td.gain").inner_text()
-    pair = frame[(frame.architecture == "unet-32-64-128") & (frame.seed == 0)].set_index("method").dice
-    assert gain.replace("−", "-") == f"{100 * (pair.combined - pair.baseline):+.1f}"
+    scored = frames.cases(Study(page_file.parent))
+    own = scored[(scored.architecture == "unet-32-64-128") & (scored.seed == 0)]
+    pair = own.groupby(["method", "patient"]).dice.mean().groupby("method").mean()
+    assert gain.replace("−", "-") == f"{100 * (pair.combined - pair.baseline):+.1f}", (
+        "four patients: no interval"
+    )
+
+
+def test_differences_come_with_their_intervals(simulated, open_page):
+    study = simulated.fill(seeds=3, students=1)
+    page = open_page(write(study, None))
+    frame, scored = frames.summary(study), frames.cases(study, "val")
+    compared = comparisons(frame, scored)
+    patients = scored.groupby(["id", "patient"]).dice.mean().unstack("patient")
+    teacher = frame[frame.seed.eq(1) & frame.architecture.str.startswith("unet-64")].id
+    for method in ("baseline", "at-kd", "combined"):
+        own, plain = (
+            frame[frame.architecture.eq("unet-32-64") & frame.seed.eq(1) & frame.method.eq(name)].id.item()
+            for name in (method, "baseline")
+        )
+        cells = page.locator("#jobs tbody tr", has=page.locator(f'a[href="records/{own}.json"]'))
+        for column_class, reference in (("gain", plain), ("gap", teacher.item())):
+            cell = cells.locator(f"td.{column_class}")
+            if reference == own:
+                assert cell.count() == 0
+                continue
+            values = (patients.loc[own] - patients.loc[reference]).to_numpy()
+            assert cell.inner_text() == points(values.mean(), *interval(values))
+            assert "unclear" in cell.get_attribute("class"), "one seed claims nothing"
+    page.get_by_label("Mean over seeds").check()
+    for against, column_class in (("baseline", "gain"), ("teacher", "gap")):
+        for row in compared[compared.against == against].itertuples():
+            cell = page.locator("#jobs tbody tr", has_text=row.method).locator(f"td.{column_class}").last
+            bad = row.verdict in ("harm", "worse")
+            assert cell.inner_text() == points(row.difference, row.low, row.high) + (" ↓" if bad else "")
+            assert cell.get_attribute("title") == row.verdict
+            claim = row.verdict in ("gain", "harm", "as good", "worse")
+            assert ("unclear" in cell.get_attribute("class")) != claim
+    assert set(compared.verdict) >= {"gain", "harm", "not significant"}
+    page.get_by_label("Seed", exact=True).select_option("1")
+    gain = page.locator("#jobs tbody tr", has_text="combined").locator("td.gain").inner_text()
+    assert "[" in gain, "a mean over one seed is that run"
+
+
+def points(difference: float, low: float, high: float) -> str:
+    texts = [f"{100 * value:+.1f}".replace("-", "−") for value in (difference, low, high)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
 def test_means_over_seeds_name_their_records(page_file, open_page):
@@ -385,7 +434,7 @@ def test_the_report_writes_the_page(tmp_path, open_page, scans):
     study = make_study(tmp_path / "s", scans, [make_job("unet-32-64", "baseline")])
     said = []
     write_report(study, scans, said.append)
-    assert f"open {study.root / 'index.html'}" in said[-1]
+    assert f"open {study.root / 'index.html'}" in "\n".join(said)
     page = open_page(study.root / "index.html")
     links = [link.get_attribute("href") for link in page.locator("footer a").all()]
     assert all((study.root / link).is_file() for link in links)
@@ -396,7 +445,7 @@ def test_hostile_names_stay_text(tmp_path, open_page):
     source = phantom.generate(patients=2, slices=1, side=32)
     names = (f"__proto__ {HOSTILE}", "__proto__")
     scans = Dataset(
-        **{**vars(source), "cases": names, "patients": (f'"><b id="bold">{HOSTILE}', "p'\u2028")}
+        **{**vars(source), "cases": names, "patients": (f'"><b id="bold">{HOSTILE}', "p'\u00e9 ` ${1}")}
     )
     study = make_study(tmp_path / "s", scans, [make_job("unet-32-64", "baseline")])
     fail(study, make_job("unet-32-64", "pm-kd"), HOSTILE)
