@@ -65,7 +65,10 @@ def run_job(
         return 1
     finally:
         progress.close()
-    return 1 if failure(study.record(job_id)) else 0
+    why = failure(study.record(job_id))
+    if why and not quiet:
+        print(f"{job.label}: {why}", file=sys.stderr)
+    return 1 if why else 0
 
 
 def _run(

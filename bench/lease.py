@@ -32,6 +32,7 @@ from pathlib import Path
 from bench import stopping
 from bench.alive import Process, here, is_running, started
 from bench.errors import UserError
+from bench.integrity import disk_trouble
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
@@ -148,6 +149,8 @@ def acquire(root: Path, name: str) -> Lease | None:
             return None
         return Lease(folder, name, token, path, sum(holder.died_alone() for holder in chain))
     except OSError as error:
+        if trouble := disk_trouble(error):
+            raise UserError(f"{folder}: could not be written; {trouble}") from None
         raise UserError(
             f"{folder}: can't be written to ({error.strerror}); running jobs needs a folder that can, "
             "on a file system with hard links"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ image_size: 16
 
 
 def pytest_configure() -> None:
+    # Of a process in the background shells have SIGINT ignored, and those that it starts inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     # Many tests open a study of the same slices in this process; nothing writes to them.
     phantom.render = functools.cache(phantom.render)

@@ -130,9 +130,9 @@ def files(root: Path) -> dict[Path, bytes]:
 def fuzz(attempt: Callable[[Random], Any], folder: Path, examples: int, refusals: float = 0.3) -> None:
     """Call ``attempt`` with that many sources of chance: it writes something broken and reads it.
 
-    What is read is valid, or refused by one line of printable text, and no file is changed by it. At
-    least the share ``refusals`` must be refused, or nothing was tested. ``FUZZ=20`` in the environment
-    makes the examples twenty times as many.
+    What is read is valid, or refused by one line of printable text, or set aside, and no file is changed
+    by it. At least the share ``refusals`` must be refused, or nothing was tested. ``FUZZ=20`` in the
+    environment makes the examples twenty times as many.
     """
     outcomes: Counter[str] = Counter()
     examples *= int(os.environ.get("FUZZ", "1"))
@@ -150,14 +150,24 @@ def fuzz(attempt: Callable[[Random], Any], folder: Path, examples: int, refusals
                 read()
             except UserError as error:
                 check_line(str(error))
-                outcomes["refused"] += 1
+                refused = True
             else:
-                outcomes["read"] += 1
+                refused = False
+        refused |= put_back(folder)
+        outcomes["refused" if refused else "read"] += 1
         assert not said, [str(warning.message) for warning in said]
         assert files(folder) == before
 
     run()
     assert outcomes["refused"] >= refusals * examples, outcomes
+
+
+def put_back(root: Path) -> bool:
+    """Give what was set aside its name back; whether there was any."""
+    found = sorted(root.rglob("*.corrupt"))
+    for path in found:
+        path.rename(path.with_suffix(""))
+    return bool(found)
 
 
 def check_line(text: str) -> None:

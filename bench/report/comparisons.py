@@ -182,7 +182,7 @@ def _baseline(done: pd.DataFrame, cell: Cell) -> list[str]:
     """Jobs of the same network trained plainly; none for a baseline itself."""
     if cell.method == "baseline":
         return []
-    same = (done[["dataset", "image_size", "seg_loss", "architecture"]] == cell[:4]).all(axis=1)
+    same = (done[["dataset", "image_size", "seg_loss", "architecture"]] == list(cell[:4])).all(axis=1)
     return list(done.id[same & (done.method == "baseline")])
 
 

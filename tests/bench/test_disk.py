@@ -97,24 +97,23 @@ def test_a_job_that_fills_the_disk_fails_with_the_reason(disk, planned, bench):
     root, job_id = planned(disk(1024) / "study")
     fill(root.parent, 32)
     result = bench("job", root, job_id, "--no-test")
-    assert result.code == 2
+    assert result.code == 1
+    assert "could not be written; no space left on device" in result.err
     assert "Traceback" not in result.err
     assert not half_written(root)
     assert not Study(root).all("checkpoints")
     record = Study(root).record(job_id)
     assert record["status"] == "failed"
-    assert record["reason"].startswith(
-        f"study/checkpoints/{job_id}.checkpoint: could not be written; no space"
-    )
+    assert record["reason"].startswith(f"checkpoints/{job_id}.checkpoint: could not be written; no space")
     assert str(root.parent) not in json.dumps(record)
 
 
 def test_a_disk_with_no_room_for_the_reason_is_one_line(disk, planned, refused):
     root, job_id = planned(disk(1024) / "study")
     fill(root.parent, 0)
-    assert f"{job_id}.json: could not be written; no space left" in refused(
-        "job", root, job_id, "--no-test"
-    )
+    line = refused("job", root, job_id, "--no-test")
+    assert "could not be written; no space left on device: make room and start again" in line
+    assert f"{root}/" in line
     assert not half_written(root)
     assert Study(root).record(job_id) is None
 
@@ -148,15 +147,17 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, read_only, planne
     assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_damaged_record_in_a_folder_that_cannot_be_written_is_left_out(tmp_path, read_only, capfd):
-    study = Study(tmp_path / "study")
-    study.write_record({"id": "a", "status": "failed"})
-    study.write_record({"id": "b", "status": "failed"})
+def test_a_damaged_record_in_a_folder_that_cannot_be_written_is_left_out(
+    tmp_path, read_only, planned, capfd
+):
+    root, job_id = planned(tmp_path / "study")
+    study = Study(root)
+    study.write_record({"id": job_id, "status": "failed", "job": study.job(job_id).as_dict()})
     path = study.path("records", "a")
     path.write_text("{")
     read_only(study.root)
     for _ in range(2):
-        assert [record["id"] for record in study.records()] == ["b"]
+        assert [record["id"] for record in study.records()] == [job_id]
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith(f"{path}: damaged, not readable as JSON")
     assert line.endswith("left out; it could not be set aside (Read-only file system)")

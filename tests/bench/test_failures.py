@@ -60,10 +60,11 @@ def test_every_way_to_fail_is_a_value_and_can_be_retried(run):
     code, out = run()
     assert code == 1
     found = records(study)
+    unborn = found["unborn:baseline"]
     reasons = {name: f"{r['status']}: {r.get('reason')}" for name, r in found.items()}
     assert found.pop("unet-2:baseline")["status"] == "done", "the others go on"
     assert reasons == {
-        "unborn:baseline": "failed: ValueError: this network can't be built yet",
+        "unborn:baseline": f"failed: job {unborn['id']}: this network can't be built yet",
         "unet-2:baseline": "done: None",
         "unet-2:pm-kd": "blocked: its teacher unborn:baseline seed 0 has no trained network (failed)",
         "unet-2:raises": "failed: RuntimeError: no such thing in weights/x.bin or y.bin",
