@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from bench.integrity import partial_path
 from bench.protocol import EPOCHS
 
 
@@ -78,11 +79,14 @@ class Progress:
             return
         seconds = time.monotonic() - self._began
         news = {"phase": phase, "epoch": epoch, "epochs": EPOCHS, "seconds": seconds, "left": left}
-        partial = self._path.with_name(f".{self._path.stem}.{os.getpid()}")
+        partial = partial_path(self._path)
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(exist_ok=True)
-            partial.write_text(json.dumps(news | {"curves": self._curves}))
-            partial.replace(self._path)
+            try:
+                self._path.parent.mkdir(exist_ok=True)
+                partial.write_text(json.dumps(news | {"curves": self._curves}))
+                partial.replace(self._path)
+            finally:
+                partial.unlink(missing_ok=True)
 
 
 def read_progress(path: Path) -> dict[str, Any] | None:

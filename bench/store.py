@@ -100,10 +100,13 @@ class Study:
             write_text(path, "".join(f"{line}\n" for line in [*lines, *missing]))
 
     def tidy(self) -> None:
-        """Remove what dead processes left: half-written files, checkpoints of jobs that are done."""
+        """Remove what dead processes left: half-written files, checkpoints and news of jobs that are done.
+
+        News of a job that runs all the same are written again after its next epoch.
+        """
         with writing(self.root):
             remove_partials(self.root)
-            for path in self.all("checkpoints"):
+            for path in (*self.all("checkpoints"), *self.all("progress")):
                 record = self.record(path.stem)
                 if record is not None and record["status"] == "done" and self.has_weights(path.stem):
                     path.unlink(missing_ok=True)

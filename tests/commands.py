@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -57,7 +59,16 @@ def missing(reason: str) -> None:
     """Skip for that reason; in CI fail."""
     if os.environ.get("CI"):
         pytest.fail(f"CI needs it: {reason}")
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def needs(package: str) -> ModuleType:
+    """The package of an optional extra; where it isn't installed, the test is skipped, in CI it fails."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError:
+        missing(f"{package} is not installed")
+        raise
 
 
 def output(*command: str) -> str:

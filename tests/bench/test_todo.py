@@ -75,6 +75,7 @@ def test_failed_jobs_wait_for_retry_and_blocked_ones_for_their_teacher(simulated
     assert to_run(study, jobs, no_test=False) == [teacher, blocked, new, done]
     # A student to do does not begin a failed teacher again; it will be blocked by it.
     study.path("weights", teacher.id).unlink()
-    write_json(study.path("records", teacher.id), {"id": teacher.id, "status": "failed", "reason": "x"})
+    failed = {"id": teacher.id, "status": "failed", "reason": "x", "job": teacher.as_dict()}
+    write_json(study.path("records", teacher.id), failed)
     study.path("records", blocked.id).unlink()
     assert to_run(study, jobs, no_test=True) == [blocked, new]

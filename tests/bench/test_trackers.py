@@ -1,10 +1,10 @@
 """TensorBoard and MLflow, read back with their own readers."""
 
 import io
-import os
 import sys
 
 import pytest
+from commands import needs
 
 from bench.following import following
 from bench.matrix import Cell
@@ -13,13 +13,6 @@ from bench.store import write_json
 from bench.trackers import open_trackers
 
 EPOCHS = 20
-
-
-def needs(package):
-    """Skip without the package; in CI it must be there."""
-    if os.environ.get("CI"):
-        __import__(package)
-    return pytest.importorskip(package, reason=f"{package} is an optional extra")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Command, missing, same_results
+from commands import Command, needs, same_results
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 STORE = 80 * 2**20
@@ -14,10 +14,9 @@ STORE = 80 * 2**20
 @pytest.fixture
 def cluster():
     """A head and a second node, one CPU each."""
-    try:
-        from ray.cluster_utils import Cluster
-    except ModuleNotFoundError:
-        missing("Ray is not installed")
+    needs("ray")
+    from ray.cluster_utils import Cluster
+
     node = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE}
     two = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     two.add_node(**node)
@@ -50,7 +49,9 @@ def test_a_killed_node_takes_no_job_along(cluster, here, matrix, tmp_path):
 
 def test_a_job_has_the_threads_that_it_has_elsewhere(monkeypatch):
     """Ray gives a task of one CPU OMP_NUM_THREADS=1; the study's threads are in the job."""
-    ray_tasks = pytest.importorskip("bench.executors.ray", reason="Ray is not installed")
+    needs("ray")
+    from bench.executors import ray as ray_tasks
+
     ask = "import os, sys; sys.exit(int(os.environ.get('OMP_NUM_THREADS', 0)))"
     with ray_tasks.RayTasks()._connected():
         for threads in (None, "7"):
@@ -61,7 +62,7 @@ def test_a_job_has_the_threads_that_it_has_elsewhere(monkeypatch):
 
 
 def test_no_cluster_there_is_one_line(matrix, tmp_path, refused):
-    pytest.importorskip("ray", reason="Ray is not installed")
+    needs("ray")
     arguments = ("--matrix", matrix, "--results", tmp_path / "r", "--executor", "ray")
     assert "--address 127.0.0.1:1: no Ray cluster answers" in refused(
         *arguments, "--address", "127.0.0.1:1"

@@ -5,14 +5,15 @@ import shutil
 from datetime import timedelta
 
 import pytest
-from commands import Command, output, same_results
+from commands import Command, needs, output, same_results
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.profiling import read_profile
 from bench.store import Study
 
-slurm_arrays = pytest.importorskip("bench.executors.slurm", reason="submitit is not installed")
+needs("submitit")
+from bench.executors import slurm as slurm_arrays  # noqa: E402
 
 
 def test_a_cancelled_job_runs_again_on_the_next_call_a_requeued_one_by_itself(
