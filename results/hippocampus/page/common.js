@@ -1,0 +1,86 @@
+"use strict";
+/* What every part of the page shares. What comes from the study becomes text nodes and attribute values,
+   never markup. */
+
+const study = window.benchStudy;
+const jobs = study.jobs;
+const done = jobs.filter((job) => job.status === "done");
+const $ = (id) => document.getElementById(id);
+
+/** An element; functions among the attributes are listeners, null and false leave an attribute out. */
+function el(tag, attributes = {}, ...children) {
+  const node = tag.startsWith("svg:")
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4))
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(name, value);
+    else if (value !== null && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+const significant = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
+const signed = (value, digits) =>
+  `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
+
+/** The numbers of a job, in the matrix' order. `scale` divides; `cost` columns can be plotted against Dice;
+    `low`: less is better, and sorts first. */
+const numbers = [
+  { key: "dice", label: `Dice (${study.part})`, short: "Dice", show: (v) => v.toFixed(3) },
+  { key: "gain", label: "Gain, points", show: (v) => signed(v, 1) },
+  { key: "parameters", label: "Parameters", show: (v) => Math.round(v).toLocaleString("en"), low: true, cost: "parameters" },
+  { key: "macs", label: "GMACs", scale: 1e9, show: significant, low: true, cost: "MACs (10⁹)" },
+  { key: "size_mb", label: "MB", show: significant, low: true, cost: "file size, MB" },
+  { key: "latency_cpu_ms_p50", label: "CPU ms, p50", show: significant, low: true, cost: "CPU latency, ms (p50, batch 1)" },
+  { key: "latency_gpu_ms_p50", label: "GPU ms, p50", show: significant, low: true, cost: "GPU latency, ms (p50, batch 1)" },
+  { key: "peak_memory_inference_mb", label: "Memory MB", show: significant, low: true, cost: "peak memory of one inference, MB" },
+  { key: "train_seconds", label: "Training s", show: (v) => Math.round(v).toLocaleString("en"), low: true, cost: "training time, s" },
+  { key: "nsd", label: "NSD", show: (v) => v.toFixed(3) },
+  { key: "hd95", label: "HD95", show: (v) => v.toFixed(1), low: true },
+  { key: "precision", label: "Precision", show: (v) => v.toFixed(3) },
+  { key: "sensitivity", label: "Sensitivity", show: (v) => v.toFixed(3) },
+].filter(({ key }) => jobs.some((job) => job[key] !== undefined));
+
+/** What tells jobs apart, and whether it does in this study. */
+const facets = [
+  ["architecture", "Network"], ["method", "Method"], ["seg_loss", "L_seg"], ["teacher", "Teacher"],
+  ["image_size", "Image size"], ["seed", "Seed"], ["status", "Status"],
+].map(([key, name]) => ({ key, label: name, values: [...new Set(jobs.map((job) => job[key] ?? ""))] }));
+const varies = (wanted) =>
+  facets.find(({ key }) => key === wanted).values.filter((value) => value !== "").length > 1;
+
+const shown = (number, value) => number.show(value / (number.scale ?? 1));
+const recordOf = (job) => `records/${encodeURIComponent(job.id)}.json`;
+
+/** For people: network, method, seed and what else differs within the study. */
+function label(row) {
+  const parts = [row.architecture, row.method];
+  if (varies("seg_loss")) parts.push(row.seg_loss);
+  if (varies("teacher") && row.teacher) parts.push(`of ${row.teacher}`);
+  if (varies("image_size")) parts.push(`${row.image_size}²`);
+  parts.push(row.runs.length > 1 ? `${row.runs.length} seeds` : `seed ${row.runs[0].seed}`);
+  return parts.join(" · ");
+}
+for (const job of jobs) job.runs = [job];
+
+/** Colour a method, marker and dash a network: the same in every plot. */
+const colourOf = Object.fromEntries(study.methods.map((method) => [method.name, method.colour]));
+const markers = [
+  { style: "circle", text: "●" }, { style: "rectRot", text: "◆" }, { style: "rect", text: "■" },
+  { style: "triangle", text: "▲" }, { style: "triangle", text: "▼", rotation: 180 },
+  { style: "cross", text: "+" }, { style: "star", text: "✳" }, { style: "crossRot", text: "×" },
+];
+const dashes = [[], [6, 3], [2, 2], [8, 2, 2, 2]];
+const markerOf = (row) => markers[study.networks.indexOf(row.architecture) % markers.length];
+const dashOf = (row) => dashes[study.networks.indexOf(row.architecture) % dashes.length];
+const methodColour = (row) => colourOf[row.kind] ?? "#888888";
+
+/** The colour that a CSS variable has now, in the theme that holds. */
+function themed(variable) {
+  const probe = document.body.appendChild(el("span", { hidden: true }));
+  probe.style.color = `var(${variable})`;
+  const colour = getComputedStyle(probe).color;
+  probe.remove();
+  return colour;
+}

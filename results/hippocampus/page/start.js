@@ -1,0 +1,52 @@
+"use strict";
+/* Fill the page. */
+
+function buildHeader() {
+  const what = study.synthetic ? "synthetic data" : null;
+  const seeds = [...new Set(done.map((job) => job.seed))].sort((a, b) => a - b);
+  const sizes = [...new Set(done.map((job) => `${job.image_size}²`))].join(" and ");
+  const others = jobs.length - done.length;
+  const facts = [
+    what, `${study.part} scores`, sizes,
+    `${done.length} finished job${done.length === 1 ? "" : "s"}${others ? `, ${others} without a result` : ""}`,
+    seeds.length ? `seed${seeds.length > 1 ? "s" : ""} ${seeds.join(", ")}` : null,
+    study.cases.length ? `${study.cases.length} cases of ${patients.length} patients` : null,
+  ];
+  document.title = `${study.dataset}${study.synthetic ? " (synthetic)" : ""} – lightseg-bench`;
+  $("title").textContent = study.dataset;
+  $("about").textContent = facts.filter(Boolean).join(" · ");
+  $("note").textContent = [study.note, study.licence].filter(Boolean).join(". ");
+  if (study.synthetic) $("title").append(" ", el("span", { class: "badge" }, "synthetic"));
+}
+
+/** Light or dark: the system's choice, until the reader makes another. */
+function buildTheme() {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const root = document.documentElement;
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const name = () => ($("theme").textContent = dark() ? "Light" : "Dark");
+  try {
+    root.dataset.theme = localStorage.getItem("lightseg-theme") ?? "";
+  } catch {
+    // No storage for pages from disk: the choice holds until the page is left.
+  }
+  name();
+  system.addEventListener("change", () => (name(), drawPlots()));
+  $("theme").addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    try {
+      localStorage.setItem("lightseg-theme", root.dataset.theme);
+    } catch {
+      // As above.
+    }
+    name();
+    drawPlots();
+  });
+}
+
+buildTheme();
+buildHeader();
+buildFilters();
+buildCost();
+buildCases();
+refresh();
