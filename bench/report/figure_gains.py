@@ -31,6 +31,8 @@ def gain_by_size(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | None:
         axis.plot([x, x], [100 * gain.low, 100 * gain.high], color=own)
         face = own if gain.verdict in CLAIMED else "white"
         axis.plot(x, 100 * gain.difference, marker[gain.architecture], color=own, mfc=face, mew=1.1, ms=5.5)
+    students = sizes[networks]
+    axis.set_xlim(students.min() / 2, students.max() * 2)  # else one student would fill the axis
     logarithmic(axis)
     axis.set_xlabel("parameters of the student")
     axis.set_ylabel("gain over plain, Dice points")

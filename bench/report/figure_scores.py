@@ -82,7 +82,7 @@ def dice_by_organ_size(done: pd.DataFrame, cases: pd.DataFrame) -> Figure | None
             axis.plot(np.exp(line.organ_size), line.dice, color=colour[method], **style)
         axis.set_xscale("log")
         axis.set_title(plain(network), fontsize=7)
-        axis.set_xlabel("organ, pixels")
+        axis.set_xlabel("organ, voxels" if (done.spatial_dims == 3).any() else "organ, pixels")
         axis.grid(axis="y")
     for axis in axes.flat[len(networks) :]:
         axis.set_visible(False)
