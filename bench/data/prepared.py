@@ -135,7 +135,7 @@ class Prepared:
         return torch.cat([resize_image(self._windowed(k), self.image_size) for k in indices])
 
     def _windowed(self, index: int) -> Tensor:
-        image = torch.from_numpy(self.dataset.images[index])
+        image = torch.tensor(self.dataset.images[index])  # a copy: decoded arrays may be read-only
         return image if self.dataset.window is None else image.clamp(*self.dataset.window)
 
     def _scored(self, part: str) -> Scored:
