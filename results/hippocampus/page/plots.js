@@ -128,8 +128,9 @@ function tick(value) {
 
 function facts(row, cost) {
   const dice = `Dice ${row.dice.toFixed(3)}` + (row.sd === undefined ? "" : ` ± ${row.sd.toFixed(3)}`);
-  const gain = row.gain === undefined ? [] : [`gain ${signed(row.gain, 1)} points`];
-  return [dice, ...gain, `${cost.label} ${shown(cost, row[cost.key])}`, `record ${row.runs.map(({ id }) => id.slice(0, 8)).join(" ")}`];
+  const over = numbers.filter((number) => number.against && row[number.key] !== undefined);
+  const differences = over.map((number) => `${number.short} ${difference(number, row)} points`);
+  return [dice, ...differences, `${cost.label} ${shown(cost, row[cost.key])}`, `record ${row.runs.map(({ id }) => id.slice(0, 8)).join(" ")}`];
 }
 
 /** Show a row under the plot, with links to its records and to its cases. */

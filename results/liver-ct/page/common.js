@@ -24,11 +24,19 @@ const significant = (value) => value.toLocaleString("en", { maximumSignificantDi
 const signed = (value, digits) =>
   `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
 
-/** The numbers of a job, in the matrix' order. `scale` divides; `cost` columns can be plotted against Dice;
+/** What a job or a cell is compared with: [difference, low, high, verdict], in points of Dice. */
+const comparedWith = (row, against) => row.over?.[against] ?? [];
+for (const job of jobs) {
+  [job.gain] = comparedWith(job, "baseline");
+  [job.gap] = comparedWith(job, "teacher");
+}
+
+/** The numbers of a job, in the matrix' order. `against`: a difference, with its interval; `scale` divides; `cost` columns can be plotted against Dice;
     `low`: less is better, and sorts first. */
 const numbers = [
   { key: "dice", label: `Dice (${study.part})`, short: "Dice", show: (v) => v.toFixed(3) },
-  { key: "gain", label: "Gain, points", show: (v) => signed(v, 1) },
+  { key: "gain", label: "Gain, points", short: "gain", against: "baseline", show: (v) => signed(v, 1) },
+  { key: "gap", label: "To teacher, points", short: "to the teacher", against: "teacher", show: (v) => signed(v, 1) },
   { key: "parameters", label: "Parameters", show: (v) => Math.round(v).toLocaleString("en"), low: true, cost: "parameters" },
   { key: "macs", label: "GMACs", scale: 1e9, show: significant, low: true, cost: "MACs (10⁹)" },
   { key: "size_mb", label: "MB", show: significant, low: true, cost: "file size, MB" },
@@ -51,6 +59,12 @@ const varies = (wanted) =>
   facets.find(({ key }) => key === wanted).values.filter((value) => value !== "").length > 1;
 
 const shown = (number, value) => number.show(value / (number.scale ?? 1));
+/** A difference of a row with its 95 % interval: +0.9 [−0.3, +2.1]. */
+function difference(number, row) {
+  const [, low, high] = comparedWith(row, number.against);
+  const range = low === null || low === undefined ? "" : ` [${number.show(low)}, ${number.show(high)}]`;
+  return number.show(row[number.key]) + range;
+}
 const recordOf = (job) => `records/${encodeURIComponent(job.id)}.json`;
 
 /** For people: network, method, seed and what else differs within the study. */

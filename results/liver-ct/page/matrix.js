@@ -16,8 +16,10 @@ function buildFilters() {
   $("filters").addEventListener("reset", () => setTimeout(refresh));
   $("means").addEventListener("change", refresh);
   $("grouping").hidden = !varies("seed");
-  if (jobs.some((job) => job.gain !== undefined))
-    $("gain-note").textContent = "Gain: Dice points over the same network and seed trained plainly; one run against one, untested.";
+  if (jobs.some((job) => job.over))
+    $("gain-note").textContent =
+      "Gain, to teacher: points of Dice over the same network trained plainly and over its teacher, on the same seeds, " +
+      "with the 95 % interval over patients. Grey: no claim; ↓: harm or worse, as the verdicts in comparisons.csv have it.";
 }
 
 function filtered() {
@@ -42,7 +44,10 @@ function means(chosen) {
     cells.set(key, [...(cells.get(key) ?? []), job]);
   }
   return [...cells.values()].map((runs) => {
-    const row = { ...runs[0], runs };
+    // Of some of a cell's seeds only there is no interval, unless it is one.
+    const all = done.filter((job) => job.cell === runs[0].cell).length;
+    const over = runs.length === 1 ? runs[0].over : runs.length === all ? study.cells[runs[0].cell] : undefined;
+    const row = { ...runs[0], runs, over };
     for (const { key } of numbers) {
       const values = runs.map((run) => run[key]).filter((value) => value !== undefined);
       row[key] = values.length ? values.reduce((a, b) => a + b) / values.length : undefined;
@@ -109,9 +114,12 @@ function line(row, keys) {
       continue;
     }
     const spread = number.key === "dice" && row.sd !== undefined ? ` ± ${row.sd.toFixed(3)}` : "";
-    const text = shown(number, value) + spread;
+    const verdict = comparedWith(row, number.against)[3];
+    const bad = verdict === "harm" || verdict === "worse";
+    const text = number.against ? difference(number, row) + (bad ? " ↓" : "") : shown(number, value) + spread;
     const link = single ? el("a", { href: recordOf(run), tabindex: -1 }, text) : text;
-    cells.push(el("td", { class: `number ${number.key}` }, link));
+    const claim = !number.against || bad || verdict === "gain" || verdict === "as good";
+    cells.push(el("td", { class: `number ${number.key}${claim ? "" : " unclear"}`, title: verdict ?? null }, link));
   }
   const records = row.runs.flatMap((job, k) => [
     k ? " " : "",
