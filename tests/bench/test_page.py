@@ -517,6 +517,7 @@ def test_volumes_are_looked_at_slice_by_slice(tmp_path, open_page):
     )
     study = make_study(tmp_path / "s", volumes, [make_job("unet-32-64", "baseline", dims=3)])
     page = open_page(write(study, volumes))
+    assert " 64³ " in page.inner_text("#about")
     page.locator("#cases").scroll_into_view_if_needed()
     page.locator("#views path.prediction").first.wait_for(state="attached")
     assert page.inner_text("#case-label") == "Volume"

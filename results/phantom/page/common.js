@@ -67,12 +67,14 @@ function difference(number, row) {
 }
 const recordOf = (job) => `records/${encodeURIComponent(job.id)}.json`;
 
+const side = (job) => `${job.image_size}${study.spatial_dims === 3 ? "³" : "²"}`;
+
 /** For people: network, method, seed and what else differs within the study. */
 function label(row) {
   const parts = [row.architecture, row.method];
   if (varies("seg_loss")) parts.push(row.seg_loss);
   if (varies("teacher") && row.teacher) parts.push(`of ${row.teacher}`);
-  if (varies("image_size")) parts.push(`${row.image_size}²`);
+  if (varies("image_size")) parts.push(side(row));
   parts.push(row.runs.length > 1 ? `${row.runs.length} seeds` : `seed ${row.runs[0].seed}`);
   return parts.join(" · ");
 }

@@ -4,7 +4,7 @@
 function buildHeader() {
   const what = study.synthetic ? "synthetic data" : null;
   const seeds = [...new Set(done.map((job) => job.seed))].sort((a, b) => a - b);
-  const sizes = [...new Set(done.map((job) => `${job.image_size}²`))].join(" and ");
+  const sizes = [...new Set(done.map((job) => side(job)))].join(" and ");
   const others = jobs.length - done.length;
   const facts = [
     what, `${study.part} scores`, sizes,
