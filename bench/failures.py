@@ -34,7 +34,7 @@ def fail(study: Study, job: Job, status: str, reason: str, log: str = "") -> Non
     record: dict[str, Any] = {"id": job.id, "status": status, "reason": reason, "job": job.as_dict()}
     record["provenance"] = provenance(job)
     if log:
-        path = _log_path(study, job)
+        path = study.path("logs", job.id)
         write_text(path, log)
         record["log"] = path.relative_to(study.root).as_posix()
     old = study.record(job.id)
@@ -61,7 +61,7 @@ def begin_again(study: Study, job: Job) -> None:
 
 def succeeded(study: Study, job: Job) -> None:
     """Forget what failed before."""
-    _log_path(study, job).unlink(missing_ok=True)
+    study.path("logs", job.id).unlink(missing_ok=True)
     record = study.record(job.id)
     if record is not None and "failure" in record:
         study.write_record({k: v for k, v in record.items() if k != "failure"})
@@ -111,7 +111,3 @@ def without_places(text: str, root: Path) -> str:
     text = re.sub(r"(?<![\w.~/-])/(?!/)(?:[^\s/'\":,;()<>]+/)*([^\s/'\":,;()<>]+)", r"\1", text)
     host = socket.gethostname()
     return re.sub(rf"\b{re.escape(host)}\b", "this host", text) if len(host) > 3 else text
-
-
-def _log_path(study: Study, job: Job) -> Path:
-    return study.root / "logs" / f"{job.id}.log"

@@ -32,7 +32,7 @@ from pathlib import Path
 from bench import stopping
 from bench.alive import Process, here, is_running, started
 from bench.errors import UserError
-from bench.integrity import disk_trouble
+from bench.integrity import writing
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
@@ -133,24 +133,23 @@ def acquire(root: Path, name: str) -> Lease | None:
     token = secrets.token_hex(8)
     own = folder / f".{token}"
     try:
-        _write(own, token)
-        chain = _chain(folder, name)
-        if chain and not chain[-1].is_dead(own.stat().st_mtime):
-            return None
-        path = folder / (f"{name}~{chain[-1].token}" if chain else name)
-        try:
-            os.link(own, path)
-        except FileExistsError:
-            if own.stat().st_nlink < 2:  # else it is our own: NFS lost the answer and asked again
+        with writing(folder):
+            _write(own, token)
+            chain = _chain(folder, name)
+            if chain and not chain[-1].is_dead(own.stat().st_mtime):
                 return None
-        now = _chain(folder, name)
-        if not now or now[-1].token != token:  # the dead one's chain has been deleted under us
-            path.unlink(missing_ok=True)
-            return None
-        return Lease(folder, name, token, path, sum(holder.died_alone() for holder in chain))
+            path = folder / (f"{name}~{chain[-1].token}" if chain else name)
+            try:
+                os.link(own, path)
+            except FileExistsError:
+                if own.stat().st_nlink < 2:  # else it is our own: NFS lost the answer and asked again
+                    return None
+            now = _chain(folder, name)
+            if not now or now[-1].token != token:  # the dead one's chain has been deleted under us
+                path.unlink(missing_ok=True)
+                return None
+            return Lease(folder, name, token, path, sum(holder.died_alone() for holder in chain))
     except OSError as error:
-        if trouble := disk_trouble(error):
-            raise UserError(f"{folder}: could not be written; {trouble}") from None
         raise UserError(
             f"{folder}: can't be written to ({error.strerror}); running jobs needs a folder that can, "
             "on a file system with hard links"

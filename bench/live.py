@@ -21,8 +21,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-import methods
 from bench.progress import duration
+from bench.report.frames import changed, parameters_text
 from bench.spec import Job
 from bench.watch import State, Watch, expectation, left_of, seconds_left
 
@@ -271,6 +271,4 @@ def _network(job: Job) -> str:
 
 def _method(job: Job) -> str:
     """A column's name: the method with what is not its default, as typed."""
-    usual = methods.parameters(methods.build(job.method))
-    other = [f"{key}={value}" for key, value in job.parameters if usual.get(key) != value]
-    return job.method + (f"[{','.join(other)}]" if other else "")
+    return job.method + changed(job.method, parameters_text(job.parameters))

@@ -145,7 +145,8 @@ class Study:
 
     def jobs(self) -> list[Job]:
         """All planned jobs; a file that is damaged is set aside."""
-        return [self.job(path.stem) for path in self.all("jobs") if read_whole(path) is not None]
+        found = ((path, read_whole(path)) for path in self.all("jobs"))
+        return [check_job(values, path.stem, path) for path, values in found if values is not None]
 
     def record(self, job_id: str) -> dict[str, Any] | None:
         """The job's record, or None; a damaged one is set aside."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import missing
 
 from bench.cli import main
 from bench.data import phantom
@@ -37,9 +38,7 @@ def shared_data(name: str, what: str) -> Path:
     """Real data beside the checkout. Where they are missing the test is skipped, in CI it fails."""
     folder = SHARED / name
     if not folder.is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"CI needs the {what} in {folder}")
-        pytest.skip(f"the {what} are not beside the checkout (../shared/data/{name})")
+        missing(f"the {what} are not beside the checkout (../shared/data/{name})")
     return folder
 
 

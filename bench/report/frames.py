@@ -208,6 +208,15 @@ def parameters_text(items: Iterable[tuple[str, Any]]) -> str:
     return " ".join(f"{key}={value}" for key, value in sorted(items))
 
 
+def changed(method: str, own: str) -> str:
+    """Of the parameters ``own`` those that are not the method's defaults, as typed: ``[temperature=2]``."""
+    if method not in methods.names():
+        return ""
+    usual = parameters_text(methods.parameters(methods.build(method)).items()).split()
+    other = [text for text in own.split() if text not in usual]
+    return f"[{','.join(other)}]" if other else ""
+
+
 def by_size(frame: pd.DataFrame) -> list[str]:
     """Architectures, largest first, those of unknown size last."""
     sizes = frame.groupby("architecture").parameters.first()

@@ -15,10 +15,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.colors import to_hex
 
-import methods
 from bench.data.dataset import Dataset
 from bench.report.comparisons import Cell, cells_of, comparisons
-from bench.report.frames import by_size, in_order, parameters_text, score_column
+from bench.report.frames import by_size, changed, in_order, score_column
 from bench.report.pictures import script, write_pictures
 from bench.report.style import colours
 from bench.store import Study, write_file, write_text
@@ -74,9 +73,14 @@ def page_data(
     known = {str(job_id): own for job_id, own in cases.groupby("id", sort=False)}
     drawn = {str(job_id): own for job_id, own in curves.groupby("id", sort=False)}
     done = frame[frame.status == "done"]
-    runs = [differences(run_by_run(own, cases, compared)) for _, own in done.groupby("seed")]
-    own_seed = dict(zip(sorted(set(done.seed)), runs, strict=True))
     over_seeds = differences(compared)
+    if done.seed.nunique() > 1:
+        own_seed = {
+            seed: differences(comparisons(own, cases[cases.id.isin(own.id)]))
+            for seed, own in done.groupby("seed")
+        }
+    else:
+        own_seed = dict.fromkeys(done.seed, over_seeds)
     places = {cell: k for k, cell in enumerate(over_seeds)}
     entries = []
     for cell, row in zip(cells_of(frame), frame.to_dict("records"), strict=True):
@@ -121,13 +125,6 @@ def job_numbers(row: dict[str, Any], part: str) -> dict[str, Any]:
     return scores | {name: _short(row[name]) for name in COSTS}
 
 
-def run_by_run(own: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
-    """The jobs ``own`` of one seed, each with its baseline and its teacher of that seed."""
-    if (compared.seeds == 1).all() and set(cells_of(own)) >= set(cells_of(compared)):
-        return compared  # there is no other seed
-    return comparisons(own, cases[cases.id.isin(own.id)])
-
-
 def differences(compared: pd.DataFrame) -> dict[Cell, dict[str, list[Any]]]:
     """By cell and by what it is compared with: difference, both ends of its interval (points), verdict."""
     found: dict[Cell, dict[str, list[Any]]] = {}
@@ -136,15 +133,6 @@ def differences(compared: pd.DataFrame) -> dict[Cell, dict[str, list[Any]]]:
         if points[0] is not None:
             found.setdefault(cell, {})[row.against] = [*points, row.verdict]
     return found
-
-
-def changed(method: str, own: str) -> str:
-    """Of the parameters ``own`` those that are not the method's defaults, as typed: ``[temperature=2]``."""
-    if method not in methods.names():
-        return ""
-    usual = parameters_text(methods.parameters(methods.build(method)).items()).split()
-    other = [text for text in own.split() if text not in usual]
-    return f"[{','.join(other)}]" if other else ""
 
 
 def _short(value: Any) -> Any:

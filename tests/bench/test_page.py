@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import missing
 from PIL import Image
 
 import methods
@@ -145,10 +146,7 @@ def chromium():
     except ImportError:
         sync_playwright = None
     if sync_playwright is None or CHROMIUM is None:
-        missing = "playwright is not installed" if CHROMIUM else "there is no chromium on the PATH"
-        if os.environ.get("CI"):
-            pytest.fail(f"CI needs a browser for the page: {missing}")
-        pytest.skip(f"the page is tested in Chromium: {missing}")
+        missing("playwright is not installed" if CHROMIUM else "there is no chromium on the PATH")
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*root, *FLAGS])

@@ -1,13 +1,13 @@
 """Tables of simulated records, what they say and how names from files are shown."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 
 import pandas as pd
 import pytest
+from commands import missing
 
 from bench.report import frames
 from bench.report.comparisons import comparisons
@@ -33,9 +33,7 @@ def pdflatex():
     """LaTeX. Where it is missing the test is skipped, in CI it fails."""
     found = shutil.which("pdflatex")
     if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs pdflatex (Debian: texlive-latex-base, texlive-latex-recommended)")
-        pytest.skip("no pdflatex here (Debian: texlive-latex-base, texlive-latex-recommended)")
+        missing("there is no pdflatex (Debian: texlive-latex-base, texlive-latex-recommended)")
     return found
 
 
