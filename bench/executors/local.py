@@ -1,7 +1,8 @@
 """Jobs on this machine: ``workers`` at a time, each in a process of its own; of several GPUs one a job.
 
-A teacher may take the places of several jobs. Processes are forked from a server that has imported the libraries and done nothing else, so that a
-job starts at once and a job that dies takes only itself along. They end with the process that began them.
+A teacher may take the places of several jobs. Processes are forked from a server that has imported the
+libraries and done nothing else, so that a job starts at once and a job that dies takes only itself along.
+They end with the process that began them.
 """
 
 from __future__ import annotations

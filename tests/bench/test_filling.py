@@ -9,6 +9,7 @@ from bench.matrix import Setting, cells, parse_matrix
 from bench.shapes import training_flops
 
 MATRIX = {"teacher": "unet-8-16", "students": ["unet-2", "unet-4"], "methods": ["baseline", "pm-kd"]}
+METHODS = ["baseline", "pm-kd", "at-kd", "combined"]
 SETTING = Setting(
     dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
     image_size=16, threads=2, precision="fp32", can_compile=False, train_cases=64,
@@ -47,8 +48,8 @@ def test_the_predicted_time_by_hand():
         (1.0, {"seeds": [0, 1, 2, 3]}, 1, None),  # nothing to gain
         (1.5, {"seeds": [0, 1, 2, 3]}, 2, None),  # several teachers keep both cores busy
         (1.1, {}, 1, None),  # the teacher is nearly all the work: its recording on one core costs more
-        (1.3, {"students": ["unet-2", "unet-4", "unet-8"]}, 2, 2),  # students gain, the one teacher has all
-        (2.0, {"students": ["unet-2", "unet-4", "unet-8"]}, 2, None),  # a second core adds nothing
+        (1.3, {"students": ["unet-2", "unet-4", "unet-8"], "methods": METHODS}, 2, 2),  # enough that gain
+        (2.0, {"methods": METHODS}, 2, None),  # a second core adds nothing
     ],
 )
 def test_the_choice_follows_the_measurement_and_the_jobs(ratio, changes, workers, teacher):
