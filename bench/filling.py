@@ -1,4 +1,4 @@
-"""Several jobs of one thread each, or one of all? Measured when a study begins, and kept in it."""
+"""One job of all cores, or several of one core each? Measured when a study begins, and kept in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import heapq
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,7 @@ def fill_machine(
     dry_run: bool,
     say: Callable[[str], None],
 ) -> Session:
-    """A new study's session, its ``workers`` and ``threads`` as suit this machine and these jobs.
+    """A new study's session, its ``workers`` and threads as suit this machine and these jobs.
 
     Nothing is measured where there is no choice or too little work to make it matter, nor in a dry run,
     which says what it assumes: one job at a time with all cores.
@@ -58,6 +58,7 @@ def fill_machine(
     say(
         f"{cores} jobs of one thread do {found['ratio']:.2f} times the steps of one with {cores}; all jobs "
         f"would take {found['predicted_share_of_time']:.2f} of the time: {choice['workers']} at a time"
+        + (", a teacher alone" if "teacher_threads" in choice else "")
         if found["ratio"]
         else f"{cores} jobs at once did not come through a trial: one at a time"
     )
@@ -65,22 +66,31 @@ def fill_machine(
 
 
 def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) -> dict[str, Any]:
-    """What ``study.json`` keeps: ``workers``, ``threads``, and the measurement behind them.
+    """What ``study.json`` keeps: ``workers``, ``threads``, ``teacher_threads`` if others, the measurement.
 
     A training step of the smallest network is measured (uncompiled) in one process with all cores, and
     in one process a core at the same time. The ratio of their steps per second goes into a prediction
-    for these very jobs: students wait for their teacher, and while it trains cores may stand idle.
+    for these very jobs: students wait for their teacher. It may have a core like the others, or, where
+    cores would stand idle meanwhile, all of them.
     """
     smallest = min(jobs, key=lambda job: training_flops(job, train_cases))
     rounds = measure(smallest, cores)
+    taught = {teacher for job in jobs for teacher in job.teachers}
+    choice = {"workers": 1, "threads": cores}
     ratio = share = 0.0
     if rounds:
         ratio = statistics.median(together / alone for alone, together in rounds)
-        share = makespan(jobs, train_cases, cores) * cores / ratio / makespan(jobs, train_cases, 1)
-    several = 0 < share <= GAIN
-    return {
-        "workers": cores if several else 1,
-        "threads": 1 if several else cores,
+
+        def predicted(threads: int, teachers: int) -> float:
+            each = {job.id: teachers if job.id in taught else threads for job in jobs}
+            return makespan(jobs, train_cases, each, {1: ratio / cores, cores: 1.0})
+
+        alike, apart = (predicted(1, teachers) / predicted(cores, cores) for teachers in (1, cores))
+        share = min(alike, apart)
+        if share <= GAIN:
+            choice = {"workers": cores, "threads": 1}
+            choice |= {"teacher_threads": cores} if apart < alike else {}
+    return choice | {
         "measured": {
             "network": smallest.architecture,
             "image_size": smallest.image_size,
@@ -93,20 +103,36 @@ def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) ->
     }
 
 
-def makespan(jobs: Sequence[Job], train_cases: int, workers: int) -> float:
-    """When the last job ends, in FLOPs that one worker does: jobs in order, students after teachers.
+def makespan(
+    jobs: Sequence[Job], train_cases: int, threads: Mapping[str, int], speeds: Mapping[int, float]
+) -> float:
+    """When the last job ends, in FLOPs that all cores do in one job.
 
-    The recording pass, a third of a teacher's training, is counted with the teacher.
+    Jobs start in order as the local executor starts them, each with its ``threads`` of all cores;
+    ``speeds`` are by number of threads. Students wait for their teacher, and for the recording of its
+    targets: a third of its training's work, done with the threads of the first of them.
     """
-    taught = {teacher for job in jobs for teacher in job.teachers}
-    waiting, running, now = list(jobs), list[tuple[float, str]](), 0.0
+    tasks: dict[str, tuple[float, int, set[str]]] = {}
+    for job in jobs:
+        needed = {teacher for teacher in job.teachers if teacher in tasks}
+        if needed:
+            recording = "recording " + " ".join(job.teachers)
+            work = sum(tasks[teacher][0] for teacher in needed) / 3
+            tasks.setdefault(recording, (work, threads[job.id], needed))
+            needed = {recording}
+        tasks[job.id] = (training_flops(job, train_cases), threads[job.id], needed)
+    waiting, running, now, free = list(tasks), list[tuple[float, str]](), 0.0, max(speeds)
     while waiting or running:
-        unfinished = {job.id for job in waiting} | {job_id for _, job_id in running}
-        for job in [j for j in waiting if not unfinished & set(j.teachers)][: workers - len(running)]:
-            work = training_flops(job, train_cases) * (4 / 3 if job.id in taught else 1)
-            heapq.heappush(running, (now + work, job.id))
-            waiting.remove(job)
-        now, _ = heapq.heappop(running)
+        unfinished = {*waiting, *(name for _, name in running)}
+        for name in [one for one in waiting if not unfinished & tasks[one][2]]:
+            work, taken, _ = tasks[name]
+            if taken > free:
+                break
+            free -= taken
+            heapq.heappush(running, (now + work / speeds[taken], name))
+            waiting.remove(name)
+        now, ended = heapq.heappop(running)
+        free += tasks[ended][1]
     return now
 
 

@@ -69,6 +69,8 @@ class Setting:
     slices: str = ""
     micro_batch: int = BATCH_SIZE
     checkpointing: bool = False
+    teacher_threads: int | None = None
+    """Of the teacher's training; None: as all others."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def cells(
         _check_side(name, setting)
     for seed in dict.fromkeys(matrix.seeds):
         teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
+        teacher = replace(teacher, threads=setting.teacher_threads or setting.threads)
         if checkpoint:
             teacher = replace(teacher, checkpoint=checkpoint, compiled=False)
         students = [
@@ -160,7 +163,7 @@ def cells(
             for loss in matrix.seg_loss
             for method in (("baseline",) if student in matrix.plain else matrix.methods)
             for cell in _cell(setting, student, method, loss, seed, teacher)
-            if _chosen(cell.job, only) and cell.job != teacher
+            if _chosen(cell.job, only) and replace(cell.job, threads=teacher.threads) != teacher
         ]
         if _chosen(teacher, only) or any(cell.job.teachers for cell in students):
             yield Cell(teacher)

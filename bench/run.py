@@ -135,7 +135,7 @@ def run_matrix(order: Order, say: Callable[[str], None]) -> int:
         write_report(session.study, session.dataset, say, [cell.job.id for cell in planned])
     if todo and not cluster:
         records = [session.study.record(job.id) for job in todo]
-        say(shares(time.perf_counter() - started, phases, records, session.settings["workers"]))
+        say(shares(time.perf_counter() - started, phases, records, session.settings))
     failures += _say_failures(session.study, jobs, say)
     return 1 if failures else 0
 

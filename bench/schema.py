@@ -63,6 +63,7 @@ class Settings(TypedDict, total=False):
     synthetic: bool
     device: Literal["cpu", "cuda", "mps"]
     threads: Count
+    teacher_threads: Count
     workers: Count
     precision: Literal["fp32", "bf16"]
     compile: bool

@@ -78,6 +78,7 @@ class Session:
             out_channels=self.dataset.out_channels,
             image_size=image_size,
             threads=self.settings["threads"],
+            teacher_threads=self.settings.get("teacher_threads"),
             precision=self.settings["precision"],
             can_compile=self.settings["compile"],
             train_cases=prepared.samples,

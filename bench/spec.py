@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,12 @@ from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
 Parameter = tuple[str, str | float | int | None]
 LATER = ("checkpoint", "patch", "slices", "micro_batch", "checkpointing")
 """Fields of jobs that the first records did not have."""
+
+
+def places(threads: int, settings: Mapping[str, Any]) -> int:
+    """How many of a study's ``workers`` places a job of so many threads takes."""
+    each, workers = int(settings.get("threads", threads)), int(settings.get("workers", 1))
+    return min(workers, max(1, threads // each))
 
 
 @dataclass(frozen=True)

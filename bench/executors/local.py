@@ -1,7 +1,8 @@
 """Jobs on this machine: ``workers`` at a time, each in a process of its own; of several GPUs one a job.
 
-Processes are forked from a server that has imported the libraries and done nothing else, so that a
-job starts at once and a job that dies takes only itself along. They end with the process that began them.
+A teacher may take the places of several jobs. Processes are forked from a server that has imported the
+libraries and done nothing else, so that a job starts at once and a job that dies takes only itself along.
+They end with the process that began them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bench.executors.processes import process_context
 from bench.failures import ATTEMPTS, ended, fail, failure
 from bench.job import targets_folder
 from bench.runtime import visible_gpus
-from bench.spec import Job
+from bench.spec import Job, places
 from bench.store import Study
 
 POLL_SECONDS = 0.1
@@ -81,11 +82,12 @@ class Crew:
     say: Callable[[str], None]
     signals: list[int]
     failures: int = 0
-    running: dict[str, tuple[Job, BaseProcess, str]] = field(default_factory=dict)
+    running: dict[str, tuple[Job, BaseProcess, list[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.waiting = list(self.jobs)
-        self.free = _places(self.study.settings() or {})
+        self._settings = self.study.settings() or {}
+        self.free = _places(self._settings)
         self._quiet = len(self.free) > 1
         self._before = {job.id: stamp(self.study, job.id) for job in self.jobs}
         self._deaths = Counter[str]()
@@ -114,18 +116,20 @@ class Crew:
             elif other := lease.holder(root, job.id):
                 if job.id not in self._announced:
                     self._announce(job, f": left to {other}")
+            elif places(job.threads, self._settings) > len(self.free):
+                break  # a later job would take what it waits for
             else:
                 self.waiting.remove(job)
                 self._start(job)
 
     def collect(self) -> None:
         """See which processes have ended, and how."""
-        for job, process, place in list(self.running.values()):
+        for job, process, taken in list(self.running.values()):
             if process.is_alive():
                 continue
             process.join()
             del self.running[job.id]
-            self.free.append(place)
+            self.free += taken
             self._look_at = 0.0
             code = process.exitcode or 0
             recorded = stamp(self.study, job.id) not in (None, self._before[job.id])
@@ -179,11 +183,11 @@ class Crew:
             fail(self.study, job, "blocked", why)
             self._finished(job)
             return
-        place = self.free.pop(0)
-        arguments = (self.start, self.study.root, job.id, self._quiet, place, self.flags)
+        taken = [self.free.pop(0) for _ in range(places(job.threads, self._settings))]
+        arguments = (self.start, self.study.root, job.id, self._quiet, taken[0], self.flags)
         process = process_context().Process(target=_work, args=arguments)
         process.start()
-        self.running[job.id] = (job, process, place)
+        self.running[job.id] = (job, process, taken)
 
     def _announce(self, job: Job, more: str = "") -> None:
         number = self._announced.setdefault(job.id, len(self._announced) + 1)

@@ -9,6 +9,7 @@ from bench.matrix import Setting, cells, parse_matrix
 from bench.shapes import training_flops
 
 MATRIX = {"teacher": "unet-8-16", "students": ["unet-2", "unet-4"], "methods": ["baseline", "pm-kd"]}
+METHODS = ["baseline", "pm-kd", "at-kd", "combined"]
 SETTING = Setting(
     dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
     image_size=16, threads=2, precision="fp32", can_compile=False, train_cases=64,
@@ -22,28 +23,40 @@ def planned(**changes):
 def test_the_predicted_time_by_hand():
     jobs = planned()
     work = {job.label.split()[0]: training_flops(job, 64) for job in jobs}
-    teacher = work["unet-8-16:baseline"] * 4 / 3
+    teacher, recording = work["unet-8-16:baseline"], work["unet-8-16:baseline"] / 3
     two, four = work["unet-2:baseline"], work["unet-4:baseline"]
-    assert filling.makespan(jobs, 64, 1) == pytest.approx(teacher + 2 * two + 2 * four)
-    # Two at a time: both baselines end long before the teacher; its students then run side by side.
+
+    def predicted(threads, teachers, speeds):
+        each = {job.id: teachers if job.architecture == "unet-8-16" else threads for job in jobs}
+        return filling.makespan(jobs, 64, each, speeds)
+
+    one_at_a_time = teacher + recording + 2 * two + 2 * four
+    assert predicted(2, 2, {1: 0.5, 2: 1.0}) == pytest.approx(one_at_a_time)
+    # Two at a time, each at half the speed: both baselines end long before the teacher, its targets are
+    # recorded on one core, its students then run side by side.
     assert two + four < teacher
-    assert filling.makespan(jobs, 64, 2) == pytest.approx(teacher + max(two, four))
-    assert filling.makespan(jobs, 64, 3) == pytest.approx(teacher + max(two, four))
+    side_by_side = teacher + recording + max(two, four)
+    assert predicted(1, 1, {1: 0.5, 2: 1.0}) == pytest.approx(2 * side_by_side)
+    # The teacher alone with both cores: both baselines fit beside the recording.
+    assert two + four < recording
+    assert predicted(1, 2, {1: 0.5, 2: 1.0}) == pytest.approx(teacher + 2 * (recording + max(two, four)))
 
 
 @pytest.mark.parametrize(
-    ("ratio", "seeds", "workers"),
+    ("ratio", "changes", "workers", "teacher"),
     [
-        (1.0, [0, 1, 2, 3], 1),  # nothing to gain
-        (1.5, [0, 1, 2, 3], 2),  # several teachers keep both cores busy
-        (1.1, [0], 1),  # while the one teacher trains, a core would stand idle
-        (2.0, [0], 2),
+        (1.0, {"seeds": [0, 1, 2, 3]}, 1, None),  # nothing to gain
+        (1.5, {"seeds": [0, 1, 2, 3]}, 2, None),  # several teachers keep both cores busy
+        (1.1, {}, 1, None),  # the teacher is nearly all the work: its recording on one core costs more
+        (1.3, {"students": ["unet-2", "unet-4", "unet-8"], "methods": METHODS}, 2, 2),  # enough that gain
+        (2.0, {"methods": METHODS}, 2, None),  # a second core adds nothing
     ],
 )
-def test_the_choice_follows_the_measurement_and_the_jobs(ratio, seeds, workers):
+def test_the_choice_follows_the_measurement_and_the_jobs(ratio, changes, workers, teacher):
     rounds = [(4.0, 4.0 * ratio), (2.0, 2.0 * ratio), (3.0, 30.0)]
-    choice = filling.choose(planned(seeds=seeds), 64, 2, lambda job, cores: rounds)
+    choice = filling.choose(planned(**changes), 64, 2, lambda job, cores: rounds)
     assert (choice["workers"], choice["threads"]) == (workers, 3 - workers)
+    assert choice.get("teacher_threads") == teacher
     assert choice["measured"]["ratio"] == pytest.approx(ratio)
     assert choice["measured"]["network"] == "unet-2"
     assert choice["measured"]["steps_per_second_2_jobs"] == [together for _, together in rounds]

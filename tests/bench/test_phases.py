@@ -3,13 +3,15 @@ from bench.phases import Phases, shares
 
 def test_shares_by_hand():
     jobs = [
-        {"cost": {"seconds": {"training": 100.0, "recording": 20.0}}},
-        {"cost": {"seconds": {"training": 60.0, "evaluation": 4.0}}},
-        {"status": "failed"},
+        {"job": {"threads": 2}, "cost": {"seconds": {"training": 20.0}}},
+        {"job": {"threads": 1}, "cost": {"seconds": {"training": 80.0, "recording": 20.0}}},
+        {"job": {"threads": 1}, "cost": {"seconds": {"training": 40.0, "evaluation": 4.0}}},
+        {"job": {"threads": 1}, "status": "failed"},
         None,
     ]
-    # Two at a time: what jobs spent counts half.
-    line = shares(100.0, {"decoding": 2.0, "report": 1.0}, jobs, workers=2)
+    # Two at a time: what jobs spent counts half, but whole for the one that had both cores.
+    settings = {"workers": 2, "threads": 1}
+    line = shares(100.0, {"decoding": 2.0, "report": 1.0}, jobs, settings)
     assert line == (
         "1:40 went to: decoding 2.0 %, gate 0.0 %, recording 10.0 %, training 80.0 %, evaluation 2.0 %, "
         "profiling 0.0 %, report 1.0 %, other 5.0 %"
