@@ -142,8 +142,11 @@ def _check_size(threads: int, gpus: int, say: Callable[[str], None]) -> None:
 
 
 def _stop(references: list[ray.ObjectRef]) -> None:
-    """Jobs are asked to stop, which they do after saving."""
-    for reference in references:
+    """Jobs are asked to stop, which they do after saving; of ended ones Ray is not asked (it may abort)."""
+    if not references:
+        return
+    _, running = ray.wait(references, num_returns=len(references), timeout=0)
+    for reference in running:
         ray.cancel(reference)
-    if references:
-        ray.wait(references, num_returns=len(references), timeout=SAVING_SECONDS)
+    if running:
+        ray.wait(running, num_returns=len(running), timeout=SAVING_SECONDS)
