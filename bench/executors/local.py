@@ -116,7 +116,7 @@ class Crew:
             elif other := lease.holder(root, job.id):
                 if job.id not in self._announced:
                     self._announce(job, f": left to {other}")
-            elif places(job.threads, self._settings) > len(self.free):
+            elif self._takes(job) > len(self.free):
                 break  # a later job would take what it waits for
             else:
                 self.waiting.remove(job)
@@ -177,13 +177,16 @@ class Crew:
         siblings = [j for j in running if job.teachers and j.teachers == job.teachers]
         return not siblings or targets_folder(self.study, job).is_dir()
 
+    def _takes(self, job: Job) -> int:
+        return places(job.threads, self._settings)
+
     def _start(self, job: Job) -> None:
         self._announce(job)
         if why := blocked(self.study, job):
             fail(self.study, job, "blocked", why)
             self._finished(job)
             return
-        taken = [self.free.pop(0) for _ in range(places(job.threads, self._settings))]
+        taken = [self.free.pop(0) for _ in range(self._takes(job))]
         arguments = (self.start, self.study.root, job.id, self._quiet, taken[0], self.flags)
         process = process_context().Process(target=_work, args=arguments)
         process.start()

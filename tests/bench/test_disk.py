@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 import torch
+from commands import missing
 
 from bench import targets
 from bench.errors import UserError
@@ -20,9 +21,9 @@ def mounted(*arguments):
     try:
         done = subprocess.run(["mount", *map(str, arguments)], check=False, capture_output=True, text=True)
     except FileNotFoundError:
-        pytest.skip("there is no mount command here")
+        missing("there is no mount command here")
     if done.returncode:
-        pytest.skip(f"a real full or read-only disk needs leave to mount one: {done.stderr.strip()}")
+        missing(f"a real full or read-only disk needs leave to mount one: {done.stderr.strip()}")
 
 
 def unmount(folder):

@@ -126,3 +126,23 @@ def test_little_work_is_not_measured(begin, monkeypatch):
     begin()
     assert begin.measured == 0
     assert begin.settings()["workers"] == 1
+
+
+def test_a_teacher_has_all_cores_and_its_students_one_each(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(filling, "MEASURE_FROM_FLOPS", 0)
+    found = {"ratio": 1.3, "predicted_share_of_time": 0.9}
+    choice = {"workers": 2, "threads": 1, "teacher_threads": 2, "measured": found}
+    monkeypatch.setattr(filling, "choose", lambda *_: choice)
+    path, root = tmp_path / "m.yaml", tmp_path / "s"
+    path.write_text(json.dumps(MATRIX | {"image_size": 16}))
+    arguments = ("--matrix", path, "--results", root, "--device", "cpu", "--no-test")
+    began = bench(*arguments)
+    assert began.code == 0, began.err
+    assert "2 at a time, a teacher alone" in began.out
+    assert began.out.index("unet-8-16:baseline seed 0: done") < began.out.index("[2/5]")
+    records = [json.loads(one.read_text())["job"] for one in (root / "records").glob("*.json")]
+    threads = {(job["architecture"], job["method"]): job["threads"] for job in records}
+    assert threads.pop(("unet-8-16", "baseline")) == 2
+    assert list(threads.values()) == [1, 1, 1, 1]
+    assert "5 jobs, 5 done, 0 to run" in bench(*arguments).out
