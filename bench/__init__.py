@@ -1,1 +1,7 @@
 """The harness: matrix, jobs, executors, records, report."""
+
+import os
+
+# Torch takes large tensors from the system and gives them back in every step. In huge pages a step is some
+# 7 to 12 % shorter. Read once, at torch's first allocation.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

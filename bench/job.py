@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,8 @@ from bench.memory import checkpointed, has_batch_statistics
 from bench.phases import Phases
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
-from bench.runtime import Runtime, can_compile, make_deterministic
-from bench.shapes import recording_bytes, target_sizes
+from bench.runtime import Runtime, can_compile, make_deterministic, worth_compiling
+from bench.shapes import recording_bytes, target_sizes, training_flops
 from bench.spec import Job, spec
 from bench.store import Study, write_file
 from bench.training import Diverged, TargetSource, Trained, train
@@ -106,7 +108,7 @@ def run(
     torch.manual_seed(job.seed)
 
     def validate(model: nn.Module) -> float:
-        with phases.time("evaluation"):
+        with phases.time("validation"):
             return validation_dice(model, prepared.val, device)
 
     checkpoint = Checkpoint(study.path("checkpoints", job.id), {"job": job.id, "protocol": job.protocol})
@@ -115,7 +117,7 @@ def run(
             model,
             method,
             stream,
-            runtime,
+            _students_own(runtime, job, model, prepared.samples, origin, say),
             job.seg_loss,
             validate=validate,
             targets=teaching,
@@ -127,7 +129,7 @@ def run(
     except Diverged:  # it would again; who tries once more has changed something
         checkpoint.remove()
         raise
-    phases["training"] = trained.seconds - trained.seconds_before - phases.get("evaluation", 0.0)
+    phases["training"] = trained.seconds - trained.seconds_before - phases.get("validation", 0.0)
     if trained.resumed_after:
         origin["resumed_after_epochs"] = trained.resumed_after
     artefact = method.finish(trained.model.eval(), _calibration(prepared, device))
@@ -200,9 +202,20 @@ def runtime_of(job: Job, device: torch.device) -> Runtime:
     )
 
 
+def _students_own(
+    runtime: Runtime, job: Job, model: nn.Module, samples: int, origin: dict[str, Any], say: Say
+) -> Runtime:
+    """The runtime of the student's steps: uncompiled where compiling takes longer than it saves."""
+    if not runtime.compiled or worth_compiling(model, training_flops(job, samples), runtime.device):
+        return runtime
+    origin["compiled"] = False
+    say(f"{job.architecture}: compiling would take longer than it saves; this job runs uncompiled")
+    return replace(runtime, compiled=False)
+
+
 def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:
     """Mean over patients of the mean over cases of the mean over classes; what selects the epoch."""
-    artefact = TorchArtefact(model)
+    artefact = TorchArtefact(copy.deepcopy(model))  # training goes on in its own layout
     masks = predict_masks(artefact.predict, part, device)
     classes = max(2, *(int(truth.max()) + 1 for truth in part.masks))
     rows = []

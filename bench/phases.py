@@ -10,7 +10,7 @@ from typing import Any
 from bench.progress import duration
 from bench.spec import places
 
-PHASES = ("decoding", "gate", "recording", "training", "evaluation", "profiling", "report")
+PHASES = ("decoding", "gate", "recording", "training", "validation", "evaluation", "profiling", "report")
 
 
 class Phases(dict[str, float]):

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -7,17 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import architectures
 from bench.data.prepared import Scored
 from bench.evaluation import (
+    CPU_BATCH,
     decide,
     overlap_scores,
     pack_masks,
+    predict_masks,
     score_case,
     score_part,
     summarise,
     surface_scores,
     unpack_masks,
 )
+from bench.job import validation_dice
+from methods.artefact import TorchArtefact
 
 EMPTY = np.zeros((6, 8), np.uint8)
 SQUARE = EMPTY.copy()
@@ -116,3 +122,33 @@ def test_kept_predictions_come_back(masks):
     back = unpack_masks(pack_masks(masks, cases))
     assert list(back) == cases
     assert all(np.array_equal(back[case], mask) for case, mask in zip(cases, masks, strict=True))
+
+
+def test_a_network_in_training_is_scored_as_its_file_will_be_and_left_as_it_is(small_phantom, tmp_path):
+    torch.manual_seed(0)
+    model = architectures.build("unet-4-8").train().to(memory_format=torch.channels_last)
+    weight = model.encoder[0][3].weight
+    cpu, part = torch.device("cpu"), small_phantom.val
+    TorchArtefact(copy.deepcopy(model)).save(tmp_path / "weights")
+    kept = TorchArtefact.load(lambda: architectures.build("unet-4-8"), tmp_path / "weights")
+    seen = []
+
+    def predict(x):
+        seen.append(kept.predict(x))
+        return seen[-1]
+
+    rows = score_part(predict_masks(predict, part, cpu), part, ("object",), surface=False)
+    assert validation_dice(model, part, cpu) == summarise(rows)["dice"]
+    assert sum(len(logits) for logits in seen) == len(part.cases)
+    assert max(len(logits) for logits in seen) == CPU_BATCH
+    assert model.training
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert weight is model.encoder[0][3].weight
+
+
+def test_batches_of_few_give_the_masks_of_one_batch(small_phantom):
+    part = small_phantom.val
+    model = TorchArtefact(architectures.build("unet-4-8"))
+    whole = decide(model.predict(part.images), part.masks[0].shape)
+    found = predict_masks(model.predict, part, "cpu")
+    assert all(np.array_equal(one, other) for one, other in zip(found, whole, strict=True))

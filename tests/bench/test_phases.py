@@ -13,8 +13,8 @@ def test_shares_by_hand():
     settings = {"workers": 2, "threads": 1}
     line = shares(100.0, {"decoding": 2.0, "report": 1.0}, jobs, settings)
     assert line == (
-        "1:40 went to: decoding 2.0 %, gate 0.0 %, recording 10.0 %, training 80.0 %, evaluation 2.0 %, "
-        "profiling 0.0 %, report 1.0 %, other 5.0 %"
+        "1:40 went to: decoding 2.0 %, gate 0.0 %, recording 10.0 %, training 80.0 %, validation 0.0 %, "
+        "evaluation 2.0 %, profiling 0.0 %, report 1.0 %, other 5.0 %"
     )
 
 

@@ -7,10 +7,11 @@ import torch
 from commands import missing
 from torch import nn
 
+import architectures
 import methods
 from bench.data.stream import SampleStream
 from bench.matrix import cells, parse_matrix
-from bench.runtime import Runtime, can_compile
+from bench.runtime import COMPILE_BATCHNORM_FROM_FLOPS, Runtime, can_compile, worth_compiling
 from bench.session import Wishes, open_session
 from bench.store import Study
 from bench.training import train
@@ -146,3 +147,21 @@ def test_with_an_unwritable_cache_a_job_runs_uncompiled_and_says_so(bench, plann
     (tmp_path / "file").touch()
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file" / "cache"))
     runs_uncompiled(bench, planned, "torch.compile failed (")
+
+
+def test_a_network_that_compiling_would_not_make_faster_is_not_compiled(bench, planned, monkeypatch):
+    def compiled(function, **options):
+        raise AssertionError("was compiled")
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr("bench.runtime.has_batch_statistics", lambda model: True)
+    runs_uncompiled(bench, planned, "compiling would take longer than it saves")
+
+
+def test_batch_statistics_need_more_work_to_be_worth_compiling():
+    few, many = COMPILE_BATCHNORM_FROM_FLOPS / 2, COMPILE_BATCHNORM_FROM_FLOPS * 2
+    u_net, dmfnet = architectures.build("unet-2-4"), architectures.build("dmfnet")
+    assert worth_compiling(u_net, few, CPU)
+    assert not worth_compiling(dmfnet, few, CPU)
+    assert worth_compiling(dmfnet, many, CPU)
+    assert worth_compiling(dmfnet, few, torch.device("cuda"))
