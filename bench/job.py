@@ -76,7 +76,7 @@ def run(
 
     def on_eager(reason: str) -> None:
         origin["compiled"] = False
-        say(f"{reason}: this job runs uncompiled, slower, its scores equal up to rounding")
+        say(f"{reason}: this job runs uncompiled, its scores equal up to rounding")
 
     if job.compiled and not runtime.compiled:
         on_eager("no C++ compiler here")
@@ -117,7 +117,7 @@ def run(
             model,
             method,
             stream,
-            _students_own(runtime, job, model, prepared.samples, origin, say),
+            students_own(runtime, job, model, prepared.samples, on_eager),
             job.seg_loss,
             validate=validate,
             targets=teaching,
@@ -202,14 +202,13 @@ def runtime_of(job: Job, device: torch.device) -> Runtime:
     )
 
 
-def _students_own(
-    runtime: Runtime, job: Job, model: nn.Module, samples: int, origin: dict[str, Any], say: Say
+def students_own(
+    runtime: Runtime, job: Job, model: nn.Module, samples: int, on_eager: Say = lambda reason: None
 ) -> Runtime:
-    """The runtime of the student's steps: uncompiled where compiling takes longer than it saves."""
+    """The runtime of the job's own steps: uncompiled where compiling takes longer than it saves."""
     if not runtime.compiled or worth_compiling(model, training_flops(job, samples), runtime.device):
         return runtime
-    origin["compiled"] = False
-    say(f"{job.architecture}: compiling would take longer than it saves; this job runs uncompiled")
+    on_eager("compiling would take longer than it saves")
     return replace(runtime, compiled=False)
 
 

@@ -23,7 +23,7 @@ from bench.data.stream import SampleStream
 from bench.errors import UserError
 from bench.executors.processes import process_context
 from bench.gate import check_can_learn
-from bench.job import network, runtime_of, trainable, validation_dice
+from bench.job import network, runtime_of, students_own, trainable, validation_dice
 from bench.memory import peak_memory_mb
 from bench.protocol import BATCH_SIZE
 from bench.session import Session, Wishes, open_session
@@ -155,7 +155,7 @@ def first_steps(session: Session, job: Job) -> None:
         teaching = targets.unpacked(targets.live(teacher, [method], stream, runtime))
     first = _first_case(prepared.val)
     train(
-        model, method, stream, runtime, job.seg_loss,
+        model, method, stream, students_own(runtime, job, model, prepared.samples), job.seg_loss,
         validate=lambda m: validation_dice(m, first, session.device), targets=teaching, epochs=1,
     )  # fmt: skip
 

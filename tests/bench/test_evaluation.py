@@ -148,7 +148,7 @@ def test_a_network_in_training_is_scored_as_its_file_will_be_and_left_as_it_is(s
 
 def test_batches_of_few_give_the_masks_of_one_batch(small_phantom):
     part = small_phantom.val
-    model = TorchArtefact(architectures.build("unet-4-8"))
-    whole = decide(model.predict(part.images), part.masks[0].shape)
-    found = predict_masks(model.predict, part, "cpu")
+    whole = decide(part.images, part.masks[0].shape)  # a network's rounding may differ with the batch
+    found = predict_masks(torch.clone, part, "cpu")
+    assert 0 < whole.mean() < 1
     assert all(np.array_equal(one, other) for one, other in zip(found, whole, strict=True))
