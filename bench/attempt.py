@@ -40,7 +40,7 @@ def run_job(
     study = Study(root)
     job = study.job(job_id)
     if log:
-        log_to(study.path("logs", job.id))
+        log_to(study.path("logs", job.id).with_suffix(".out"))
     progress = Progress(
         sys.stdout,
         sys.stdout.isatty() and not quiet,

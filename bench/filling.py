@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 import methods
+from bench.build import trainable
 from bench.executors.processes import process_context
-from bench.job import trainable
 from bench.protocol import BATCH_SIZE
 from bench.runtime import Runtime
 from bench.session import Session

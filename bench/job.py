@@ -5,18 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-import architectures
-import methods
-from bench import lease
-from bench import targets as target_store
+from bench.build import load_artefact, method_of, network, runtime_of, students_own, trainable
 from bench.checkpoint import Checkpoint
 from bench.data.prepared import Prepared, Scored
 from bench.data.stream import SampleStream
@@ -32,17 +27,15 @@ from bench.evaluation import (
     summarise,
 )
 from bench.gate import check_can_learn
-from bench.integrity import set_aside
-from bench.memory import checkpointed, has_batch_statistics
+from bench.memory import has_batch_statistics
 from bench.phases import Phases
 from bench.protocol import BATCH_SIZE
 from bench.provenance import provenance
-from bench.runtime import Runtime, can_compile, make_deterministic, worth_compiling
-from bench.shapes import recording_bytes, target_sizes, training_flops
-from bench.spec import Job, spec
+from bench.runtime import make_deterministic
+from bench.spec import Job
 from bench.store import Study, write_file
-from bench.training import Diverged, TargetSource, Trained, train
-from methods import Method
+from bench.teaching import teacher_targets
+from bench.training import Diverged, Trained, train
 from methods.artefact import Artefact, TorchArtefact
 
 Say = Callable[[str], None]
@@ -104,7 +97,16 @@ def run(
     with phases.time("gate"):
         check_can_learn(model, stream, job.out_channels, job.seg_loss, device, job.micro_batch)
     with phases.time("recording"):
-        teaching, read_ahead = _teaching(study, job, stream, runtime, targets_gb, on_epoch, on_eager, say)
+        targets, read_ahead = teacher_targets(
+            study,
+            job,
+            stream,
+            runtime,
+            targets_gb,
+            on_recorded=lambda epoch: on_epoch("targets", {"epoch": epoch}),
+            on_eager=on_eager,
+            say=say,
+        )
     torch.manual_seed(job.seed)
 
     def validate(model: nn.Module) -> float:
@@ -120,7 +122,7 @@ def run(
             students_own(runtime, job, model, prepared.samples, on_eager),
             job.seg_loss,
             validate=validate,
-            targets=teaching,
+            targets=targets,
             on_epoch=lambda row: on_epoch("train", row),
             read_ahead=read_ahead,
             on_eager=on_eager,
@@ -138,78 +140,6 @@ def run(
     record = _score(study, job, prepared, artefact, device, with_test, record, phases)
     checkpoint.remove()
     return record
-
-
-def load_artefact(study: Study, job: Job) -> Artefact | None:
-    """What the job's training left; None where its weights are absent, or were damaged and set aside."""
-    if not study.has_weights(job.id):
-        return None
-    try:
-        return read_artefact(study, job)
-    except UserError as error:
-        if "weights" in (study.record(job.id) or {}).get("files", {}):
-            raise  # they are as they were written
-        set_aside(study.path("weights", job.id), str(error))
-        return None
-
-
-def read_artefact(study: Study, job: Job) -> Artefact:
-    """What the job's file of weights holds.
-
-    Raises:
-        UserError: a damaged file, or weights of another network.
-    """
-    try:
-        return method_of(job).load(lambda: network(job), study.path("weights", job.id))
-    except ValueError as error:
-        raise UserError(f"{error}; remove it, and {job.label} is trained again") from None
-
-
-def network(job: Job) -> nn.Module:
-    """The job's network with fresh weights.
-
-    Raises:
-        UserError: no such network here.
-    """
-    try:
-        return architectures.build(job.architecture, job.spatial_dims, job.in_channels, job.out_channels)
-    except ValueError as error:
-        raise UserError(f"job {job.id}: {error}") from None
-
-
-def method_of(job: Job) -> Method:
-    """The job's method.
-
-    Raises:
-        UserError: no such method here.
-    """
-    try:
-        return methods.build(spec(job))
-    except ValueError as error:
-        raise UserError(f"job {job.id}: {error}") from None
-
-
-def trainable(job: Job) -> nn.Module:
-    """The job's network as it is trained: one that forgets where the job says so."""
-    model = network(job)
-    return checkpointed(model) if job.checkpointing else model
-
-
-def runtime_of(job: Job, device: torch.device) -> Runtime:
-    """Where and how the job computes on ``device``."""
-    return Runtime(
-        device, job.precision, job.threads, job.compiled and can_compile(device), job.micro_batch
-    )
-
-
-def students_own(
-    runtime: Runtime, job: Job, model: nn.Module, samples: int, on_eager: Say = lambda reason: None
-) -> Runtime:
-    """The runtime of the job's own steps: uncompiled where compiling takes longer than it saves."""
-    if not runtime.compiled or worth_compiling(model, training_flops(job, samples), runtime.device):
-        return runtime
-    on_eager("compiling would take longer than it saves")
-    return replace(runtime, compiled=False)
 
 
 def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:
@@ -257,60 +187,6 @@ def _score(
     record["files"] = study.checksums(job.id)
     study.write_record(record)
     return record
-
-
-def _teaching(
-    study: Study,
-    job: Job,
-    stream: SampleStream,
-    runtime: Runtime,
-    targets_gb: float,
-    on_epoch: EpochHook,
-    on_eager: Say,
-    say: Say,
-) -> tuple[TargetSource | None, bool]:
-    """The teacher's targets for every batch: recorded once if they fit, else the teacher in the loop.
-
-    The second value says whether they are only read, which may be done ahead of time.
-    """
-    if not job.teachers:
-        return None, True
-    if len(job.teachers) > 1:
-        raise UserError(f"{job.label}: {len(job.teachers)} teachers; the methods so far take one")
-    teacher_job = study.job(job.teachers[0])
-    weights = study.path("weights", teacher_job.id)
-    artefact = load_artefact(study, teacher_job)
-    if artefact is None:
-        raise UserError(f"{weights}: the teacher's weights are missing; run {teacher_job.label}")
-    teacher = artefact.module
-    if teacher is None:
-        raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
-    siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
-    names = sorted(target_sizes(job, teacher_job.architecture))
-    size = recording_bytes(siblings, teacher_job.architecture, stream.prepared.samples)
-    if size > targets_gb * 1e9:
-        say(f"targets: {target_store.human_bytes(size)} is over --targets-gb; teacher in the loop")
-        own = [method_of(job)]
-        return target_store.unpacked(target_store.live(teacher, own, stream, runtime, on_eager)), False
-    shared = list(dict.fromkeys(method_of(j) for j in siblings))  # each method once
-    compute = target_store.live(teacher, shared, stream, runtime, on_eager)
-    folder = targets_folder(study, job)
-    if not folder.is_dir():
-        say(f"targets: recording {target_store.human_bytes(size)} from {teacher_job.label}")
-    return target_store.recorded(
-        folder,
-        names,
-        compute,
-        stream,
-        on_epoch=lambda epoch: on_epoch("targets", {"epoch": epoch}),
-        alone=lambda: lease.waited_for(study.root, f"targets-{folder.name}", say),
-    ), True
-
-
-def targets_folder(study: Study, job: Job) -> Path:
-    """Where the targets for a job are recorded: one folder per teacher, sample stream and precision."""
-    stream = f"s{job.seed}-{job.image_size}-{job.split[:6]}-{job.precision}"
-    return study.root / "targets" / f"{'+'.join(job.teachers)}-{stream}"
 
 
 def _calibration(prepared: Prepared | Volumes, device: torch.device) -> Iterator[Tensor]:

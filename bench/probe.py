@@ -17,13 +17,14 @@ import torch
 
 import methods
 from bench import targets
+from bench.build import network, runtime_of, students_own, trainable
 from bench.data.dataset import keep_decoded
 from bench.data.prepared import Scored
 from bench.data.stream import SampleStream
 from bench.errors import UserError
 from bench.executors.processes import process_context
 from bench.gate import check_can_learn
-from bench.job import network, runtime_of, students_own, trainable, validation_dice
+from bench.job import validation_dice
 from bench.memory import peak_memory_mb
 from bench.protocol import BATCH_SIZE
 from bench.session import Session, Wishes, open_session

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 import methods
+from bench.build import load_artefact, method_of, network
 from bench.evaluation import predict_volume
 from bench.executors.processes import process_context
-from bench.job import load_artefact, method_of, network
 from bench.memory import peak_memory_mb
 from bench.provenance import machine
 from bench.reading import check

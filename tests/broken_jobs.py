@@ -21,7 +21,7 @@ import torch
 import architectures
 import methods
 from architectures import unet
-from bench import attempt, job, stopping, targets, training
+from bench import attempt, job, stopping, targets, teaching, training
 from methods.base import Method
 
 EPOCHS = 3
@@ -91,7 +91,7 @@ def run_job(root: Path, job_id: str, grace: float = 600.0, **flags: Any) -> int:
     study, stopping.GRACE_SECONDS = root, grace
     register()
     job.train = functools.partial(training.train, epochs=EPOCHS)
-    job.target_store.recorded = functools.partial(targets.recorded, epochs=EPOCHS)
+    teaching.target_store.recorded = functools.partial(targets.recorded, epochs=EPOCHS)
     run, step = job.run, training.Updater.__call__
 
     def noted(*arguments: Any, **options: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.job import targets_folder
 from bench.spec import Job
 from bench.store import Study
+from bench.teaching import targets_folder
 
 
 def needs(study: Study, jobs: Sequence[Job]) -> dict[str, set[str]]:

@@ -25,10 +25,10 @@ from bench.errors import UserError
 from bench.executors.graph import blocked, stamp
 from bench.executors.processes import process_context
 from bench.failures import ATTEMPTS, ended, fail, failure
-from bench.job import targets_folder
 from bench.runtime import visible_gpus
 from bench.spec import Job, places
 from bench.store import Study
+from bench.teaching import targets_folder
 
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench import job as job_module
 from bench import targets
+from bench.build import load_artefact
 from bench.data.dataset import decode_once
 from bench.errors import UserError
 from bench.integrity import HOST, set_aside
@@ -121,7 +122,7 @@ def test_files_of_records_without_checksums_are_read_if_they_can_be(study, small
     assert to_run(study, [teacher, student], no_test=True) == []
     assert capfd.readouterr().err == ""
     study.path("weights", teacher.id).write_bytes(cut(study.path("weights", teacher.id).read_bytes()))
-    assert job_module.load_artefact(study, teacher) is None
+    assert load_artefact(study, teacher) is None
     assert to_run(study, [teacher, student], no_test=True) == [teacher]
     study.path("predictions", student.id).write_bytes(b"PK")
     from bench.evaluation import read_predictions

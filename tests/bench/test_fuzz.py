@@ -15,13 +15,13 @@ from PIL import Image
 from volume_files import LABELS, ball_volume, save
 
 from architectures.dmfnet import load_published
+from bench.build import network, read_artefact
 from bench.data import image_folder, load, locate, nifti, phantom, volume_folder
 from bench.data.dataset import decode_once, keep_decoded
 from bench.data.splits import PARTS, read_splits, split_by_patient, write_splits
 from bench.errors import UserError
 from bench.evaluation import pack_masks, read_masks
 from bench.integrity import was_set_aside
-from bench.job import network, read_artefact, targets_folder
 from bench.matrix import Setting, cells, read_matrix
 from bench.profiling import entry_key, read_profile
 from bench.reading import name_fault
@@ -30,6 +30,7 @@ from bench.report.comparisons import comparisons
 from bench.report.page import page_data
 from bench.run import check_teacher
 from bench.store import write_json
+from bench.teaching import targets_folder
 from methods.artefact import TorchArtefact
 
 SETTING = Setting(

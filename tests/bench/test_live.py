@@ -182,4 +182,4 @@ def test_at_a_terminal_the_matrix_is_live_and_ctrl_c_gives_the_cursor_back(tmp_p
     assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l"), "the cursor is shown again"
     assert "0/5 done" in out
     assert "train epoch" not in out, "what jobs print is in logs/"
-    assert list((root / "logs").glob("*.log"))
+    assert list((root / "logs").glob("*.out"))

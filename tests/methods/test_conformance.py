@@ -12,9 +12,11 @@ import architectures
 import methods
 from bench import job as job_module
 from bench import targets
+from bench.build import network
 from bench.matrix import Setting, cells, parse_matrix
 from bench.phases import Phases
 from bench.profiling import graph_of, macs
+from bench.spec import spec
 from bench.store import Study
 from bench.training import train
 from methods import Method, Outputs
@@ -126,8 +128,8 @@ def test_a_job_with_it_trains_scores_and_comes_back_from_its_file(
     terms = set(record["curves"][0]) - {"epoch", "learning_rate", "seg", "loss", "dice_val", "seconds"}
     expected = {"pm-kd": {"pm"}, "at-kd": {"at"}, "combined": {"pm", "at"}, "toy-adapter": {"feature"}}
     assert terms == expected[name] if name in expected else bool(terms) == methods.build(name).needs_teacher
-    method = methods.build(job_module.spec(job))
-    artefact = method.load(lambda: job_module.network(job), study.path("weights", job.id))
+    method = methods.build(spec(job))
+    artefact = method.load(lambda: network(job), study.path("weights", job.id))
     again = job_module._score(study, job, small_phantom, artefact, CPU, False, dict(record), Phases())
     assert again["val"] == record["val"]
 
@@ -151,7 +153,7 @@ def test_finish_decides_what_is_scored_and_measured(toys, study, small_phantom, 
     assert record["cost"]["parameters"] == 1
     assert graph_of(job) != "unet-2-4"
     method = methods.build("toy-finish")
-    artefact = method.load(lambda: job_module.network(job), study.path("weights", job.id))
+    artefact = method.load(lambda: network(job), study.path("weights", job.id))
     assert macs(artefact.module, (1, 1, 16, 16)) == 0
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import methods
 from bench.executors.graph import levels, needs
-from bench.job import targets_folder
+from bench.teaching import targets_folder
 
 TEACHER = "unet-64-128-256-512"
 
