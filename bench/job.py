@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from bench.evaluation import (
     summarise,
 )
 from bench.gate import check_can_learn
+from bench.heap import has_plenty_of_memory, keep_freed_memory
 from bench.memory import has_batch_statistics
 from bench.phases import Phases
 from bench.protocol import BATCH_SIZE
@@ -123,7 +125,7 @@ def run(
             job.seg_loss,
             validate=validate,
             targets=targets,
-            on_epoch=lambda row: on_epoch("train", row),
+            on_epoch=partial(_after_epoch, study, job, device, on_epoch),
             read_ahead=read_ahead,
             on_eager=on_eager,
             checkpoint=checkpoint,
@@ -140,6 +142,17 @@ def run(
     record = _score(study, job, prepared, artefact, device, with_test, record, phases)
     checkpoint.remove()
     return record
+
+
+def _after_epoch(
+    study: Study, job: Job, device: torch.device, on_epoch: EpochHook, row: dict[str, float]
+) -> None:
+    """Keep freed memory from the first epoch on, which shows what the job takes; not where it is short."""
+    settings = study.settings() or {}
+    saving = "memory_gb" in settings or job.checkpointing or job.micro_batch < BATCH_SIZE
+    if device.type == "cpu" and not saving and has_plenty_of_memory(settings.get("workers", 1)):
+        keep_freed_memory()
+    on_epoch("train", row)
 
 
 def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:

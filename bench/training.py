@@ -31,6 +31,7 @@ class Trained:
 
     Of a job that was interrupted ``seconds`` and ``peak_memory_mb`` are those of all its processes
     together, ``seconds_before`` those of the ones before; it went on after the epochs ``resumed_after``.
+    The peak is that of a process's first epoch: later ones may keep more than needed (``bench/heap.py``).
     """
 
     model: nn.Module
@@ -226,7 +227,8 @@ def train(
                     update.try_out(*next(first))
             kept.restore(state)
     started = time.perf_counter() - result.seconds
-    for epoch in range(len(result.curves), epochs):
+    begin = len(result.curves)
+    for epoch in range(begin, epochs):
         model.train()
         sums: dict[str, float] = {}
         for batch, sample in enumerate(batches(stream, runtime, epoch, targets, read_ahead)):
@@ -246,7 +248,8 @@ def train(
             state.best = copy.deepcopy(model.state_dict())
             result.best_epoch = epoch + 1
         result.curves.append(row)
-        result.peak_memory_mb = max(result.peak_memory_mb, peak_memory_mb(runtime.device))
+        if epoch == begin:
+            result.peak_memory_mb = max(result.peak_memory_mb, peak_memory_mb(runtime.device))
         if checkpoint is not None:
             pause = time.perf_counter()
             result.seconds = pause - started

@@ -17,6 +17,7 @@ import methods
 from bench import targets
 from bench.data.prepared import Prepared
 from bench.data.stream import SampleStream
+from bench.heap import keep_freed_memory
 from bench.protocol import BATCH_SIZE
 from bench.runtime import Runtime, make_deterministic
 from bench.session import Session
@@ -34,7 +35,7 @@ class Scale:
     teacher: str = "unet-64-128-256-512"
     students: tuple[str, ...] = ("unet-32-64-128-256", "unet-32-64-128", "unet-32-64")
     image_size: int = 96
-    rounds: int = 5
+    rounds: int = 7
     steps: int = 2
     sides: tuple[int, ...] = (64, 96, 128, 192)
     shares_of_slices: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
@@ -143,13 +144,15 @@ class Lab:
 
 
 def as_in_a_job(call: Callable[[], object]) -> Callable[[], object]:
-    """``call`` with torch set as a job sets it."""
+    """``call`` with torch and memory set as a job sets them."""
 
     def wrapped() -> object:
         make_deterministic()
+        keep_freed_memory()
         try:
             return call()
         finally:
+            keep_freed_memory(False)
             make_deterministic(False)
 
     return wrapped
