@@ -47,7 +47,8 @@ def page(found: dict[str, Any]) -> str:
             ],
         ),
         f"## The teacher's training step over a product of two {scale['product_side']}² matrices\n\n"
-        "Where the rest goes: `profile-<precision>.txt`.",
+        "The faster of two ways to compute it: as a product, as a 1×1 convolution. Where the rest goes: "
+        "`profile-<precision>.txt`.",
         _table(
             ("network", "precision", "GFLOP/s", "product's", "ratio", "asked for", "aimed at"),
             [
@@ -142,7 +143,6 @@ def write_plot(folder: Path, found: dict[str, Any]) -> list[Path]:
         axes[0].set_title(
             f"{plain(found['dataset'])}{synthetic}: {found['scale']['students'][-1]}", loc="left"
         )
-        figure.tight_layout()
         return save(figure, folder / "scaling")
 
 
