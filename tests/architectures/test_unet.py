@@ -47,3 +47,16 @@ def test_taps_stand_after_every_block():
 def test_a_side_that_the_depth_does_not_divide_is_named():
     with pytest.raises(ValueError, match=r"multiple of 4, not \(10, 8\)"):
         architectures.build("unet-2-4-8")(torch.zeros(1, 1, 10, 8))
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_an_uncompiled_network_keeps_the_layout_of_its_images_and_its_values(layout):
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 16, 16)
+    network = architectures.build("unet-4-8", 2, 1, 1)
+    logits, taps = network.forward_intermediates(images)
+    arranged = network.to(memory_format=layout)
+    again, features = arranged.forward_intermediates(images.contiguous(memory_format=layout))
+    assert all(feature.is_contiguous(memory_format=layout) for feature in features.values())
+    torch.testing.assert_close(again, logits)
+    torch.testing.assert_close(features, taps)
