@@ -66,7 +66,7 @@ def students_own(
     on_eager: Callable[[str], None] = lambda reason: None,
 ) -> Runtime:
     """The runtime of the job's own steps: uncompiled where compiling takes longer than it saves."""
-    if not runtime.compiled or worth_compiling(model, training_flops(job, samples), runtime.device):
+    if not runtime.compiled or worth_compiling(model, training_flops(job, samples), runtime):
         return runtime
     on_eager("compiling would take longer than it saves")
     return replace(runtime, compiled=False)

@@ -1,6 +1,7 @@
 """Compiling is never a failure: what can't be compiled runs uncompiled, and the record says so."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -158,10 +159,27 @@ def test_a_network_that_compiling_would_not_make_faster_is_not_compiled(bench, p
     runs_uncompiled(bench, planned, "compiling would take longer than it saves")
 
 
+BF16, FP32 = (Runtime(CPU, precision, 1, compiled=True) for precision in ("bf16", "fp32"))
+
+
 def test_batch_statistics_need_more_work_to_be_worth_compiling():
     few, many = COMPILE_BATCHNORM_FROM_FLOPS / 2, COMPILE_BATCHNORM_FROM_FLOPS * 2
-    u_net, dmfnet = architectures.build("unet-2-4"), architectures.build("dmfnet")
-    assert worth_compiling(u_net, few, CPU)
-    assert not worth_compiling(dmfnet, few, CPU)
-    assert worth_compiling(dmfnet, many, CPU)
-    assert worth_compiling(dmfnet, few, torch.device("cuda"))
+    u_net, dmfnet = architectures.build("unet-32-64"), architectures.build("dmfnet")
+    assert worth_compiling(u_net, few, BF16)
+    assert not worth_compiling(dmfnet, few, BF16)
+    assert worth_compiling(dmfnet, many, BF16)
+    assert worth_compiling(dmfnet, few, replace(BF16, device=torch.device("cuda")))
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "runtime", "worth"),
+    [
+        ("unet-32-64", 2, BF16, True),
+        ("unet-16-32", 2, BF16, False),
+        ("unet-16-32", 2, FP32, True),
+        ("unet-16-32", 3, BF16, True),
+        ("unet-16-32", 2, replace(BF16, device=torch.device("cuda")), True),
+    ],
+)
+def test_narrow_blocks_are_not_worth_compiling_in_channels_last(name, dims, runtime, worth):
+    assert worth_compiling(architectures.build(name, dims), 1e15, runtime) == worth
