@@ -45,7 +45,8 @@ def pack(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def unpack(half: Tensor, shift: Tensor) -> Tensor:
     """The inverse of ``pack``, to fp32."""
-    return torch.ldexp(half.float(), -shift.int().view(-1, *[1] * (half.ndim - 1)))
+    powers = torch.ldexp(torch.ones(len(shift), device=half.device), -shift.int())
+    return half.float() * powers.view(-1, *[1] * (half.ndim - 1))
 
 
 def live(
