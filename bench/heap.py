@@ -12,24 +12,22 @@ import torch
 
 from bench.memory import peak_memory_mb
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's ``mallopt``."""
 SPARE = 3
 """So many times the peak must be there: what is kept is in pieces, which raised peaks 1.1 to 1.7 times."""
 
 
-def keep_freed_memory(on: bool = True) -> None:
-    """Let this process keep what tensors give back for the next step. Without glibc nothing happens.
+def keep_freed_memory() -> None:
+    """From now on this process keeps what tensors give back for the next step; nothing without glibc.
 
     Left to itself glibc returns large tensors to the system, which fills their pages with zeros in the next
-    step: at 192² a fifth of its time. Off again, what is kept stays; nothing over 32 MB is taken from it.
+    step: at 192² a fifth of its time.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(M_MMAP_THRESHOLD, 2**25)  # where glibc's own, which follows what is freed, ends up
-    mallopt(M_MMAP_MAX, 0 if on else 2**16)
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_MMAP_MAX, 0)
 
 
 def has_plenty_of_memory(processes: int) -> bool:

@@ -144,7 +144,7 @@ class Lab:
 
 
 def as_in_a_job(call: Callable[[], object]) -> Callable[[], object]:
-    """``call`` with torch and memory set as a job sets them."""
+    """``call`` with torch and memory set as a job sets them; memory stays so."""
 
     def wrapped() -> object:
         make_deterministic()
@@ -152,7 +152,6 @@ def as_in_a_job(call: Callable[[], object]) -> Callable[[], object]:
         try:
             return call()
         finally:
-            keep_freed_memory(False)
             make_deterministic(False)
 
     return wrapped

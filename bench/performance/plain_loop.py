@@ -2,22 +2,87 @@
 
 The teacher's forward pass in every step, uncompiled, in fp32 unless told otherwise, in torch's
 default memory layout; a ``DataLoader`` with a worker process and augmentation per sample. The losses
-are the harness's own, so that both train the same.
+are the harness's own, so that both train the same. It runs in a process of its own, with the memory
+settings of torch and the C library as they come: nothing of a job's (``bench/heap.py``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+import architectures
+import methods
+from bench.executors.processes import process_context
 from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.training import segmentation_loss
 from methods import Method, Outputs
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What plain loops train: ``images`` ``(N, C, H, W)``, ``labels`` ``(N, H, W)``."""
+
+    teacher: str
+    images: NDArray
+    labels: NDArray
+    out_channels: int
+    device: torch.device
+    threads: int
+
+    def loop(self, student: str, precision: str) -> Iterator[float]:
+        """``student`` learning from the teacher by ``combined``; yields the loss of each step."""
+        images, labels = torch.from_numpy(self.images), torch.from_numpy(self.labels)
+        learner, teacher = (self._network(name) for name in (student, self.teacher))
+        return plain_loop(
+            learner, teacher, methods.build("combined"), images, labels, self.device, precision
+        )
+
+    def _network(self, name: str) -> nn.Module:
+        torch.manual_seed(0)
+        return architectures.build(name, 2, self.images.shape[1], self.out_channels)
+
+
+@contextlib.contextmanager
+def in_own_process(reference: Reference) -> Iterator[Callable[[str, str, int], None]]:
+    """A function that lets the loop of (student, precision) take so many steps, in a process of its own."""
+    context = process_context()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(reference, theirs))
+    process.start()
+    theirs.close()
+
+    def steps(student: str, precision: str, count: int) -> None:
+        ours.send((student, precision, count))
+        ours.recv()
+
+    try:
+        yield steps
+    finally:
+        ours.close()
+        process.join()
+
+
+def _serve(reference: Reference, pipe: Connection) -> None:
+    torch.set_num_threads(reference.threads)
+    loops: dict[tuple[str, str], Iterator[float]] = {}
+    with contextlib.suppress(EOFError):  # the other side has closed
+        while True:
+            student, precision, count = pipe.recv()
+            if (student, precision) not in loops:
+                loops[student, precision] = reference.loop(student, precision)
+            for _ in range(count):
+                next(loops[student, precision])
+            pipe.send(None)
 
 
 class AugmentedSlices(Dataset):

@@ -67,12 +67,12 @@ def measure(
 
 def _measure(lab: Lab, say: Callable[[str], None]) -> dict[str, Any]:
     session = lab.session
+    say("inference")
+    inference = measure_inference(lab)  # first: no later call leaves this process as it came
     say(f"training steps, {' and '.join(lab.precisions)}, {lab.scale.rounds} rounds")
     steps = measure_steps(lab)
     say("growth with the image's side, slices and jobs")
     growth = measure_growth(lab)
-    say("inference")
-    inference = measure_inference(lab)
     return {
         "provenance": provenance(),
         "dataset": session.dataset.name,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,10 +14,9 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as torch_profile
 
-import methods
 from bench.data.prepared import Prepared
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
-from bench.performance.plain_loop import plain_loop
+from bench.performance.plain_loop import Reference, in_own_process
 from bench.protocol import BATCH_SIZE, EPOCHS
 from bench.shapes import forward_macs
 
@@ -31,10 +32,8 @@ Values = dict[tuple[str, str, str], list[float]]
 
 def measure_steps(lab: Lab) -> dict[str, Any]:
     """Everything about training steps, from one set of rounds; seconds are per step."""
-    scale, device = lab.scale, lab.session.device
+    scale = lab.scale
     calls: dict[tuple[str, str, str], Any] = {}
-    images = lab.stream(len(lab.session.split.train)).prepared
-    assert isinstance(images, Prepared)
     for precision in lab.precisions:
         record = lab.recording(precision)
         calls["recording", scale.teacher, precision] = as_in_a_job(record)
@@ -49,20 +48,11 @@ def measure_steps(lab: Lab) -> dict[str, Any]:
             for method, own in (("baseline", None), ("combined", source)):
                 steps = lab.job_steps(student, method, precision, stream, own)
                 calls[method, student, precision] = as_in_a_job(steps)
-            loop = plain_loop(
-                lab.network(student),
-                lab.network(scale.teacher),
-                methods.build("combined"),
-                images.train_images,
-                images.train_labels,
-                device,
-                precision,
-            )
-            calls["plain loop", student, precision] = lambda loop=loop: [
-                next(loop) for _ in range(scale.steps)
-            ]
-    first = in_rounds(calls, 1)  # warms up and compiles
-    values = in_rounds(calls, scale.rounds)
+    with in_own_process(_reference(lab)) as plain_steps:
+        for student, precision in itertools.product(scale.students, lab.precisions):
+            calls["plain loop", student, precision] = partial(plain_steps, student, precision, scale.steps)
+        first = in_rounds(calls, 1)  # warms up and compiles
+        values = in_rounds(calls, scale.rounds)
     per_step = {key: [value / scale.steps for value in own] for key, own in values.items()}
     extra = {key: max(0.0, first[key][0] - statistics.median(values[key])) for key in values}
     return {
@@ -74,6 +64,19 @@ def measure_steps(lab: Lab) -> dict[str, Any]:
             for (what, network, precision), own in per_step.items()
         ],
     }
+
+
+def _reference(lab: Lab) -> Reference:
+    images = lab.stream(len(lab.session.split.train)).prepared
+    assert isinstance(images, Prepared)
+    return Reference(
+        lab.scale.teacher,
+        images.train_images.numpy(),
+        images.train_labels.numpy(),
+        lab.session.dataset.out_channels,
+        lab.session.device,
+        lab.session.settings["threads"],
+    )
 
 
 def _epochs(lab: Lab, values: Values, extra: dict[tuple[str, str, str], float]) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ CPU = torch.device("cpu")
 
 def faults(keep, pipe):
     """Pages that the system hands out while large tensors come and go."""
-    heap.keep_freed_memory(keep)
+    if keep:
+        heap.keep_freed_memory()
     for _ in range(10):  # until what is kept has settled
         torch.ones(2**24)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
