@@ -24,7 +24,8 @@ T = TypeVar("T")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE_FROM_FLOPS = 10e12
-"""Training work of a job, in FLOPs, from which compiling (some 40 s, once a shape) pays."""
+"""Training work of a job, in FLOPs, from which compiling pays: it takes 9 to 32 s, once for
+all seeds, and saves 11 to 22 % of a U-Net's step; ``unet-32-64`` in bf16, of 23 TFLOPs, 15 s for 9."""
 COMPILE_BATCHNORM_FROM_FLOPS = 50e12
 """The same where a network's normalisation is BatchNorm. What compiling cures is InstanceNorm: of a step of
 ``dmfnet`` in 2-D it saves 8 %, 27 s of a job of 17 TFLOPs, and takes 74 s."""
