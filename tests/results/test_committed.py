@@ -1,0 +1,85 @@
+"""What is committed under ``results/`` stays readable: every job keeps its id, every report its bytes."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.cli import existing
+from bench.report import frames
+from bench.report.markup import csv_text
+from bench.run import report_study
+from bench.spec import Job
+from bench.store import Study
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+STUDIES = sorted(path.parent for path in RESULTS.rglob("study.json"))
+REPORTED = [study for study in STUDIES if (study / "index.html").is_file()]
+"""Studies with their whole report."""
+MADE = ("summary.csv", "cases.csv", "cases_val.csv", "comparisons.csv", "latency.csv", "index.html")
+
+
+def name(study: Path) -> str:
+    return study.relative_to(RESULTS).as_posix()
+
+
+def made_by_report(study: Path) -> dict[str, bytes]:
+    """What ``report`` writes, by path: CSV files, tables, figures, the page."""
+    found = [study / file for file in (*MADE, "page-data.js") if (study / file).is_file()]
+    for folder in ("tables", "figures", "page"):
+        found += [path for path in (study / folder).rglob("*") if path.is_file()]
+    return {path.relative_to(study).as_posix(): path.read_bytes() for path in sorted(found)}
+
+
+def test_the_studies_are_there():
+    assert len(STUDIES) == 10
+    assert {"phantom", "liver-ct", "hippocampus"} == {name(study) for study in REPORTED}
+    assert sum(len(list((study / "records").glob("*.json"))) for study in STUDIES) == 125
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=name)
+def test_every_job_and_record_keeps_its_id(study, tmp_path):
+    """Read from the files themselves, and as every command reads them, which would set damage aside."""
+    for kind in ("jobs", "records"):
+        for path in sorted((study / kind).glob("*.json")):
+            content = json.loads(path.read_text())
+            written = content["job"] if kind == "records" else content
+            written.pop("checksum", None)
+            job = Job.from_dict(written)
+            assert job.id == path.stem
+            assert written.items() <= json.loads(json.dumps(job.as_dict())).items(), "keys keep their names"
+    copy = Study(shutil.copytree(study, tmp_path / "study"))
+    count = len(list((study / "records").glob("*.json")))
+    assert len(copy.records()) == count
+    assert len(copy.jobs()) == len(list((study / "jobs").glob("*.json")))
+    assert not list(copy.root.rglob("*.corrupt*"))
+
+
+@pytest.mark.parametrize("study", REPORTED, ids=name)
+def test_the_report_of_a_copy_is_what_is_committed(study, tmp_path):
+    before = made_by_report(study)
+    copy = shutil.copytree(study, tmp_path / "study")
+    for path in before:
+        if not path.startswith("page/cases/"):  # those need the images
+            (copy / path).unlink()
+    report_study(existing(copy), None, lambda line: None)
+    after = made_by_report(copy)
+    assert after.keys() == before.keys()
+    assert [path for path in before if after[path] != before[path]] == []
+
+
+@pytest.mark.parametrize("study", [s for s in STUDIES if s not in REPORTED], ids=name)
+def test_the_summary_of_a_study_without_a_report_is_what_is_committed(study):
+    """Costs come from ``profile.json``, which most of these studies leave out of git."""
+    committed = (study / "summary.csv").read_text()
+    made = csv_text(frames.summary(Study(study)))
+    if (study / "profile.json").is_file():
+        assert made == committed
+        return
+    ours, theirs = (pd.read_csv(io.StringIO(text)) for text in (made, committed))
+    assert list(ours.columns) == list(theirs.columns)
+    measured = [column for column in theirs if ours[column].isna().all()]
+    pd.testing.assert_frame_equal(ours.drop(columns=measured), theirs.drop(columns=measured))
