@@ -1,4 +1,8 @@
-"""The harness: matrix, jobs, executors, records, report."""
+"""The harness, a room a stage.
+
+From the ground up: files, compute, data, study, planning, training, scoring, running, report, watching.
+``commands`` does what the verbs of ``cli`` say. No room imports one above it.
+"""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a method is: four parts, each with a default that does nothing.
+"""What a method is: five parts, each with a default that does nothing.
 
 A method says how a student is made. ``targets`` keeps what it needs of the teacher, as small
 tensors; ``loss`` turns a student's outputs and those targets into named terms; ``adapters`` gives a
@@ -40,6 +40,8 @@ class Method:
     """
 
     name: ClassVar[str]
+    label: ClassVar[str] = ""
+    """A word for axes and columns; empty: the name."""
     needs_teacher: ClassVar[bool] = True
     needs_taps: ClassVar[bool] = False
     """Whether the taps of the teacher and of the student are read at all."""

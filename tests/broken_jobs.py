@@ -7,7 +7,7 @@ stand in it.
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import os
 import signal
 import time
@@ -21,7 +21,10 @@ import torch
 import architectures
 import methods
 from architectures import unet
-from bench import attempt, job, stopping, targets, teaching, training
+from bench.files import stopping
+from bench.planning.options import Options
+from bench.running import job_process
+from bench.training.step import Updater
 from methods.base import Method
 
 EPOCHS = 3
@@ -82,41 +85,39 @@ def register() -> None:
         architectures.FAMILIES = (*architectures.FAMILIES, FAMILY)
 
 
-def run_job(root: Path, job_id: str, grace: float = 600.0, **flags: Any) -> int:
-    """``bench.attempt.run_job`` in a process of its own; leaves a line ``ID PID`` in the study's ``ran``.
+def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, grace: float = 600.0) -> int:
+    """The true ``run_job`` in a process of its own; leaves a line ``ID PID`` in the study's ``ran``.
 
     ``grace``: the seconds that SIGTERM leaves.
     """
     global study
     study, stopping.GRACE_SECONDS = root, grace
     register()
-    job.train = functools.partial(training.train, epochs=EPOCHS)
-    teaching.target_store.recorded = functools.partial(targets.recorded, epochs=EPOCHS)
-    run, step = job.run, training.Updater.__call__
+    complete, step = job_process.complete, Updater.__call__
 
-    def noted(*arguments: Any, **options: Any) -> Any:
+    def noted(*arguments: Any) -> Any:
         with (root / "ran").open("a") as file:
             file.write(f"{job_id} {os.getpid()}\n")
-        return run(*arguments, **options)
+        return complete(*arguments)
 
     def slowly(self: Any, *sample: Any) -> Any:
         if (root / "slow").exists():
             time.sleep(float((root / "slow").read_text()))
         return step(self, *sample)
 
-    job.run, training.Updater.__call__ = noted, slowly
-    return attempt.run_job(root, job_id, **flags)
+    job_process.complete, Updater.__call__ = noted, slowly
+    return job_process.run_job(root, job_id, dataclasses.replace(options, epochs=EPOCHS), quiet)
 
 
 def main() -> None:
     """The command line, its matrix without profile and report."""
     import broken_jobs  # by its own name, under which the processes find ``run_job``
 
-    from bench import cli, run
+    from bench import cli, commands
 
     register()
-    run.run_job = broken_jobs.run_job
-    run.profile_study = run.write_report = lambda *_: None
+    commands.run_job = broken_jobs.run_job
+    commands.profile_study = commands.write_report = lambda *_: None
     cli.main()
 
 

@@ -14,22 +14,23 @@ from types import ModuleType
 
 import pytest
 
-from bench.store import Study
+from bench.study.store import Study
 
 ENTRY = Path(__file__).resolve().parents[1] / "run_bench.py"
 
 
 @dataclass
 class Command:
-    """``run_bench.py`` in a process of its own, its output in a file."""
+    """``run_bench.py`` in a process of its own, its output in a file; or another script for it."""
 
     arguments: Sequence[object]
     output: Path
     environment: dict[str, str] = field(default_factory=dict)
+    entry: Path = ENTRY
 
     def __enter__(self) -> Command:
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | self.environment
-        command = [sys.executable, str(ENTRY), *map(str, self.arguments)]
+        command = [sys.executable, str(self.entry), *map(str, self.arguments)]
         with self.output.open("w") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -15,8 +16,9 @@ from commands import missing
 
 from bench.cli import main
 from bench.data import phantom
-from bench.data.prepared import Prepared
+from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
+from bench.telling import LOGGER, Lines, print_line, told_to
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 TINY_MATRIX = """
@@ -32,6 +34,19 @@ def pytest_configure() -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     # Many tests open a study of the same slices in this process; nothing writes to them.
     phantom.render = functools.cache(phantom.render)
+    # What is told is printed, as the command line does it.
+    LOGGER.addHandler(Lines(print_line))
+    LOGGER.setLevel(logging.INFO)
+
+
+MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
+"""Fixtures that take long, or something that not every machine has, and what their tests are marked as."""
+
+
+def pytest_collection_modifyitems(items) -> None:
+    for item in items:
+        for fixture in MARKED.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKED[fixture])
 
 
 def shared_data(name: str, what: str) -> Path:
@@ -55,10 +70,10 @@ def hippocampus_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_phantom() -> Prepared:
+def small_phantom() -> PreparedImages:
     """25 patients, 64 training slices of 32 x 32, prepared at 16 x 16."""
     dataset = phantom.generate(side=32)
-    return Prepared(dataset, split_by_patient(dataset), 16)
+    return PreparedImages(dataset, split_by_patient(dataset), 16)
 
 
 @dataclass
@@ -103,3 +118,11 @@ def tiny_matrix(tmp_path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_MATRIX)
     return path
+
+
+@pytest.fixture
+def told():
+    """The lines that this process tells from now on."""
+    lines: list[str] = []
+    with told_to(lines.append):
+        yield lines

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.data.dataset import Dataset, decode_once, digest
+from bench.data.dataset import Dataset
+from bench.data.decoded import decode_once
 from bench.errors import UserError
-from bench.reading import check_name
+from bench.files.checked import check_name
+from bench.files.checksums import digest
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's kinds of images with eight bits a channel or fewer."""

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from bench.data.dataset import Dataset, decode_once, digest
+from bench.data.dataset import Dataset
+from bench.data.decoded import decode_once
+from bench.files.checksums import digest
 
 VERSION = 1
 PATIENTS, SLICES = 25, 4

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 import shutil
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from bench.data.image_folder import read_grey
 from bench.data.volume_folder import read_layout
 from bench.errors import UserError
 
+log = logging.getLogger(__name__)
+
 LIVER_REPOSITORY = "sarah-antillia/Image-Segmentation-Liver-Tumor"
 LIVER_COMMIT = "de32e744d4306674a13cbdca17221f07602c2d5b"
 LIVER_FOLDER = Path("projects/Liver-Tumor/Liver-Tumor/test")
@@ -26,7 +28,7 @@ NAME = re.compile(r"(flipped|mirrored)_(1\d{4})_(\d+)\.jpg")
 COLUMNS = ("file", "volume", "slice", "source_variant", "fg_pixels")
 
 
-def liver_ct(source: Path, target: Path, say: Callable[[str], None]) -> None:
+def liver_ct(source: Path, target: Path) -> None:
     """Write ``target`` (``images/``, ``masks/``, ``index.csv``) from a clone of the upstream repository.
 
     Upstream files are named ``<variant>_<10000 + volume>_<slice>.jpg``. Orientation is undone, one
@@ -64,7 +66,7 @@ def liver_ct(source: Path, target: Path, say: Callable[[str], None]) -> None:
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    say(f"{target}: {len(rows)} slices of {len({row[1] for row in rows})} volumes")
+    log.info(f"{target}: {len(rows)} slices of {len({row[1] for row in rows})} volumes")
 
 
 def _slice(
@@ -86,7 +88,7 @@ def _grey(path: Path) -> NDArray[np.uint8]:
     return read_grey(path)
 
 
-def decathlon(task: str, target: Path, say: Callable[[str], None]) -> None:
+def decathlon(task: str, target: Path) -> None:
     """Download a task of the Medical Segmentation Decathlon to ``target``, by MONAI's downloader.
 
     Raises:
@@ -101,7 +103,7 @@ def decathlon(task: str, target: Path, say: Callable[[str], None]) -> None:
     partial = target.with_name(target.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     try:
-        say(f"downloading {url}")
+        log.info(f"downloading {url}")
         utils.download_and_extract(
             url, partial / f"{task}.tar", partial, hash_val=checksum, hash_type="md5", progress=True
         )
@@ -112,22 +114,22 @@ def decathlon(task: str, target: Path, say: Callable[[str], None]) -> None:
         raise UserError(f"prepare: {url} could not be downloaded and unpacked ({reason})") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    say(f"{target}: {len(layout.entries)} volumes")
+    log.info(f"{target}: {len(layout.entries)} volumes")
 
 
 DECATHLON = {"hippocampus": "Task04_Hippocampus", "liver": "Task03_Liver"}
 
 
-def prepare(dataset: str, source: Path | None, target: Path, say: Callable[[str], None]) -> None:
+def prepare(dataset: str, source: Path | None, target: Path) -> None:
     """Make ``target`` for ``dataset``, from ``source`` or from where it is published."""
     if dataset in DECATHLON:
         if source is not None:
             raise UserError(f"prepare {dataset}: takes no --source; it downloads {DECATHLON[dataset]}")
-        decathlon(DECATHLON[dataset], target, say)
+        decathlon(DECATHLON[dataset], target)
     elif dataset != "liver-ct":
         known = ", ".join(("liver-ct", *DECATHLON))
         raise UserError(f"prepare {dataset!r}: nothing to prepare; known: {known}")
     elif source is None:
         raise UserError(f"prepare {dataset}: --source must name a clone of {LIVER_REPOSITORY}")
     else:
-        liver_ct(source, target, say)
+        liver_ct(source, target)

@@ -15,10 +15,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.data.dataset import Dataset, digest
+from bench.data.dataset import Dataset
 from bench.errors import UserError
-from bench.reading import check, read_json
-from bench.store import write_text
+from bench.files.atomic import write_text
+from bench.files.checked import check, read_json
+from bench.files.checksums import digest
 
 TEST_SHARE, VAL_SHARE = 0.20, 0.145
 PARTS = ("train", "val", "test")

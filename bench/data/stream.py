@@ -12,23 +12,29 @@ from torch import Tensor
 
 from bench.data.augmentation import affine, augment
 from bench.data.prepared import Prepared
-from bench.data.volumes import Volumes
-from bench.protocol import BATCH_SIZE
+from bench.protocol import BATCH_SIZE, EPOCHS
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class SampleStream:
-    """Augmented batches by (epoch, batch), both from 0; the incomplete last batch is dropped."""
+    """Augmented batches by (epoch, batch), both from 0; the incomplete last batch is dropped.
 
-    prepared: Prepared | Volumes
+    It also says how long training is: ``epochs`` are the protocol's, and so are ``steps_at_most``, which
+    don't bound them; shorter runs are for tests and for measuring.
+    """
+
+    prepared: Prepared
     seed: int
+    epochs: int = EPOCHS
+    steps_at_most: int | None = None
 
     @property
     def steps(self) -> int:
         """Batches an epoch."""
-        return self.prepared.samples // BATCH_SIZE
+        steps = self.prepared.samples // BATCH_SIZE
+        return steps if self.steps_at_most is None else min(steps, self.steps_at_most)
 
     @property
     def spatial_dims(self) -> int:

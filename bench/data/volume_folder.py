@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from bench.data import nifti
-from bench.data.dataset import Dataset, decode_once, digest
+from bench.data.dataset import Dataset
+from bench.data.decoded import decode_once
 from bench.errors import UserError
-from bench.reading import check_name, inside, parse_json
+from bench.files.checked import check_name, inside, parse_json
+from bench.files.checksums import digest
 
 ENDINGS = (".nii.gz", ".nii")
 MOST_LABELS = 256

@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 
 import architectures
 import methods
-from bench.executors import local
-from bench.executors.processes import process_context
-from bench.matrix import cells, parse_matrix
+from bench.compute.device import make_deterministic
+from bench.compute.macs import forward_macs
+from bench.compute.memory import peak_mb, reset_peak
+from bench.compute.processes import in_own_process
+from bench.compute.runtime import Runtime
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
-from bench.profiling import peak_mb, reset_peak
+from bench.planning.matrix import cells, parse_matrix
+from bench.planning.options import Options
+from bench.planning.session import open_session
 from bench.protocol import BATCH_SIZE
-from bench.run import run_job
-from bench.runtime import Runtime, make_deterministic
-from bench.session import Wishes, open_session
-from bench.shapes import forward_macs
-from bench.training import Updater, batches
+from bench.running.executors import local
+from bench.running.job_process import run_job
+from bench.telling import told_to
+from bench.training.step import Updater, batches
 
 Arrays = tuple[NDArray, NDArray, dict[str, NDArray]]
 
@@ -45,7 +48,9 @@ def _side(lab: Lab) -> list[dict[str, Any]]:
         calls[side] = as_in_a_job(steps)
         x, y, kept = next(iter(batches(stream, lab.runtime(precision), 0, source)))
         arrays = (x.cpu().numpy(), y.cpu().numpy(), {k: v.cpu().numpy() for k, v in kept.items()})
-        memory[side] = step_memory_mb(student, dataset.out_channels, lab.runtime(precision), arrays)
+        memory[side] = in_own_process(
+            step_memory_mb, student, dataset.out_channels, lab.runtime(precision), arrays
+        )
     in_rounds(calls, 1)  # warms up and compiles
     values = in_rounds(calls, lab.scale.rounds)
     return [
@@ -82,14 +87,16 @@ def _jobs(lab: Lab) -> list[dict[str, Any]]:
             {"teacher": "unet-2-4", "students": ["unet-2"], "methods": ["baseline"],
              "seeds": list(range(count)), "image_size": 16}, "performance")  # fmt: skip
         root = Path(tempfile.mkdtemp(dir=lab.scratch)) / "study"
-        session = open_session(root, Wishes("phantom", device="cpu", precision="fp32"))
+        options = Options(dataset="phantom", device="cpu", precision="fp32", targets_gb=0.0, no_test=True)
+        session = open_session(root, options)
         session = replace(session, settings=session.settings | {"threads": 1})
         session.begin()
         jobs = [cell.job for cell in cells(matrix, session.setting(16), only="unet-2:*")]
         for job in jobs:
             session.study.plan(job)
-        flags = {"data": None, "device": "cpu", "targets_gb": 0.0, "no_test": True}
-        if local.run(session.study, jobs, quiet_job, flags, lambda line: None):
+        with told_to(lambda line: None):
+            failed = local.run(session.study, jobs, quiet_job, options)
+        if failed:
             raise RuntimeError(f"{root}: a job failed; its record says why")
 
     run(1)  # starts the server that jobs are forked from
@@ -97,31 +104,17 @@ def _jobs(lab: Lab) -> list[dict[str, Any]]:
     return [{"jobs": count, "seconds": statistics.median(own)} for count, own in values.items()]
 
 
-def quiet_job(root: Path, job_id: str, **flags: Any) -> int:
+def quiet_job(root: Path, job_id: str, options: Options, quiet: bool = False) -> int:
     """``run_job`` without its progress."""
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        return run_job(root, job_id, **flags)
+        return run_job(root, job_id, options, quiet)
 
 
-def step_memory_mb(name: str, out_channels: int, runtime: Runtime, batch: Arrays) -> float | None:
+def step_memory_mb(name: str, out_channels: int, runtime: Runtime, batch: Arrays) -> float:
     """What a step takes at its peak beyond what the process holds between steps, in MB.
 
-    Measured in a process of its own, its first step, which compiles, left out.
+    For a process of its own; its first step, which compiles, is left out.
     """
-    context = process_context()
-    ours, theirs = context.Pipe(duplex=False)
-    worker = context.Process(target=_memory_worker, args=(name, out_channels, runtime, batch, theirs))
-    worker.start()
-    theirs.close()
-    try:
-        return float(ours.recv())
-    except EOFError:
-        return None
-    finally:
-        worker.join()
-
-
-def _memory_worker(name: str, out_channels: int, runtime: Runtime, batch: Arrays, pipe: Any) -> None:
     torch.set_num_threads(runtime.threads)
     make_deterministic()
     images, labels, kept = batch
@@ -136,9 +129,7 @@ def _memory_worker(name: str, out_channels: int, runtime: Runtime, batch: Arrays
         torch.cuda.reset_peak_memory_stats(runtime.device)
         before = torch.cuda.memory_allocated(runtime.device) / 1e6
         update(x, y, targets)
-        peak = torch.cuda.max_memory_allocated(runtime.device) / 1e6
-    else:
-        before = reset_peak()
-        update(x, y, targets)
-        peak = peak_mb()
-    pipe.send(peak - before)
+        return torch.cuda.max_memory_allocated(runtime.device) / 1e6 - before
+    before = reset_peak()
+    update(x, y, targets)
+    return peak_mb() - before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -14,16 +15,19 @@ from torch import nn
 
 import architectures
 import methods
-from bench import targets
-from bench.data.prepared import Prepared
+from bench.compute.device import make_deterministic
+from bench.compute.freed_memory import keep_freed_memory
+from bench.compute.runtime import Runtime
+from bench.data.prepared_images import PreparedImages
 from bench.data.stream import SampleStream
-from bench.heap import keep_freed_memory
+from bench.job import Job
+from bench.planning.estimates import target_sizes
+from bench.planning.session import Session
 from bench.protocol import BATCH_SIZE
-from bench.runtime import Runtime, make_deterministic
-from bench.session import Session
-from bench.shapes import target_sizes
-from bench.spec import Job
-from bench.training import TargetSource, Updater, batches
+from bench.training import targets
+from bench.training.step import Targets, Updater, batches
+
+log = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -74,7 +78,6 @@ class Lab:
     scratch: Path
     jobs: list[Job]
     """The matrix that a study of these networks would have, one seed."""
-    say: Callable[[str], None]
     uncompiled: list[str] = field(default_factory=list)
     """Why compiling failed, where it did."""
 
@@ -97,13 +100,14 @@ class Lab:
     def stream(self, cases: int, side: int | None = None) -> SampleStream:
         """The stream of the first ``cases`` training cases."""
         split = replace(self.session.split, train=self.session.split.train[:cases])
-        return SampleStream(Prepared(self.session.dataset, split, side or self.scale.image_size), seed=0)
+        images = PreparedImages(self.session.dataset, split, side or self.scale.image_size)
+        return SampleStream(images, seed=0, epochs=1)
 
     def short(self, side: int | None = None) -> SampleStream:
         """The stream of one round."""
         return self.stream(self.scale.steps * BATCH_SIZE, side)
 
-    def recording(self, precision: str, side: int | None = None) -> Callable[[], TargetSource]:
+    def recording(self, precision: str, side: int | None = None) -> Callable[[], Targets]:
         """Record the teacher's targets for ``short``: its pass, the cast, the writing, the checksum."""
         stream, teacher = self.short(side), self.network(self.scale.teacher)
         combined = next(job for job in self.jobs if job.method == "combined")
@@ -112,9 +116,9 @@ class Lab:
         )
         names = sorted(target_sizes(combined, self.scale.teacher))
 
-        def record() -> TargetSource:
+        def record() -> Targets:
             folder = Path(tempfile.mkdtemp(dir=self.scratch)) / "targets"
-            return targets.recorded(folder, names, compute, stream, epochs=1)
+            return targets.recorded(folder, names, compute, stream)
 
         return record
 
@@ -124,7 +128,7 @@ class Lab:
         method: str,
         precision: str,
         stream: SampleStream,
-        source: TargetSource | None = None,
+        source: Targets | None = None,
     ) -> Callable[[], None]:
         """The steps that a job of ``name`` by ``method`` takes over one epoch of ``stream``."""
         runtime = self.runtime(precision)
@@ -140,7 +144,7 @@ class Lab:
 
     def _on_eager(self, reason: str) -> None:
         self.uncompiled.append(reason)
-        self.say(reason)
+        log.info(reason)
 
 
 def as_in_a_job(call: Callable[[], object]) -> Callable[[], object]:

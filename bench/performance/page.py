@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 from tabulate import tabulate
 
-from bench.report.figures import STYLE, save
-from bench.report.markup import escape_markdown
-from bench.report.style import plain
+from bench.report.figures.figures import STYLE, save
+from bench.report.figures.style import plain
+from bench.report.tables.markup import escape_markdown
 
 
 def page(found: dict[str, Any]) -> str:

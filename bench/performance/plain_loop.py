@@ -3,7 +3,7 @@
 The teacher's forward pass in every step, uncompiled, in fp32 unless told otherwise, in torch's
 default memory layout; a ``DataLoader`` with a worker process and augmentation per sample. The losses
 are the harness's own, so that both train the same. It runs in a process of its own, with the memory
-settings of torch and the C library as they come: nothing of a job's (``bench/heap.py``).
+settings of torch and the C library as they come: nothing of a job's (``bench/compute/freed_memory.py``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
 import torch
 from numpy.typing import NDArray
@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader, Dataset
 
 import architectures
 import methods
-from bench.executors.processes import process_context
+from bench.compute.processes import process_context
 from bench.protocol import BATCH_SIZE, LEARNING_RATE
-from bench.training import segmentation_loss
+from bench.training.losses import segmentation_loss
 from methods import Method, Outputs
 
 
@@ -52,37 +52,30 @@ class Reference:
         return architectures.build(name, 2, self.images.shape[1], self.out_channels)
 
 
+_reference: Reference | None = None
+_loops: dict[tuple[str, str], Iterator[float]] = {}
+"""In the process of the loops: what they train, and each of them by (student, precision)."""
+
+
 @contextlib.contextmanager
 def in_own_process(reference: Reference) -> Iterator[Callable[[str, str, int], None]]:
     """A function that lets the loop of (student, precision) take so many steps, in a process of its own."""
-    context = process_context()
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(reference, theirs))
-    process.start()
-    theirs.close()
-
-    def steps(student: str, precision: str, count: int) -> None:
-        ours.send((student, precision, count))
-        ours.recv()
-
-    try:
-        yield steps
-    finally:
-        ours.close()
-        process.join()
+    with ProcessPoolExecutor(1, process_context(), _begin, (reference,)) as pool:
+        yield lambda student, precision, count: pool.submit(_take, student, precision, count).result()
 
 
-def _serve(reference: Reference, pipe: Connection) -> None:
+def _begin(reference: Reference) -> None:
+    global _reference  # noqa: PLW0603
     torch.set_num_threads(reference.threads)
-    loops: dict[tuple[str, str], Iterator[float]] = {}
-    with contextlib.suppress(EOFError):  # the other side has closed
-        while True:
-            student, precision, count = pipe.recv()
-            if (student, precision) not in loops:
-                loops[student, precision] = reference.loop(student, precision)
-            for _ in range(count):
-                next(loops[student, precision])
-            pipe.send(None)
+    _reference = reference
+
+
+def _take(student: str, precision: str, count: int) -> None:
+    if (student, precision) not in _loops:
+        assert _reference is not None
+        _loops[student, precision] = _reference.loop(student, precision)
+    for _ in range(count):
+        next(_loops[student, precision])
 
 
 class AugmentedSlices(Dataset):

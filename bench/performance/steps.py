@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as torch_profile
 
-from bench.data.prepared import Prepared
+from bench.compute.macs import forward_macs
+from bench.data.prepared_images import PreparedImages
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
 from bench.performance.plain_loop import Reference, in_own_process
 from bench.protocol import BATCH_SIZE, EPOCHS
-from bench.shapes import forward_macs
 
 TIMES_FASTER = {"unet-32-64-128-256": 4.0, "unet-32-64": 5.0}
 """Asked for: an epoch here against the plain loop in fp32."""
@@ -68,7 +68,7 @@ def measure_steps(lab: Lab) -> dict[str, Any]:
 
 def _reference(lab: Lab) -> Reference:
     images = lab.stream(len(lab.session.split.train)).prepared
-    assert isinstance(images, Prepared)
+    assert isinstance(images, PreparedImages)
     return Reference(
         lab.scale.teacher,
         images.train_images.numpy(),

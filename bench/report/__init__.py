@@ -1,1 +1,1 @@
-"""Records to tables and figures. Pure functions of a study folder; nothing is trained or measured."""
+"""From records to tables, figures and a page: pure functions of a study's files; no torch."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import methods
-from bench.profiling import entry_key, graph_of, read_profile
-from bench.schema import Cost
-from bench.spec import Job
-from bench.store import Study
+from bench.job import Job, parameters_text
+from bench.report.method_names import known, learn, shown
+from bench.report.old_records import reach
+from bench.study.profile import entry_key, read_profile
+from bench.study.schema import Cost
+from bench.study.store import Study
 
-METHOD_ORDER = tuple(methods.METHODS)
 TEST_COLUMNS = ("dice", "dice_slice", "precision", "sensitivity", "hd95", "nsd")
 NUMBERS = (
     *(*TEST_COLUMNS, *(f"{name}_val" for name in TEST_COLUMNS), "dice_val_last", "best_epoch"),
@@ -43,22 +42,28 @@ SUMMARY_COLUMNS = (
     *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
     *("micro_batch", "checkpointing"),
 )
+UNWRITTEN_COLUMNS = ("changed", "stride", "receptive_field")
+"""Of the frame, not of ``summary.csv``: parameters that are not the default, and the network's reach."""
 CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
 """Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
 
 
 def summary(study: Study) -> pd.DataFrame:
-    """One row a record, columns as in ``SUMMARY_COLUMNS``; what a record lacks is empty."""
+    """One row a record, columns as in ``SUMMARY_COLUMNS`` and more; what a record lacks is empty."""
     costs = {entry_key(e): e for e in read_profile(study)}
-    rows = [_row(record, costs) for record in study.records()]
+    records = study.records()
+    learn(records)
+    rows = [_row(record, costs) for record in records]
     classes = [name for row in rows for name in row if name.startswith(CLASS_PREFIXES)]
-    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*SUMMARY_COLUMNS, *classes])))
-    frame[list(NUMBERS)] = frame[list(NUMBERS)].apply(pd.to_numeric)  # where all are empty, too
+    columns = [*SUMMARY_COLUMNS, *classes, *UNWRITTEN_COLUMNS]
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
+    numbers = [*NUMBERS, "stride", "receptive_field"]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric)  # where all are empty, too
     architecture = dict(zip(frame.id, frame.architecture, strict=True))
     frame["teacher"] = [
         "+".join(architecture.get(t, t) for t in ids.split()) for ids in frame.teachers.fillna("")
     ]
-    order = {name: k for k, name in enumerate(METHOD_ORDER)}
+    order = {name: k for k, name in enumerate(known())}
     return frame.sort_values(
         ["parameters", "seg_loss", "architecture", "method", "seed"],
         key=lambda c: c.map(order) if c.name == "method" else (-c if c.name == "parameters" else c),
@@ -67,8 +72,14 @@ def summary(study: Study) -> pd.DataFrame:
     )
 
 
+def written(summary: pd.DataFrame) -> pd.DataFrame:
+    """The columns of ``summary.csv``."""
+    return summary.drop(columns=list(UNWRITTEN_COLUMNS))
+
+
 def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[str, Any]]) -> dict:
     job = Job.from_dict(record["job"])
+    said = shown(record)
     row: dict[str, Any] = {
         "id": record["id"],
         "dataset": job.dataset,
@@ -82,8 +93,9 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "spatial_dims": job.spatial_dims,
         "slices": job.slices,
         "micro_batch": job.micro_batch,
-        "checkpointing": job.checkpointing,
+        "checkpointing": job.recompute,
         "method_parameters": parameters_text(job.parameters),
+        "changed": said.changed,
         "teachers": " ".join(job.teachers),
         "threads_train": job.threads,
         "precision_train": job.precision,
@@ -106,13 +118,20 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "train_patients": record["dataset"]["train_patients"],
         "synthetic": record["dataset"]["synthetic"],
     }
-    key = (graph_of(job), job.image_size, False)
+    return row | _costs(job, said.graph, costs)
+
+
+def _costs(job: Job, graph: str, costs: dict[tuple[str, int, bool, str], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured of the job's network."""
+    key = (graph, job.image_size, False)
     cpu, gpu = costs.get((*key, "cpu")), costs.get((*key, "cuda")) or costs.get((*key, "mps"))
-    volume = costs.get((graph_of(job), job.image_size, True, "cpu"))
+    volume = costs.get((graph, job.image_size, True, "cpu"))
+    found: dict[str, Any] = dict(zip(("stride", "receptive_field"), reach(job.architecture), strict=True))
     if volume:
-        row["latency_volume_cpu_ms_p50"] = np.percentile(volume["latency_ms"], 50)
+        found["latency_volume_cpu_ms_p50"] = np.percentile(volume["latency_ms"], 50)
     if cpu:
-        row |= {
+        found |= {name: cpu[name] for name in ("stride", "receptive_field") if name in cpu}
+        found |= {
             "macs": cpu["macs"],
             "flops": 2 * cpu["macs"] if cpu["macs"] is not None else None,
             "latency_cpu_ms_p50": np.percentile(cpu["latency_ms"], 50),
@@ -120,8 +139,8 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
             "peak_memory_inference_mb": cpu["peak_memory_mb"],
         }
     if gpu:
-        row["latency_gpu_ms_p50"] = np.percentile(gpu["latency_ms"], 50)
-    return row
+        found["latency_gpu_ms_p50"] = np.percentile(gpu["latency_ms"], 50)
+    return found
 
 
 HEAD_COLUMNS = ("id", "architecture", "method", "seg_loss", "variant", "seed")
@@ -192,37 +211,14 @@ def standard(done: pd.DataFrame) -> pd.DataFrame:
     Default parameters, the largest teacher, the largest image size, volumes before their slices; what
     else a study holds is in the full table.
     """
-    default = {
-        name: parameters_text(methods.parameters(methods.build(name)).items()) for name in methods.names()
-    }
-    usual = done.method_parameters == done.method.map(default).fillna(done.method_parameters)
-    own = done[usual & (done.image_size == done.image_size.max())]
+    own = done[(done.changed == "") & (done.image_size == done.image_size.max())]
     own = own[own.spatial_dims == own.spatial_dims.max()]  # slices of volumes: in a table of their own
     sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
     teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
     return own[own.teacher.isin(["", *teachers[-1:]])]
 
 
-def parameters_text(items: Iterable[tuple[str, Any]]) -> str:
-    """Parameters of a method in one line, sorted by name."""
-    return " ".join(f"{key}={value}" for key, value in sorted(items))
-
-
-def changed(method: str, own: str) -> str:
-    """Of the parameters ``own`` those that are not the method's defaults, as typed: ``[temperature=2]``."""
-    if method not in methods.names():
-        return ""
-    usual = parameters_text(methods.parameters(methods.build(method)).items()).split()
-    other = [text for text in own.split() if text not in usual]
-    return f"[{','.join(other)}]" if other else ""
-
-
 def by_size(frame: pd.DataFrame) -> list[str]:
     """Architectures, largest first, those of unknown size last."""
     sizes = frame.groupby("architecture").parameters.first()
     return list(sizes.sort_values(ascending=False, kind="stable").index)
-
-
-def in_order(values: Sequence[str]) -> list[str]:
-    """Distinct methods in the registry's order."""
-    return sorted(set(values), key=lambda m: (METHOD_ORDER.index(m) if m in METHOD_ORDER else 99, m))

@@ -20,15 +20,16 @@ from torch import Tensor, nn
 
 import architectures
 import methods
-from bench import data
-from bench.data.prepared import Prepared
+from bench.compute.runtime import Runtime
+from bench.data import datasets as data
+from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 from bench.data.stream import SampleStream
-from bench.evaluation import nan_mean, overlap_scores
-from bench.job import validation_dice
 from bench.protocol import BATCH_SIZE, EPOCHS
-from bench.runtime import Runtime
-from bench.training import segmentation_loss, train
+from bench.scoring.evaluation import nan_mean, overlap_scores, validation_dice
+from bench.training.loop import train
+from bench.training.losses import segmentation_loss
+from bench.training.step import Task
 
 CPU, SEED = torch.device("cpu"), 0
 
@@ -65,7 +66,7 @@ VARIANTS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def curves(model: nn.Module, prepared: Prepared, epochs: int = EPOCHS) -> pd.DataFrame:
+def curves(model: nn.Module, prepared: PreparedImages, epochs: int = EPOCHS) -> pd.DataFrame:
     """Train ``model``; one row an epoch with the training and the validation loss and Dice."""
     losses: list[float] = []
 
@@ -81,13 +82,13 @@ def curves(model: nn.Module, prepared: Prepared, epochs: int = EPOCHS) -> pd.Dat
 
     runtime = Runtime(CPU, "fp32", torch.get_num_threads(), compiled=False)
     method = methods.build("baseline")
-    stream = SampleStream(prepared, SEED)
-    trained = train(model, method, stream, runtime, "dice-bce", validate, epochs=epochs)
+    task = Task(model, method, SampleStream(prepared, SEED, epochs), runtime)
+    trained = train(task, validate)
     frame = pd.DataFrame(trained.curves).rename(columns={"seg": "train_loss", "dice_val": "dice"})
     return frame.assign(val_loss=losses)[["epoch", "train_loss", "val_loss", "dice"]]
 
 
-def everything_is_liver(prepared: Prepared) -> float:
+def everything_is_liver(prepared: PreparedImages) -> float:
     """The Dice of calling every pixel the organ."""
     return nan_mean(overlap_scores(mask >= 0, mask > 0)["dice"] for mask in prepared.val.masks)
 
@@ -112,7 +113,7 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
 def main(folder: Path) -> None:
     """Run every variant and write what it did."""
     dataset = data.load("phantom")
-    prepared = Prepared(dataset, split_by_patient(dataset), 64)
+    prepared = PreparedImages(dataset, split_by_patient(dataset), 64)
     frames = []
     for name, build in VARIANTS.items():
         torch.manual_seed(SEED)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 import architectures
 from architectures.dmfnet import DMFNet, from_published, load_published
-from bench.shapes import forward_macs
+from bench.compute.macs import forward_macs
 
 UNITS = {  # published name: (in, out, stride, number of dilated branches; 0 is a plain unit)
     "encoder_block2.0": (32, 128, 2, 3),

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import methods
-from bench.spec import Job
-from bench.store import Study, write_json
+from bench.files.atomic import write_json
+from bench.job import Job
+from bench.study.store import Study
 
 TEACHER = "unet-64-128-256-512"
 SIZES = {

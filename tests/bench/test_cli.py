@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import short_jobs
 
-from bench.store import Study
+from bench.study.store import Study
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,9 @@ def test_another_seed_adds_jobs_and_only_narrows(finished, bench):
 
 
 def test_no_test_reads_no_test_case_and_says_validation(bench, tmp_path, tiny_matrix, monkeypatch):
+    monkeypatch.setattr("bench.commands.run_job", short_jobs.run_job)
+    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
+    monkeypatch.setattr("bench.report.report.write_figures", lambda *_: [])
     root = tmp_path / "study"
     arguments = ("--matrix", tiny_matrix, "--results", root, "--only", "unet-2-4:baseline")
     assert bench(*arguments, "--no-test").code == 0
@@ -158,10 +162,11 @@ def test_a_given_teacher_is_not_trained(finished, bench, tmp_path, refused):
 @pytest.fixture
 def jobs_only(monkeypatch):
     """Runs end with their last job: nothing is profiled or reported."""
-    monkeypatch.setattr("bench.run.profile", lambda *_: None)
-    monkeypatch.setattr("bench.run.write_report", lambda *_: None)
+    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
+    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_recorded_and_its_students_are_blocked(bench, tmp_path, tiny_matrix, jobs_only):
     root = tmp_path / "study"
     assert bench("--matrix", tiny_matrix, "--results", root, "--only", "unet-4-8-16:*").code == 0
@@ -265,11 +270,11 @@ def test_other_data_in_a_begun_study_is_refused(finished, refused, tmp_path):
 
 
 def test_a_study_without_compiling_stays_so(bench, refused, tmp_path, tiny_matrix, monkeypatch):
-    monkeypatch.setattr("bench.session.can_compile", lambda device: True)
-    monkeypatch.setattr("bench.matrix.COMPILE_FROM_FLOPS", 0)
-    monkeypatch.setattr("bench.executors.local.run", lambda *_: 0)
-    monkeypatch.setattr("bench.run.profile", lambda *_: None)
-    monkeypatch.setattr("bench.run.write_report", lambda *_: None)
+    monkeypatch.setattr("bench.planning.session.can_compile", lambda device: True)
+    monkeypatch.setattr("bench.planning.matrix.COMPILE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
+    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
+    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
     for name, flags, compiled in (("with", [], True), ("without", ["--no-compile"], False)):
         root = tmp_path / name
         assert bench("--matrix", tiny_matrix, "--results", root, *flags).code == 0
@@ -316,8 +321,10 @@ def test_a_done_teacher_without_weights_is_redone_only_where_a_student_needs_it(
 
 
 def test_a_skipped_cell_is_in_the_summary_with_its_reason(bench, tmp_path, tiny_matrix, monkeypatch):
-    monkeypatch.setattr("bench.matrix.taps", lambda name, dims: frozenset({("encoder", len(name))}))
-    monkeypatch.setattr("bench.executors.local.run", lambda *_: 0)
+    monkeypatch.setattr(
+        "bench.planning.matrix.taps", lambda name, dims: frozenset({("encoder", len(name))})
+    )
+    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
     result = bench("--matrix", tiny_matrix, "--results", tmp_path / "s")
     assert "2 skipped" in result.out
     frame = pd.read_csv(tmp_path / "s" / "summary.csv")

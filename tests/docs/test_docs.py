@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -71,10 +73,14 @@ def test_adding_an_architecture(copy):
 
 def test_adding_a_method(copy):
     code, line = blocks("adding-a-method.md")
-    (copy / "methods" / "logit_mse.py").write_text(code)
-    registry = copy / "methods" / "__init__.py"
+    (copy / "methods" / "training" / "logit_mse.py").write_text(code)
+    registry = copy / "methods" / "recipe.py"
     replace(registry, "(Baseline, PmKd, AtKd, Combined)", line.strip())
-    replace(registry, "from methods.pm_kd", "from methods.logit_mse import LogitMse\nfrom methods.pm_kd")
+    replace(
+        registry,
+        "from methods.training.pm_kd",
+        "from methods.training.logit_mse import LogitMse\nfrom methods.training.pm_kd",
+    )
     assert "method logit-mse  weight=0.1" in call(copy, "run_bench.py", "list")
     tests = ["tests/methods/test_conformance.py", "tests/methods/test_properties.py"]
     out = call(copy, "-m", "pytest", *tests, "-k", "logit-mse", "-p", "no:cacheprovider")
@@ -83,10 +89,10 @@ def test_adding_a_method(copy):
 
 def test_adding_a_dataset(copy):
     (code,) = blocks("adding-a-dataset.md")
-    registry = copy / "bench" / "data" / "__init__.py"
+    registry = copy / "bench" / "data" / "datasets.py"
     function, line = code.split("\n\n\n")
     replace(registry, "DATASETS: dict", f"{function}\n\n\nDATASETS: dict")
-    replace(registry, "\n\n\ndef load(", f"\n\n{line.strip()}\n\n\ndef load(")
+    replace(registry, "\n\n\ndef source(", f"\n{line.strip()}\n\n\ndef source(")
     rng = np.random.default_rng(0)
     rows = ["file,person"]
     for kind in ("images", "masks"):

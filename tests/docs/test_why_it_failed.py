@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.data import phantom
-from bench.data.prepared import Prepared
+from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 
 SCRIPT = Path(__file__).resolve().parent.parent.parent / "docs" / "why-it-failed" / "symptom.py"
@@ -25,7 +25,7 @@ def symptom():
 @pytest.fixture(scope="module")
 def slices():
     dataset = phantom.generate(side=32)
-    return Prepared(dataset, split_by_patient(dataset), 32)
+    return PreparedImages(dataset, split_by_patient(dataset), 32)
 
 
 @pytest.fixture(scope="module")

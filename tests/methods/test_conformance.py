@@ -1,24 +1,24 @@
 """What every registered method must keep, and two toys that use the parts the four do not need."""
 
 from dataclasses import dataclass
-from functools import partial
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 import torch
+from samples import a_setting
 from torch import nn
 
 import architectures
 import methods
-from bench import job as job_module
-from bench import targets
-from bench.build import network
-from bench.matrix import Setting, cells, parse_matrix
-from bench.phases import Phases
-from bench.profiling import graph_of, macs
-from bench.spec import spec
-from bench.store import Study
-from bench.training import train
+from bench.compute.macs import macs
+from bench.planning.matrix import cells, parse_matrix
+from bench.planning.options import Options
+from bench.running.job import complete
+from bench.scoring.profiling import graph_of
+from bench.study.reporter import Reporter
+from bench.study.store import Study
+from bench.training.job_parts import network
 from methods import Method, Outputs
 from methods.artefact import TorchArtefact
 
@@ -95,21 +95,18 @@ def study(tmp_path_factory):
     return Study(tmp_path_factory.mktemp("study"))
 
 
-def run(study, prepared, spec, monkeypatch):
+OPTIONS = Options(epochs=2, no_test=True)
+
+
+def run(study, prepared, spec):
     """Run teacher and student with ``spec`` for two epochs; the student's job and record."""
-    monkeypatch.setattr(job_module, "train", partial(train, epochs=2))
-    monkeypatch.setattr(targets, "recorded", partial(targets.recorded, epochs=2))
-    setting = Setting(
-        dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
-        image_size=16, threads=2, precision="fp32", can_compile=False, train_cases=64,
-    )  # fmt: skip
+    session = SimpleNamespace(study=study, device=CPU, prepared=lambda *_: prepared)
+    setting = a_setting(dataset="phantom", image_size=16, can_compile=False, train_cases=64)
     matrix = parse_matrix({"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": [spec]}, "toy")
     for cell in cells(matrix, setting):
         assert not cell.reason
         study.plan(cell.job)
-        record = study.record(cell.job.id) or job_module.run(
-            study, cell.job, prepared, CPU, with_test=False
-        )
+        record = study.record(cell.job.id) or complete(session, cell.job, OPTIONS, Reporter())
     return cell.job, record
 
 
@@ -117,10 +114,8 @@ ALL = [*methods.names(), *TOYS]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_job_with_it_trains_scores_and_comes_back_from_its_file(
-    name, toys, study, small_phantom, monkeypatch
-):
-    job, record = run(study, small_phantom, name, monkeypatch)
+def test_a_job_with_it_trains_scores_and_comes_back_from_its_file(name, toys, study, small_phantom):
+    job, record = run(study, small_phantom, name)
     assert record["status"] == "done"
     assert len(record["curves"]) == 2
     assert 0 <= record["val"]["dice"] <= 1
@@ -128,18 +123,19 @@ def test_a_job_with_it_trains_scores_and_comes_back_from_its_file(
     terms = set(record["curves"][0]) - {"epoch", "learning_rate", "seg", "loss", "dice_val", "seconds"}
     expected = {"pm-kd": {"pm"}, "at-kd": {"at"}, "combined": {"pm", "at"}, "toy-adapter": {"feature"}}
     assert terms == expected[name] if name in expected else bool(terms) == methods.build(name).needs_teacher
-    method = methods.build(spec(job))
-    artefact = method.load(lambda: network(job), study.path("weights", job.id))
-    again = job_module._score(study, job, small_phantom, artefact, CPU, False, dict(record), Phases())
+    before = study.path("weights", job.id).stat().st_mtime_ns
+    session = SimpleNamespace(study=study, device=CPU, prepared=lambda *_: small_phantom)
+    again = complete(session, job, OPTIONS, Reporter())
+    assert study.path("weights", job.id).stat().st_mtime_ns == before, "it was scored, not trained, again"
     assert again["val"] == record["val"]
 
 
-def test_the_adapter_is_trained_and_thrown_away(toys, study, small_phantom, monkeypatch):
-    job, _ = run(study, small_phantom, "toy-adapter", monkeypatch)
+def test_the_adapter_is_trained_and_thrown_away(toys, study, small_phantom):
+    job, _ = run(study, small_phantom, "toy-adapter")
     if not Project.built:
         study.path("records", job.id).unlink()
         study.path("weights", job.id).unlink()
-        job, _ = run(study, small_phantom, "toy-adapter", monkeypatch)
+        job, _ = run(study, small_phantom, "toy-adapter")
     adapter = Project.built[-1]
     assert not torch.equal(adapter.conv.weight, adapter.start)
     plain = architectures.build("unet-2-4").state_dict()
@@ -148,8 +144,8 @@ def test_the_adapter_is_trained_and_thrown_away(toys, study, small_phantom, monk
     assert set(load_file(study.path("weights", job.id))) == set(plain)
 
 
-def test_finish_decides_what_is_scored_and_measured(toys, study, small_phantom, monkeypatch):
-    job, record = run(study, small_phantom, "toy-finish", monkeypatch)
+def test_finish_decides_what_is_scored_and_measured(toys, study, small_phantom):
+    job, record = run(study, small_phantom, "toy-finish")
     assert record["cost"]["parameters"] == 1
     assert graph_of(job) != "unet-2-4"
     method = methods.build("toy-finish")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from methods.at_kd import attention_distance, attention_map
-from methods.pm_kd import prediction_map_distance
+from methods.training.at_kd import attention_distance, attention_map
+from methods.training.pm_kd import prediction_map_distance
 
 SHAPES = [(5, 4), (3, 4, 2)]
 

@@ -1,0 +1,166 @@
+"""What the verbs do, each a few lines: plan a matrix and run it, run a job, profile, report, list."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import architectures
+import methods
+from bench.data import datasets
+from bench.errors import UserError
+from bench.files import lease
+from bench.job import Job
+from bench.planning.estimates import human_bytes
+from bench.planning.matrix import BUILT_IN
+from bench.planning.options import Options
+from bench.planning.todo import kind, states
+from bench.report.report import write_report
+from bench.running.executors import Engine, engine, local
+from bench.running.job_process import run_job
+from bench.running.plan import Plan, make_plan, predicted_target_bytes, resolved, write_plan
+from bench.running.time_spent import shares
+from bench.scoring.profiling import is_measured, profile
+from bench.study.reporter import Phases
+from bench.study.store import Study, failure
+from bench.watching.beside_jobs import following
+from bench.watching.trackers import open_trackers
+
+__all__ = ["existing", "list_registered", "profile_study", "report_study", "run_job", "run_matrix"]
+
+log = logging.getLogger(__name__)
+
+
+def run_matrix(options: Options) -> int:
+    """Plan, run what has no record, report; the exit code."""
+    started, phases = time.perf_counter(), Phases()
+    cluster = engine(options)
+    options, matrix = resolved(options)
+    trackers = [] if options.dry_run else open_trackers(options)
+    plan = make_plan(options, matrix, phases)
+    study, jobs = plan.session.study, plan.jobs
+    if options.dry_run:
+        return _list_jobs(plan)
+    write_plan(plan)
+    _tell_plan(plan)
+    failures = 0
+    with following(study, plan.cells, plan.todo, trackers) as shown:
+        if plan.todo:
+            failures = _run_jobs(cluster, plan, shown)
+        else:
+            log.info("nothing to run")
+    with phases.time("profiling"):
+        _profile(cluster, study, jobs)
+    with phases.time("report"), lease.waited_for(study.root, "report"):
+        write_report(study, plan.session.dataset, [cell.job.id for cell in plan.cells])
+    if plan.todo and not cluster:
+        records = [study.record(job.id) for job in plan.todo]
+        log.info(shares(time.perf_counter() - started, phases, records, plan.session.settings))
+    return 1 if failures + _tell_failures(study, jobs) else 0
+
+
+def _list_jobs(plan: Plan) -> int:
+    """Print what ``--dry-run`` is asked for; the exit code."""
+    found = dict(states(plan.session.study, plan.jobs, plan.todo))
+    for cell in plan.cells:
+        state = f"skipped: {cell.reason}" if cell.reason else found[cell.job]
+        print(f"{cell.job.id}  {cell.job.label}  {state}")
+    print(f"predicted targets: {human_bytes(predicted_target_bytes(plan.todo, plan.session))}")
+    return 0
+
+
+def _tell_plan(plan: Plan) -> None:
+    """One line: how many jobs there are, done, to run, skipped, failed."""
+    study, skipped = plan.session.study, len(plan.cells) - len(plan.jobs)
+    rest = Counter(kind(study, job) for job in plan.jobs if job not in plan.todo)
+    log.info(
+        f"{study.root}: {len(plan.cells)} jobs, {rest['done']} done, {len(plan.todo)} to run"
+        + (f", {skipped} skipped" if skipped else "")
+        + (f", {rest['failed']} failed before" if rest["failed"] else "")
+        + (f", {rest['new']} left for a run without --retry-failed" if rest["new"] else "")
+    )
+
+
+def _run_jobs(cluster: Engine | None, plan: Plan, shown: bool) -> int:
+    """Run the jobs here or on the cluster; the number that failed.
+
+    ``shown``: a live view has the screen.
+    """
+    study, options = plan.session.study, plan.options
+    for job in plan.todo if options.retry_failed else ():
+        lease.forget(study.root, job.id)
+    if cluster:
+        return cluster.run(study, plan.todo, options)
+    start: Callable[..., int] = functools.partial(run_job, to_a_file=True) if shown else run_job
+    return local.run(study, plan.todo, start, options)
+
+
+def _profile(cluster: Engine | None, study: Study, jobs: list[Job]) -> None:
+    """Measure where jobs run: here, or once on the cluster, whose machines are not this one."""
+    if not cluster:
+        profile_study(study, jobs)
+    elif not is_measured(study, jobs, anywhere=True):
+        cluster.profile(study)
+
+
+def _tell_failures(study: Study, jobs: list[Job]) -> int:
+    """Name the failed ones among ``jobs`` and why; how many there are."""
+    failed = [(job, why) for job in jobs if (why := failure(study.record(job.id)))]
+    for job, why in failed:
+        log.info(f"{job.id}  {job.label}: {why}")
+    if failed:
+        log.info(f"{len(failed)} of {len(jobs)} jobs without a result; --retry-failed runs them again")
+    return len(failed)
+
+
+def existing(root: Path) -> Study:
+    """The study in ``root``, which must have been begun."""
+    study = Study(root)
+    if study.settings() is None:
+        raise UserError(f"{root}: no study.json here; name a folder that --matrix has filled")
+    return study
+
+
+def profile_study(study: Study, jobs: list[Job]) -> None:
+    """Measure the networks of ``jobs`` where that has not been done, alone on this machine."""
+    if is_measured(study, jobs):
+        return
+    with lease.waited_for(study.root, "profile"):
+        told = False
+        while busy := lease.at_work_here(study.root, study.is_planned):
+            if not told:
+                log.info(f"profiling: waiting for {busy}, which is running a job")
+                told = True
+            time.sleep(lease.POLL_SECONDS)
+        profile(study, jobs)
+
+
+def report_study(study: Study, data: Path | None) -> None:
+    """Write a study's report; with its images where they are built in or ``data`` names them."""
+    settings = study.settings() or {}
+    if "dataset" not in settings:
+        raise UserError(
+            f"{study.root / 'study.json'}: the key 'dataset' is missing; remove it or restore it"
+        )
+    dataset = None
+    if data is not None or datasets.source(settings["dataset"]).built_in:
+        key = settings.get("patient_key", "")
+        dataset = datasets.load(settings["dataset"], data, study.root / "cache", key)
+    with lease.waited_for(study.root, "report"):
+        write_report(study, dataset)
+
+
+def list_registered() -> None:
+    """Print what there is to choose from."""
+    print("architectures: " + ", ".join(architectures.names()) + ", any unet-<widths>")
+    for name in methods.names():
+        values = methods.parameters(methods.build(name))
+        print(f"method {name}" + "".join(f"  {key}={value}" for key, value in values.items()))
+    print(
+        "datasets: " + ", ".join(datasets.DATASETS) + ", any folder in the Decathlon's or nnU-Net's layout"
+    )
+    print("matrices: " + ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.yaml"))))

@@ -1,0 +1,1 @@
+"""How tensors are computed here: device, precision, compiling, memory, processes."""

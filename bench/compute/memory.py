@@ -1,0 +1,58 @@
+"""How much memory this process has used, and how much there is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most that this process has used so far: resident memory, or the GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 1e6 if sys.platform == "darwin" else used / 1e3
+
+
+def reset_peak() -> float:
+    """Start a new peak where the system can; the memory in use now, in MB."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return peak_mb()
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held since ``reset_peak``, in MB."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1e3
+    return peak_memory_mb(torch.device("cpu"))
+
+
+def limits_mb() -> Iterator[float]:
+    """The machine's memory, and what control groups (a container's, a scheduler's) leave of it."""
+    yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in groups:
+        _, controllers, own = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root, name = Path("/sys/fs/cgroup"), "memory.max"
+        if controllers:
+            root, name = root / "memory", "memory.limit_in_bytes"
+        folder = root / own.strip("/")
+        for place in (folder, *folder.parents):
+            if place.is_relative_to(root) and (place / name).is_file():
+                limit = (place / name).read_text().strip()
+                if limit.isdigit():  # else "max"
+                    yield int(limit) / 1e6

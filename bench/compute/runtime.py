@@ -1,0 +1,67 @@
+"""Where and how a job computes: device, threads, precision, compiled or not."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench.errors import UserError
+from bench.protocol import BATCH_SIZE
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How tensors are computed. ``precision`` is ``fp32`` or ``bf16`` (autocast, weights in fp32).
+
+    Fields but the device are those of a ``Job`` of the same name.
+    """
+
+    device: torch.device
+    precision: str
+    threads: int
+    compiled: bool
+    micro_batch: int = BATCH_SIZE
+    """Samples that are in memory at a time; gradients of a batch are added up."""
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The context that a forward pass runs in."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def place(self, model: nn.Module, spatial_dims: int) -> None:
+        """Move a network to the device, in 2-D in the memory format that its batches will have."""
+        model.to(self.device)
+        if spatial_dims == 2:
+            model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Channels-last where convolutions gain by it: in bf16 and on CUDA."""
+        faster = self.precision == "bf16" or self.device.type == "cuda"
+        return torch.channels_last if faster else torch.contiguous_format
+
+
+def choose_precision(wish: str, device: torch.device) -> str:
+    """``auto`` takes bf16 where the processor computes it natively.
+
+    Raises:
+        UserError: none named for GPUs that are not here.
+    """
+    if wish != "auto":
+        return wish
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError(
+                "--precision auto: there is no GPU here to ask; say fp32, or bf16 where theirs has it"
+            )
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        cpu = torch.backends.cpu.get_cpu_capability()
+        native = cpu.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+        return "bf16" if native else "fp32"
+    return "fp32"

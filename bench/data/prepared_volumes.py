@@ -1,0 +1,284 @@
+"""Volumes as networks see them: on one voxel grid, normalised, cut into patches.
+
+All volumes are resampled to the median spacing of the training volumes (not at all where they agree).
+Networks see patches of ``image_size`` voxels a side, and no more than the largest training volume has,
+rounded up to a multiple of 16: small volumes are seen whole, padded; large ones in patches. An epoch
+has as many patches as hold the voxels of all training volumes' axial slices, each padded like a patch:
+as many voxels as a 2-D network would see of the same volumes. Cases are dealt from a shuffled deck, each
+once before any comes again; a patch lies anywhere in its volume with the same probability.
+
+With ``slices="axial"`` 2-D networks see the very same voxels: patches are one axial slice thick, cases
+of the deck are the slices of all training volumes, and predicted slices are stacked back to volumes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.data.augmentation import epoch_order
+from bench.data.dataset import Dataset
+from bench.data.prepared import Scored
+from bench.data.splits import Split
+from bench.errors import UserError
+from bench.protocol import BATCH_SIZE
+
+GRID = 16
+"""Sides of padded volumes are multiples of this: four poolings."""
+WINDOW_PERCENTILES = (0.5, 99.5)
+"""A CT dataset without a window of its own gets these of its labelled training voxels (nnU-Net's rule)."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume on the common grid.
+
+    ``image`` ``(C, x, y, z)`` in its own units, ``labels`` ``(x, y, z)``, ``mean`` and ``std`` ``(C,)``
+    to normalise by.
+    """
+
+    image: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+
+@dataclass(frozen=True)
+class PreparedVolumes:
+    """Training patches, validation and test volumes of one study.
+
+    The test part is a property that nothing touches under ``--no-test``.
+    """
+
+    dataset: Dataset
+    split: Split
+    image_size: int
+    slices: str = ""
+
+    @property
+    def spatial_dims(self) -> int:
+        """Of what networks see."""
+        return len(self.patch)
+
+    @cached_property
+    def _train_cases(self) -> list[int]:
+        return self.split.indices(self.dataset, "train")
+
+    @cached_property
+    def spacing(self) -> tuple[float, ...]:
+        """Millimetres between voxels on the common grid: per axis the median of the training volumes."""
+        steps = np.median([self.dataset.spacing[k] for k in self._train_cases], axis=0)
+        return tuple(float(step) for step in steps)
+
+    @cached_property
+    def largest(self) -> tuple[int, ...]:
+        """The longest side of a training volume along each axis, rounded up to a multiple of 16."""
+        longest = np.max([self._grid(k) for k in self._train_cases], axis=0)
+        return tuple(math.ceil(side / GRID) * GRID for side in longest)
+
+    @cached_property
+    def patch(self) -> tuple[int, ...]:
+        """Sides of what networks see; of slices two.
+
+        Raises:
+            UserError: an image size that no volume fills.
+        """
+        if self.image_size > max(self.largest):
+            native = "x".join(
+                str(side) for side in np.max([self._grid(k) for k in self._train_cases], axis=0)
+            )
+            raise UserError(
+                f"--image-size {self.image_size}: such a patch is larger than every volume of "
+                f"{self.dataset.name} (at most {native} voxels); {max(self.largest)} holds them whole"
+            )
+        sides = self.largest[:2] if self.slices else self.largest
+        return tuple(min(self.image_size, side) for side in sides)
+
+    @property
+    def usual_size(self) -> int:
+        """No patch that no volume fills."""
+        return min(self.image_size, max(self.largest))
+
+    @cached_property
+    def samples(self) -> int:
+        """Patches an epoch, a multiple of the batch."""
+        grids = [self._grid(k) for k in self._train_cases]
+        x, y = self.patch[:2]
+        voxels = sum(max(a, x) * max(b, y) * slices for a, b, slices in grids)
+        return BATCH_SIZE * max(1, round(voxels / math.prod(self.patch) / BATCH_SIZE))
+
+    def draw(self, seed: int, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
+        """Patches ``(16, C, *patch)`` float32, normalised, and labels ``(16, *patch)`` uint8."""
+        places = np.random.default_rng([seed, epoch, batch, 1]).random((BATCH_SIZE, 3))
+        first = epoch * self.samples + batch * BATCH_SIZE
+        cards = deal(seed, first, BATCH_SIZE, len(self._deck))
+        cut = [self._cut(*self._deck[card], place) for card, place in zip(cards, places, strict=True)]
+        return torch.stack([image for image, _ in cut]), torch.stack([labels for _, labels in cut])
+
+    def decode(self) -> None:
+        """Make what training reads, which otherwise is made when it is first asked for."""
+        _ = self.train, self.val
+
+    def plain_batches(self) -> Iterator[Tensor]:
+        """Batches of training patches, normalised, not augmented."""
+        for batch in range(self.samples // BATCH_SIZE):
+            yield self.draw(0, 0, batch)[0]
+
+    @cached_property
+    def train(self) -> list[Volume]:
+        """The training volumes on the common grid."""
+        return [self._volume(k) for k in self._train_cases]
+
+    @cached_property
+    def _deck(self) -> list[tuple[Volume, int | None]]:
+        """What samples are dealt from: training volumes, or each of their slices."""
+        if not self.slices:
+            return [(volume, None) for volume in self.train]
+        return [(volume, z) for volume in self.train for z in range(volume.labels.shape[-1])]
+
+    @cached_property
+    def val(self) -> Scored:
+        """Validation volumes."""
+        return self._scored("val")
+
+    @cached_property
+    def test(self) -> Scored:
+        """Test volumes; reading this is the one reading of the test set."""
+        return self._scored("test")
+
+    @cached_property
+    def ct(self) -> list[tuple[float, float, float, float] | None]:
+        """For each channel of a CT: window, mean and standard deviation; None: normalised per volume.
+
+        Mean and deviation are those of all training voxels, clipped to the window.
+        """
+        rows: list[tuple[float, float, float, float] | None] = []
+        for channel, modality in enumerate(self.dataset.modalities):
+            if modality.upper() != "CT":
+                rows.append(None)
+                continue
+            low, high = self.dataset.window or self._foreground_window(channel)
+            count = total = squares = 0.0
+            for k in self._train_cases:
+                values = self._image(k)[channel].double().clamp(low, high)
+                count += values.numel()
+                total += float(values.sum())
+                squares += float((values**2).sum())
+            mean = total / count
+            rows.append((low, high, mean, math.sqrt(max(squares / count - mean**2, 1e-12))))
+        return rows
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says about the data: how it was normalised and what networks saw of it."""
+        return {
+            "normalisation": [
+                "per volume" if row is None else dict(zip(("low", "high", "mean", "std"), row, strict=True))
+                for row in self.ct
+            ],
+            "spacing_mm": self.spacing,
+            "patch": self.patch,
+            "volume": [int(side) for side in np.median([self._grid(k) for k in self._train_cases], axis=0)],
+            "samples_per_epoch": self.samples,
+        }
+
+    def _foreground_window(self, channel: int) -> tuple[float, float]:
+        inside = [self.dataset.images[k][channel][self.dataset.masks[k] > 0] for k in self._train_cases]
+        values = np.concatenate(inside)
+        if not values.size:
+            raise UserError(f"dataset {self.dataset.name}: no training volume has a labelled voxel")
+        low, high = np.percentile(values, WINDOW_PERCENTILES)
+        return float(low), float(high)
+
+    def _grid(self, k: int) -> tuple[int, ...]:
+        """The sides of a volume on the common grid."""
+        sides = zip(self.dataset.masks[k].shape, self.dataset.spacing[k], self.spacing, strict=True)
+        return tuple(
+            side if math.isclose(own, common, rel_tol=1e-3) else max(1, round(side * own / common))
+            for side, own, common in sides
+        )
+
+    def _image(self, k: int) -> Tensor:
+        return resample(torch.from_numpy(self.dataset.images[k]), self._grid(k))
+
+    def _volume(self, k: int) -> Volume:
+        image = self._image(k)
+        labels = resample_labels(
+            torch.from_numpy(self.dataset.masks[k]), self._grid(k), len(self.dataset.classes)
+        )
+        own = [
+            (float(values.mean()), float(values.std(correction=0))) if row is None else row[2:]
+            for row, values in zip(self.ct, (channel.double() for channel in image), strict=True)
+        ]
+        mean, std = torch.tensor(own).T
+        return Volume(image, labels, mean, std.clamp(min=1e-6))
+
+    def _normalised(self, image: Tensor, volume: Volume) -> Tensor:
+        """Some voxels ``(C, ...)`` of a volume."""
+        channels = [
+            (values if row is None else values.clamp(row[0], row[1])).sub(mean).div(std)
+            for row, values, mean, std in zip(self.ct, image.float(), volume.mean, volume.std, strict=True)
+        ]
+        return torch.stack(channels)
+
+    def _cut(self, volume: Volume, z: int | None, place: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A patch, of slice ``z`` where there is one, padded by zeros.
+
+        ``place`` in [0, 1) says where its lower corner lies in what room there is.
+        """
+        image, labels = volume.image, volume.labels
+        if z is not None:
+            image, labels = image[..., z], labels[..., z]
+        where: list[slice] = []
+        pad: list[int] = []
+        for side, patch, at in zip(labels.shape, self.patch, place[: labels.ndim], strict=True):
+            start = int(at * (max(side - patch, 0) + 1))
+            where.append(slice(start, start + patch))
+            short = max(patch - side, 0)
+            pad = [short // 2, short - short // 2, *pad]
+        image = self._normalised(image[(slice(None), *where)], volume)
+        return F.pad(image, pad), F.pad(labels[tuple(where)], pad)
+
+    def _scored(self, part: str) -> Scored:
+        indices = self.split.indices(self.dataset, part)
+        images = []
+        for k in indices:
+            volume = self._volume(k)
+            images.append(self._normalised(volume.image, volume))
+        return Scored(
+            cases=tuple(self.dataset.cases[k] for k in indices),
+            patients=tuple(self.dataset.patients[k] for k in indices),
+            images=images,
+            masks=[self.dataset.masks[k] for k in indices],
+            spacing=tuple(self.dataset.spacing[k] for k in indices),
+            patch=self.patch,
+        )
+
+
+def deal(seed: int, first: int, count: int, cases: int) -> list[int]:
+    """``count`` cards of an endless deck, from ``first``: each of ``cases`` once, shuffled, then again."""
+    cards = range(first, first + count)
+    orders = {deck: epoch_order(seed, deck, cases) for deck in {card // cases for card in cards}}
+    return [int(orders[card // cases][card % cases]) for card in cards]
+
+
+def resample(image: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """``(C, x, y, z)`` to ``(C, *grid)``, trilinear, float32; as it is where the grid is its own."""
+    if tuple(image.shape[1:]) == grid:
+        return image
+    return F.interpolate(image[None].float(), grid, mode="trilinear", align_corners=False)[0]
+
+
+def resample_labels(labels: Tensor, grid: tuple[int, ...], classes: int) -> Tensor:
+    """``(x, y, z)`` class indices to ``grid``: the class with the largest share of each voxel."""
+    if tuple(labels.shape) == grid:
+        return labels
+    shares = torch.stack([(labels == c).float() for c in range(classes + 1)])
+    return resample(shares, grid).argmax(dim=0).to(torch.uint8)

@@ -1,0 +1,85 @@
+"""The command: measure, print every ratio, write ``performance.json``, its page, profiles and plot."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import UserError
+from bench.files.atomic import write_json, write_text
+from bench.performance.growth import measure_growth
+from bench.performance.inference import measure_inference
+from bench.performance.lab import QUICK, Lab, Scale
+from bench.performance.page import page, write_plot
+from bench.performance.steps import measure_steps, teacher_profile
+from bench.planning.matrix import cells, parse_matrix
+from bench.planning.options import Options
+from bench.planning.session import open_session
+from bench.protocol import BATCH_SIZE
+from bench.study.provenance import provenance
+
+log = logging.getLogger(__name__)
+
+
+def measure(options: Options, results: Path, quick: bool) -> dict[str, Any]:
+    """Measure everything and write it to ``results``; returns what ``performance.json`` holds.
+
+    Raises:
+        UserError: options or data that can't be used; nothing is written then.
+    """
+    scale = QUICK if quick else Scale()
+    scale = replace(scale, image_size=options.image_size or scale.image_size)
+    session = open_session(results, options)
+    if quick:  # small work on many threads is mostly waiting for each other
+        session = replace(session, settings=session.settings | {"threads": 1})
+    if session.dataset.spatial_dims != 2:
+        raise UserError(f"--dataset {options.dataset!r} is 3-D; performance measures 2-D slices")
+    matrix = parse_matrix({"teacher": scale.teacher, "students": list(scale.students)}, "performance")
+    jobs = [cell.job for cell in cells(matrix, session.setting(scale.image_size))]
+    torch.set_num_threads(session.settings["threads"])
+    # Jobs have a process each; here all steps share one, and torch gives up compiling after eight of them.
+    patient = torch._dynamo.config.patch(recompile_limit=64, fail_on_recompile_limit_hit=True)
+    with patient, tempfile.TemporaryDirectory() as scratch:
+        lab = Lab(session, scale, Path(scratch), jobs)
+        found = _measure(lab)
+        profiles = {kind: teacher_profile(lab, kind) for kind in lab.precisions}
+    text = page(found)
+    for kind, table in profiles.items():
+        write_text(results / f"profile-{kind}.txt", table)
+    write_plot(results, found)
+    write_text(results / "performance.md", text)
+    write_json(results / "performance.json", found)
+    log.info(text)
+    log.info(f"performance: written to {results}")
+    return found
+
+
+def _measure(lab: Lab) -> dict[str, Any]:
+    session = lab.session
+    log.info("inference")
+    inference = measure_inference(lab)  # first: no later call leaves this process as it came
+    log.info(f"training steps, {' and '.join(lab.precisions)}, {lab.scale.rounds} rounds")
+    steps = measure_steps(lab)
+    log.info("growth with the image's side, slices and jobs")
+    growth = measure_growth(lab)
+    return {
+        "provenance": provenance(),
+        "dataset": session.dataset.name,
+        "synthetic": session.dataset.synthetic,
+        "device": session.device.type,
+        "threads": session.settings["threads"],
+        "train_cases": len(session.split.train),
+        "steps_per_epoch": len(session.split.train) // BATCH_SIZE,
+        "batch_size": BATCH_SIZE,
+        "distilled_jobs": sum(bool(job.teachers) for job in lab.jobs),
+        "compiled": lab.runtime("fp32").compiled and not lab.uncompiled,
+        "scale": asdict(lab.scale),
+        **steps,
+        "growth": growth,
+        "inference": inference,
+    }

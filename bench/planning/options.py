@@ -1,0 +1,202 @@
+"""Every option, declared once: its flag, help, check and default. One value of it is passed whole.
+
+``Options`` goes from the command line to planning, to the study's session and to the job's process. What
+an option says of how its flag is read, whether ``study.json`` keeps it and whether jobs are told of it
+stands beside it (``flag``); the command line and the executors follow that, so that a new option is a
+line here, a field of ``Job`` where it decides results, and the place that uses it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.protocol import BATCH_SIZE, EPOCHS, SEEDS
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What there is to know of an option beside its type and default."""
+
+    help: str
+    name: str = ""
+    """As it is typed; empty: ``--name-of-the-field``."""
+    parse: Callable[[str], Any] | None = None
+    """From text, where the type is none that a command line knows."""
+    check: Callable[[Any], None] = lambda value: None
+    """Raises ``UserError`` for a value that can't be; not called with the default."""
+    frozen: str = ""
+    """Its key in ``study.json``, which keeps it for all later calls; empty: it is for one call."""
+    keep: Callable[[Any], Any] = lambda value: value
+    """Its value there."""
+    of_a_job: bool = False
+    """Whether the process of each job is told."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """What the command line shows more: ``metavar``, ``min``, ``max``."""
+
+
+def flag(default: Any, help: str, **more: Any) -> Any:
+    """An option with a flag; ``more`` are fields of ``Flag``."""
+    return field(default=default, metadata={"flag": Flag(help, **more)})
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """``0,1,2``, all different."""
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0 or max(seeds) >= SEEDS or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {text!r}: must be different whole numbers from 0, e.g. 0,1,2")
+    return seeds
+
+
+def one_of(name: str, known: tuple[str, ...]) -> Callable[[str], None]:
+    """A check that the value is known."""
+
+    def check(value: str) -> None:
+        if value not in known:
+            raise UserError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+    return check
+
+
+def _check_slices(value: str) -> None:
+    if value not in ("", "axial"):
+        raise UserError(f"--slices {value!r} is unknown; known: axial")
+
+
+def _check_micro_batch(value: int) -> None:
+    if value < 1 or BATCH_SIZE % value:
+        raise UserError(f"--micro-batch {value}: must divide the batch of {BATCH_SIZE}, e.g. 4")
+
+
+def _check_memory(value: float) -> None:
+    if not 0 < value < math.inf:
+        raise UserError(f"--memory-gb {value:g}: must be positive and finite")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a call asks for.
+
+    Raises:
+        UserError: a value that can't be, or two that exclude each other.
+    """
+
+    matrix: str | None = flag(None, "quick, unets, full, or a YAML file.")
+    dataset: str | None = flag(None, "See 'list', or a folder of volumes.")
+    data: Path | None = flag(None, "The dataset's folder.", of_a_job=True)
+    results: Path | None = flag(None, "Default: results/<dataset>.")
+    image_size: int | None = flag(None, "Side of the square that networks see.")
+    seeds: tuple[int, ...] | None = flag(None, "E.g. 0,1,2.", parse=parse_seeds)
+    only: str | None = flag(None, "architecture:method, wildcards allowed.")
+    device: str = flag(
+        "auto", "auto, cpu, cuda or mps.", check=one_of("--device", DEVICES), frozen="device", of_a_job=True
+    )
+    precision: str = flag(
+        "auto", "auto, fp32 or bf16.", check=one_of("--precision", PRECISIONS), frozen="precision"
+    )
+    splits: Path | None = flag(None, "Use this splits.json.")
+    patient_key: str = flag(
+        "", "What of a volume's name is its patient; folders by path only.", shown={"metavar": "REGEX"}
+    )
+    slices: str = flag("", "axial: 2-D networks on the slices of volumes.", check=_check_slices)
+    micro_batch: int | None = flag(
+        None,
+        "Samples in memory at a time; gradients add up.",
+        shown={"metavar": "N"},
+        check=_check_micro_batch,
+        frozen="micro_batch",
+    )
+    memory_gb: float | None = flag(
+        None,
+        "Choose --micro-batch so that training fits.",
+        shown={"metavar": "G"},
+        check=_check_memory,
+        frozen="memory_gb",
+    )
+    recompute: bool = flag(
+        False,
+        "Compute inner features again instead of keeping them.",
+        name="--checkpointing",
+        frozen="checkpointing",
+    )
+    workers: int | None = flag(
+        None, "Jobs at a time; the cores are divided among them.", shown={"min": 1, "max": 1024}
+    )
+    executor: str = flag("local", "local, ray or slurm.")
+    address: str | None = flag(None, "Of a Ray cluster, e.g. auto; else one is made.")
+    slurm: str | None = flag(
+        None, "Of each job: partition=…,time=…,gpus=… etc.", shown={"metavar": "KEY=VALUE,…"}
+    )
+    teacher: Path | None = flag(None, "Weights of the teacher (safetensors).", shown={"metavar": "WEIGHTS"})
+    targets_gb: float = flag(8.0, "Largest recording of a teacher's targets, in GB.", of_a_job=True)
+    no_test: bool = flag(False, "Leave the test set unread.", of_a_job=True)
+    no_compile: bool = flag(
+        False, "A study without torch.compile, kept in study.json.", frozen="compile", keep=operator.not_
+    )
+    tensorboard: bool = flag(False, "Curves for TensorBoard, in the study's tensorboard/.")
+    mlflow: str | None = flag(None, "Track in MLflow, e.g. sqlite:///mlflow.db.", shown={"metavar": "URI"})
+    retry_failed: bool = flag(False, "Run those that failed, were blocked or killed, only.")
+    dry_run: bool = flag(False, "List the jobs, run nothing.")
+
+    epochs: int = EPOCHS
+    """Not for users, as ``steps_at_most``: the protocol's number, and fewer where tests want short runs."""
+    steps_at_most: int | None = None
+    """Batches an epoch; None: as many as the training samples fill."""
+
+    def __post_init__(self) -> None:
+        for own, known in flags():
+            value = getattr(self, own.name)
+            if value != own.default:
+                known.check(value)
+        if self.micro_batch is not None and self.memory_gb is not None:
+            raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether jobs run on other machines, whose devices this one may lack."""
+        return self.executor != "local"
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What is asked of a study's settings, by their keys in ``study.json``."""
+        return {
+            known.frozen: known.keep(getattr(self, own.name))
+            for own, known in flags()
+            if known.frozen and getattr(self, own.name) != own.default
+        }
+
+    @property
+    def of_a_job(self) -> Options:
+        """What the process of a job is told: nothing of what planning has decided."""
+        names = [own.name for own, known in flags() if known.of_a_job]
+        return Options(**{name: getattr(self, name) for name in (*names, "epochs", "steps_at_most")})
+
+    def words(self) -> list[str]:
+        """A command line's words for the same; what is not for users has none."""
+        words: list[str] = []
+        for own, known in flags():
+            value = getattr(self, own.name)
+            if value == own.default:
+                continue
+            words.append(known.name or "--" + own.name.replace("_", "-"))
+            if value is not True:
+                words.append(str(value.resolve() if isinstance(value, Path) else value))
+        return words
+
+
+def flags(only: Callable[[Flag], bool] = lambda flag: True) -> list[tuple[dataclasses.Field, Flag]]:
+    """The options that have a flag, in the order of the help."""
+    found = [(own, own.metadata.get("flag")) for own in dataclasses.fields(Options)]
+    return [(own, known) for own, known in found if known is not None and only(known)]

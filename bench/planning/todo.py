@@ -1,0 +1,112 @@
+"""What of a matrix is still to do, and why a job that looks done is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.files import lease
+from bench.job import Job
+from bench.study.store import Study, failure
+
+SAME = ("dataset", "architecture", "method", "seed", "seg_loss")
+"""What makes a job look like another: the cell of the matrix and its seed."""
+
+
+def to_run(study: Study, jobs: Sequence[Job], no_test: bool, retry_failed: bool = False) -> list[Job]:
+    """The jobs without the scores that are asked for, and done teachers whose weights they lack.
+
+    What has failed is left alone; a blocked job is not once nothing blocks it any more. With
+    ``retry_failed`` those that failed, were blocked or killed, and no others.
+    """
+    todo: set[str] = set()
+
+    def is_wanted(job: Job) -> bool:
+        record = study.record(job.id)
+        if retry_failed:
+            return bool(failure(record)) or (record is None and lease.was_killed(study.root, job.id))
+        if record is None or record["status"] == "skipped":
+            return True
+        if record["status"] == "blocked":
+            return not any(
+                failure(study.record(teacher)) for teacher in job.teachers if teacher not in todo
+            )
+        lacks_scores = not (no_test or "test" in record)
+        return not failure(record) and (lacks_scores or study.must_mend(job.id))
+
+    for job in jobs:  # teachers before their students
+        if is_wanted(job):
+            todo.add(job.id)
+    lacking = {
+        teacher
+        for job in jobs
+        if job.id in todo
+        for teacher in job.teachers
+        if not study.has_weights(teacher) and not failure(study.record(teacher))
+    }
+    return [job for job in jobs if job.id in todo | lacking]
+
+
+def kind(study: Study, job: Job) -> str:
+    """``failed``, ``done`` or, without a record, ``new``."""
+    record = study.record(job.id)
+    return "failed" if failure(record) else "done" if record else "new"
+
+
+def states(study: Study, jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[tuple[Job, str]]:
+    """What ``--dry-run`` says of each of ``jobs``: done, to do and why, or how it failed."""
+    planned = {job.id: job for job in jobs}
+    known = {job.id: job for job in study.jobs()} | planned
+    others = [job for job in known.values() if job.id not in planned and _is_done(study, job)]
+    for job in jobs:
+        if job in todo:
+            alike = nearest(job, others)
+            if other := lease.holder(study.root, job.id):
+                yield job, f"to do: {other} is at it"
+            elif alike and study.record(job.id) is None:
+                yield job, f"to do: done is {alike.id}, with {changes(alike, job, known)}"
+            else:
+                yield job, "to do"
+        elif why := failure(study.record(job.id)):
+            yield job, f"{why}; --retry-failed runs it again"
+        else:
+            yield job, "done" if kind(study, job) == "done" else "to do without --retry-failed"
+
+
+def nearest(job: Job, others: Iterable[Job]) -> Job | None:
+    """The job of the same cell and seed that differs in the fewest fields, if there is one."""
+    alike = [o for o in others if all(getattr(o, name) == getattr(job, name) for name in SAME)]
+    return min(alike, key=lambda other: (len(differences(other, job)), other.id), default=None)
+
+
+def differences(old: Job, new: Job) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two jobs differ, the parameters of their methods each by name."""
+    before, after = ({**job.as_dict(), **dict(job.parameters), "parameters": None} for job in (old, new))
+    keys = [*before, *(key for key in after if key not in before)]
+    pairs = {key: (before.get(key), after.get(key)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def changes(old: Job, new: Job, known: Mapping[str, Job]) -> str:
+    """The part of a job's id that changed: ``precision fp32, now bf16``.
+
+    Another teacher is named only where nothing else changed, by what changed of it; ``known``: jobs by id.
+    """
+    found = differences(old, new)
+    teachers = found.pop("teachers", None)
+    if teachers and not found:
+        before, after = (known.get(ids[0]) if ids else None for ids in teachers)
+        if before is not None and after is not None:
+            return f"another teacher: {changes(before, after, known)}"
+        return f"teachers {_show(old.teachers)}, now {_show(new.teachers)}"
+    return "; ".join(f"{name} {_show(one)}, now {_show(other)}" for name, (one, other) in found.items())
+
+
+def _is_done(study: Study, job: Job) -> bool:
+    return (study.record(job.id) or {}).get("status") == "done"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) or "none"
+    return "none" if value in (None, "") else str(value)

@@ -1,0 +1,1 @@
+"""Every figure: PNG and PDF of a journal's widths."""

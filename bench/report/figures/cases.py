@@ -1,0 +1,125 @@
+"""The report's picture: image, ground truth, teacher, plain student, distilled student.
+
+Cases are chosen by rule: patients are ranked by the mean Dice of the shown networks; of the best,
+the median and the worst patient the case nearest to the patient's own mean is shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.data.dataset import Dataset
+from bench.report.figures.style import STYLE, TWO_COLUMNS, heading, plain, save, title
+from bench.report.frames import by_size, standard
+from bench.report.method_names import label
+from bench.study.predictions import Labels, read_predictions
+from bench.study.store import Study
+
+CORRECT, MISSED, INVENTED = (0.35, 0.7, 0.9), (0.84, 0.37, 0.0), (0.94, 0.89, 0.26)
+
+
+def write_panel(
+    folder: Path, study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFrame
+) -> list[Path]:
+    """Write ``cases.png`` and ``cases.pdf`` of the jobs ``shown``; nothing of fewer than two."""
+    if len(shown) < 2:
+        return []
+    with plt.rc_context(STYLE):
+        return save(panel(study, dataset, shown, cases), folder / "cases")
+
+
+def chosen_jobs(frame: pd.DataFrame, study: Study, distilled: str) -> pd.DataFrame:
+    """Teacher, then the smallest student's plain and ``distilled`` jobs, of the lowest seed."""
+    done = standard(frame[(frame.status == "done") & (frame.seg_loss == "dice-bce")])
+    done = done[[read_predictions(study, job_id) is not None for job_id in done.id]]
+    if not len(done):
+        return done
+    done = done[done.seed == done.seed.min()].drop_duplicates(["architecture", "method"])
+    taught = done[done.method == distilled]
+    students = by_size(taught) if len(taught) else by_size(done)
+    smallest = done[done.architecture == students[-1]] if students else done.iloc[:0]
+    teachers = {t for ids in taught.teachers for t in ids.split()}
+    picked = [done[done.id.isin(teachers)].head(1)]
+    picked += [smallest[smallest.method == m] for m in ("baseline", distilled)]
+    return pd.concat(picked)
+
+
+def pick_cases(cases: pd.DataFrame) -> list[tuple[str, str]]:
+    """(what it stands for, case) for the best, the median and the worst patient."""
+    dice = cases.groupby(["patient", "case"]).dice.mean().dropna()
+    patients = dice.groupby("patient").mean().sort_values(ascending=False, kind="stable")
+    places = {"best": 0, "median": (len(patients) - 1) // 2, "worst": len(patients) - 1}
+    picked = []
+    for name, place in places.items():
+        patient = patients.index[place]
+        own = dice[patient]
+        picked.append((f"{name} patient", str((own - patients.iloc[place]).abs().idxmin())))
+    return picked
+
+
+def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFrame) -> Figure:
+    """One row a case, one column each for image, ground truth and the shown networks."""
+    predictions = {job_id: read_predictions(study, job_id) or {} for job_id in shown.id}
+    own = cases[cases.id.isin(shown.id)]
+    rows = pick_cases(own)
+    dice = own.set_index(["id", "case"]).dice
+    where = {case: k for k, case in enumerate(dataset.cases)}
+    columns = 2 + len(shown)
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(TWO_COLUMNS, TWO_COLUMNS / columns * len(rows) + 1.0), squeeze=False
+    )
+    for line, (what, case) in zip(axes, rows, strict=True):
+        image, truth = grey(dataset, where[case]), dataset.masks[where[case]]
+        shown_slice = largest_slice(truth)
+        image, truth = image[shown_slice], truth[shown_slice]
+        line[0].imshow(image, cmap="gray", vmin=0, vmax=1)
+        line[0].set_ylabel(f"{what}\n{plain(case)}", fontsize=7)
+        line[1].imshow(coloured(image, truth, truth))
+        for axis, job_id in zip(line[2:], shown.id, strict=True):
+            axis.imshow(coloured(image, predictions[job_id][case][shown_slice], truth))
+            axis.set_xlabel(f"Dice {dice[job_id, case]:.3f}", fontsize=7, labelpad=2)
+        for axis in line:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+    titles = ["image", "ground truth"]
+    titles += [
+        f"{plain(a)}\n{plain(label(m))}" for a, m in zip(shown.architecture, shown.method, strict=True)
+    ]
+    for axis, name in zip(axes[0], titles, strict=True):
+        axis.set_title(name, fontsize=7)
+    handles = [
+        plt.Line2D([], [], ls="", marker="s", color=colour, label=name)
+        for name, colour in (("found", CORRECT), ("missed", MISSED), ("invented", INVENTED))
+    ]
+    figure.legend(handles=handles, ncols=3, loc="outside lower center")
+    title(figure, f"{heading(shown)}: best, median and worst patient")
+    return figure
+
+
+def grey(dataset: Dataset, index: int) -> np.ndarray:
+    """A case's first channel, windowed as the dataset says, in [0, 1]."""
+    image = dataset.images[index][0].astype(float)
+    low, high = dataset.window or (image.min(), image.max())
+    return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+
+
+def largest_slice(truth: Labels) -> tuple:
+    """Which part of a case is shown: all of an image, of a volume the axial slice with the most object."""
+    if truth.ndim == 2:
+        return (...,)
+    return (..., int((truth > 0).sum(axis=(0, 1)).argmax()))
+
+
+def coloured(image: np.ndarray, predicted: Labels, truth: Labels) -> np.ndarray:
+    """The image with found, missed and invented pixels tinted."""
+    rgb = np.repeat(image[..., None], 3, axis=2)
+    p, t = predicted > 0, truth > 0
+    for where, colour in ((p & t, CORRECT), (~p & t, MISSED), (p & ~t, INVENTED)):
+        rgb[where] = 0.4 * rgb[where] + 0.6 * np.array(colour)
+    return rgb

@@ -1,0 +1,72 @@
+"""Every figure that the records can fill: PNG at 300 dpi and PDF, one or two columns of a journal wide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.report.comparisons import cells_of, gap_closed
+from bench.report.figures.cost import dice_against_cost
+from bench.report.figures.curves import learning_curves
+from bench.report.figures.gains import gain_by_size, share_of_gap, significance_map
+from bench.report.figures.scores import dice_by_method, dice_by_organ_size
+from bench.report.figures.style import STYLE, save
+from bench.report.frames import standard
+
+
+def write_figures(
+    folder: Path,
+    frame: pd.DataFrame,
+    cases: pd.DataFrame,
+    curves: pd.DataFrame,
+    compared: pd.DataFrame,
+    more: Callable[[pd.DataFrame], Mapping[str, Callable[[], Figure | None]]] = lambda own: {},
+) -> list[Path]:
+    """Write every figure that the frames can fill, one set for each L_seg; returns the files.
+
+    Args:
+        folder: where to write.
+        frame: the summary, a row a job.
+        cases: a row per job and case, of the part that is shown.
+        curves: a row per job and epoch.
+        compared: ``comparisons`` of the finished jobs.
+        more: further figures of the jobs of one L_seg.
+    """
+    done = frame[frame.status == "done"]
+    if not len(done):
+        return []
+    written = []
+    with plt.rc_context(STYLE):
+        for loss in sorted(done.seg_loss.unique(), reverse=True):
+            suffix = "" if loss == "dice-bce" else f"_{loss}"
+            own = standard(done[done.seg_loss == loss])
+            for name, make in {**_figures(own, done, cases, curves, compared), **more(own)}.items():
+                figure = make()
+                if figure is not None:
+                    written += save(figure, folder / f"{name}{suffix}")
+    return written
+
+
+def _figures(
+    own: pd.DataFrame, done: pd.DataFrame, cases: pd.DataFrame, curves: pd.DataFrame, compared: pd.DataFrame
+) -> dict[str, Callable[[], Figure | None]]:
+    """The figures of the cells ``own``, by the names of their files."""
+    scored = cases[cases.id.isin(own.id)]
+    shown = set(cells_of(own))
+    compared = compared.loc[np.array([cell in shown for cell in cells_of(compared)], dtype=bool)]
+    taught_by = {name for names in own.teachers.fillna("") for name in names.split()}
+    with_teachers = done[done.id.isin({*own.id, *taught_by})]
+    return {
+        "dice_by_method": lambda: dice_by_method(own, scored),
+        "dice_by_organ_size": lambda: dice_by_organ_size(own, scored),
+        "dice_against_cost": lambda: dice_against_cost(own),
+        "gain_by_size": lambda: gain_by_size(own, compared),
+        "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases)),
+        "significance": lambda: significance_map(own, compared),
+        "learning_curves": lambda: learning_curves(own, curves[curves.id.isin(own.id)]),
+    }

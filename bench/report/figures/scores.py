@@ -1,0 +1,94 @@
+"""Dice itself: by method and network with every patient, and against the size of the organ."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.report.comparisons import levels
+from bench.report.figures.style import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    colours,
+    heading,
+    legend,
+    markers,
+    plain,
+    title,
+    two_lines,
+)
+from bench.report.frames import by_size, score_column
+from bench.report.method_names import in_order
+
+STEP = 0.2
+"""Between two methods of a network, which are 1 apart."""
+BINS = 5
+MOST_COLUMNS = 4
+
+
+def dice_by_method(done: pd.DataFrame, cases: pd.DataFrame) -> Figure:
+    """Mean Dice of each cell with its interval beside every patient's point; largest network first."""
+    networks, methods = by_size(done), in_order(done.method)
+    colour, marker = colours(methods), markers(networks)
+    width = ONE_COLUMN if len(networks) <= 2 else TWO_COLUMNS
+    figure, axis = plt.subplots(figsize=(width, 2.9))
+    patients = cases.groupby(["architecture", "method", "patient"]).dice.mean()
+    for cell in levels(done, cases).itertuples():
+        shown = in_order(done[done.architecture == cell.architecture].method)
+        x = networks.index(cell.architecture) + STEP * (shown.index(cell.method) - (len(shown) - 1) / 2)
+        own = colour[cell.method]
+        points = patients.get((cell.architecture, cell.method), pd.Series(dtype=float)).to_numpy()
+        axis.plot([x - 0.045] * len(points), points, "_", color=own, alpha=0.5, ms=4, mew=0.8)
+        axis.plot([x + 0.045] * 2, [cell.low, cell.high], color=own, lw=1.4, solid_capstyle="butt")
+        axis.plot(x + 0.045, cell.dice, marker[cell.architecture], color=own, mec="white", mew=0.5, ms=5.5)
+    axis.set_xticks(range(len(networks)), [two_lines(name) for name in networks])
+    axis.set_xlim(-0.5, len(networks) - 0.5)
+    axis.set_ylabel(f"Dice ({score_column(done)[1]})")
+    axis.grid(axis="y")
+    title(figure, f"{heading(done)}: every patient; mean and 95 % interval")
+    legend(figure, methods)
+    return figure
+
+
+def dice_by_organ_size(done: pd.DataFrame, cases: pd.DataFrame) -> Figure | None:
+    """Dice of every case against the size of its mask; lines: means over fifths of the cases.
+
+    None where the records don't hold ``organ_size`` (those of before it was kept), or where all cases
+    are equally large.
+    """
+    if "organ_size" not in cases:
+        return None
+    cases = cases[cases.organ_size > 0].dropna(subset=["dice"])
+    if cases.organ_size.nunique() < 2 * BINS:
+        return None
+    networks = [name for name in by_size(done) if name in set(cases.architecture)]
+    methods = in_order(done.method)
+    colour, marker = colours(methods), markers(networks)
+    columns = min(MOST_COLUMNS, len(networks))
+    rows = -(-len(networks) // columns)
+    width = ONE_COLUMN if columns <= 2 else TWO_COLUMNS
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, 0.8 + 1.8 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    means = cases.groupby(["architecture", "method", "case"])[["organ_size", "dice"]].mean()
+    for axis, network in zip(axes.flat, networks, strict=False):
+        for method in (m for m in methods if (network, m) in means.index.droplevel("case")):
+            own = means.loc[network, method]
+            axis.plot(own.organ_size, own.dice, ".", color=colour[method], alpha=0.25, ms=2.5, mew=0)
+            fifth = pd.qcut(own.organ_size, BINS, labels=False, duplicates="drop")
+            line = own.assign(organ_size=np.log(own.organ_size)).groupby(fifth).mean()
+            style = {"marker": marker[network], "ms": 3.5, "mec": "white", "mew": 0.4}
+            axis.plot(np.exp(line.organ_size), line.dice, color=colour[method], **style)
+        axis.set_xscale("log")
+        axis.set_title(plain(network), fontsize=7)
+        axis.set_xlabel("organ, voxels" if (done.spatial_dims == 3).any() else "organ, pixels")
+        axis.grid(axis="y")
+    for axis in axes.flat[len(networks) :]:
+        axis.set_visible(False)
+    for row in axes:
+        row[0].set_ylabel(f"Dice ({score_column(done)[1]})")
+    title(figure, f"{heading(done)}: every case; means over fifths")
+    legend(figure, methods)
+    return figure

@@ -1,0 +1,129 @@
+"""How figures look: one colour a method, one marker a network, the widths of a journal's columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bench.files.atomic import write_file
+from bench.report.frames import score_column
+from bench.report.method_names import known, label
+
+ONE_COLUMN, TWO_COLUMNS = 88 / 25.4, 180 / 25.4
+"""Widths in inches of one and of two columns of a journal (88 and 180 mm)."""
+MARKERS = {
+    "unet-64-128-256-512": "o",
+    "unet-32-64-128-256": "D",
+    "unet-32-64-128": "s",
+    "unet-32-64": "^",
+    "unet-16-32-64-128": "P",
+    "unet-8-16-32-64": "v",
+    "dmfnet": "*",
+}
+OTHER_MARKERS = "X<>phd8H"
+DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)), "-.")
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.ymargin": 0.08,
+    "grid.linewidth": 0.3,
+    "lines.linewidth": 1,
+    "legend.frameon": False,
+    "legend.handletextpad": 0.4,
+    "legend.columnspacing": 1.2,
+    "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,
+}
+
+
+def colours(methods: Sequence[str]) -> dict[str, Any]:
+    """One colour a method, the same in every figure and study, told apart by the colour-blind."""
+    palette = sns.color_palette("colorblind", 10)
+    ordered = known()
+    every = [*ordered, *(m for m in methods if m not in ordered)]
+    return {method: palette[k % 10] for k, method in enumerate(every)}
+
+
+def dashes(methods: Sequence[str]) -> dict[str, Any]:
+    """One kind of line a method, for print without colour."""
+    return {method: DASHES[k % len(DASHES)] for k, method in enumerate(colours(methods))}
+
+
+def markers(networks: Sequence[str]) -> dict[str, str]:
+    """One marker a network, the same in every figure; those of known networks in every study."""
+    others = sorted(name for name in networks if name not in MARKERS)
+    return MARKERS | {name: OTHER_MARKERS[k % len(OTHER_MARKERS)] for k, name in enumerate(others)}
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write PNG (300 dpi) and PDF at the figure's own size, and close it."""
+    paths = [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
+    for path in paths:
+        options: dict[str, Any] = {"metadata": {"CreationDate": None}} if path.suffix == ".pdf" else {}
+        write_file(path, partial(figure.savefig, dpi=300, **options))
+    plt.close(figure)
+    return paths
+
+
+def heading(frame: pd.DataFrame, part: bool = True) -> str:
+    """What every figure says above it: which data and part of it, whether synthetic, how many seeds."""
+    names = ", ".join(sorted(plain(name) for name in frame.dataset.unique()))
+    synthetic = " (synthetic)" if frame.synthetic.fillna(False).any() else ""
+    seeds = frame.seed.nunique()
+    scored = f", {score_column(frame)[1]}" if part else ""
+    losses = set(frame.seg_loss) - {"dice-bce"}
+    recipe = f", L_seg {', '.join(sorted(losses))}" if losses else ""
+    return f"{names}{synthetic}{recipe}{scored}, {seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def title(figure: Figure, text: str) -> None:
+    """Above the whole figure, flush left, in as many lines as it takes."""
+    letters = int(18 * figure.get_figwidth())  # of 8 points on a line
+    figure.suptitle(textwrap.fill(text, letters), x=0.01, ha="left", fontsize=8)
+
+
+def legend(figure: Figure, methods: Sequence[str], networks: Sequence[str] = ()) -> None:
+    """Below the figure: colours of methods, then markers of networks, row by row."""
+    columns = 2 if networks and figure.get_figwidth() < TWO_COLUMNS else 4
+    colour, marker = colours(methods), markers(networks)
+    lines = [Line2D([], [], ls="", marker="o", color=colour[m], label=plain(label(m))) for m in methods]
+    blank = [Line2D([], [], ls="", label=" ")] * (-len(lines) % columns if networks else 0)
+    lines += blank + [
+        Line2D([], [], ls="", marker=marker[n], color="0.4", ms=5, label=plain(n)) for n in networks
+    ]
+    rows = -(-len(lines) // columns)
+    columns = min(columns, len(lines))
+    lines += [Line2D([], [], ls="", label=" ")] * (rows * columns - len(lines))
+    by_row = [lines[row * columns + column] for column in range(columns) for row in range(rows)]
+    figure.legend(handles=by_row, ncols=columns, loc="outside lower center")
+
+
+def two_lines(network: str) -> str:
+    """``unet-64-128`` under its family, to fit below an axis."""
+    family, _, rest = plain(network).partition("-")
+    return f"{family}\n{rest}" if rest else family
+
+
+def plain(text: object) -> str:
+    """Text that matplotlib shows as it is: a dollar sign would start a formula."""
+    return str(text).replace("$", r"\$")

@@ -1,0 +1,1 @@
+"""The study's page, its data and pictures, and the scripts that draw it."""

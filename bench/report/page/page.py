@@ -1,0 +1,148 @@
+"""The study's page: ``index.html``, its numbers in ``page-data.js`` beside it, the rest in ``page/``.
+
+It opens from disk, without a server and without a network. Whatever came from a record or a file's name is
+JSON in a script, and becomes text on the page, never markup. Chart.js, bundled, draws the plots.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.colors import to_hex
+
+from bench.data.dataset import Dataset
+from bench.files.atomic import write_file, write_text
+from bench.report.comparisons import Cell, cells_of, comparisons
+from bench.report.figures.style import colours
+from bench.report.frames import by_size, score_column
+from bench.report.method_names import in_order
+from bench.report.page.pictures import script, write_pictures
+from bench.study.store import Study
+
+STATIC = Path(__file__).parent / "static"
+SCORES = ("dice", "precision", "sensitivity", "hd95", "nsd")
+COSTS = (
+    *("parameters", "macs", "size_mb", "latency_cpu_ms_p50", "latency_gpu_ms_p50"),
+    *("peak_memory_inference_mb", "train_seconds"),
+)
+FACTS = (
+    *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "seed"),
+    "best_epoch",
+)
+
+
+def write_page(
+    study: Study,
+    dataset: Dataset | None,
+    frame: pd.DataFrame,
+    cases: pd.DataFrame,
+    curves: pd.DataFrame,
+    compared: pd.DataFrame,
+) -> Path:
+    """Write the page of ``frame``, the scored ``cases`` and ``curves``; returns the path of ``index.html``.
+
+    Args:
+        dataset: for the pictures of cases; None leaves those that are there as they are.
+        compared: the cells over all seeds, from ``comparisons``.
+    """
+    index, folder = study.root / "index.html", study.root / "page"
+    for source in sorted(STATIC.iterdir()):
+        target = index if source.name == index.name else folder / source.name
+        write_file(target, partial(shutil.copyfile, source))
+    if dataset is not None and len(cases):
+        write_pictures(folder / "cases", study, dataset, list(dict.fromkeys(cases.case)))
+    content = page_data(study, frame, cases, curves, compared)
+    write_text(study.root / "page-data.js", f"window.benchStudy = {script(content)};\n")
+    return index
+
+
+def page_data(
+    study: Study, frame: pd.DataFrame, cases: pd.DataFrame, curves: pd.DataFrame, compared: pd.DataFrame
+) -> dict[str, Any]:
+    """What the page's scripts read: the study, one entry a job, the scored cases in one order for all.
+
+    A job's ``over`` holds its differences to its baseline and its teacher, of its own seed; ``cells`` those
+    of its cell over all seeds, and ``cell`` says where among them.
+    """
+    _, part = score_column(frame)
+    settings = study.settings() or {}
+    order = cases[["case", "patient"]].drop_duplicates("case").astype(str)
+    known = {str(job_id): own for job_id, own in cases.groupby("id", sort=False)}
+    drawn = {str(job_id): own for job_id, own in curves.groupby("id", sort=False)}
+    done = frame[frame.status == "done"]
+    over_seeds = differences(compared)
+    if done.seed.nunique() > 1:
+        own_seed = {
+            seed: differences(comparisons(own, cases[cases.id.isin(own.id)]))
+            for seed, own in done.groupby("seed")
+        }
+    else:
+        own_seed = dict.fromkeys(done.seed, over_seeds)
+    places = {cell: k for k, cell in enumerate(over_seeds)}
+    entries = []
+    for cell, row in zip(cells_of(frame), frame.to_dict("records"), strict=True):
+        entry = {name: _short(row[name]) for name in FACTS} | job_numbers(row, part)
+        entry |= {
+            "kind": row["method"],
+            "method": row["method"] + row["changed"],
+            "over": own_seed.get(row["seed"], {}).get(cell) if row["status"] == "done" else None,
+            "cell": places.get(cell),
+        }
+        if row["id"] in known:
+            dice = known[row["id"]].set_index(known[row["id"]].case.astype(str)).dice
+            entry["cases"] = [_short(value) for value in dice.reindex(order.case)]
+        if row["id"] in drawn:
+            rows = drawn[row["id"]].sort_values("epoch")
+            entry["curve"] = {name: [_short(v) for v in rows[name]] for name in ("seg", "dice_val")}
+        entry["pictured"] = (study.root / "page" / "cases" / "jobs" / f"{row['id']}.js").is_file() or None
+        entries.append({name: value for name, value in entry.items() if value not in (None, "")})
+    colour = colours(list(frame.method))
+    record: dict[str, Any] = (study.record(done.id.iloc[0]) or {}) if len(done) else {}
+    about, job = record.get("dataset", {}), record.get("job", {})
+    return {
+        "dataset": settings.get("dataset") or ", ".join(sorted(set(frame.dataset))),
+        "synthetic": bool(settings.get("synthetic", False)),
+        "part": part,
+        "note": about.get("note", ""),
+        "licence": about.get("licence", ""),
+        "spatial_dims": job.get("spatial_dims", 2),
+        "pictures": (study.root / "page" / "cases" / "truth.js").is_file(),
+        "methods": [{"name": name, "colour": to_hex(colour[name])} for name in in_order(frame.method)],
+        "networks": by_size(frame) if len(frame) else [],
+        "cases": order.to_dict("records"),
+        "cells": list(over_seeds.values()),
+        "jobs": entries,
+    }
+
+
+def job_numbers(row: dict[str, Any], part: str) -> dict[str, Any]:
+    """The scores of ``part`` under their plain names, and the costs."""
+    suffix = "_val" if part == "validation" else ""
+    scores = {name: _short(row[f"{name}{suffix}"]) for name in SCORES}
+    return scores | {name: _short(row[name]) for name in COSTS}
+
+
+def differences(compared: pd.DataFrame) -> dict[Cell, dict[str, list[Any]]]:
+    """By cell and by what it is compared with: difference, both ends of its interval (points), verdict."""
+    found: dict[Cell, dict[str, list[Any]]] = {}
+    for cell, row in zip(cells_of(compared), compared.itertuples(), strict=True):
+        points = [_short(100 * value) for value in (row.difference, row.low, row.high)]
+        if points[0] is not None:
+            found.setdefault(cell, {})[row.against] = [*points, row.verdict]
+    return found
+
+
+def _short(value: Any) -> Any:
+    """A value for JSON: whole numbers as such, others to six digits, NaN to None."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return int(value) if value.is_integer() else float(f"{value:.6g}")
+    return None if value is pd.NA else value

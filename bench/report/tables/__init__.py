@@ -1,0 +1,1 @@
+"""Every table, and what writes it as Markdown, CSV, LaTeX and lines of a terminal."""

@@ -1,0 +1,45 @@
+"""The step from 3-D to 2-D as a table: each network on whole volumes and on their slices, same patients."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.frames import score_column
+from bench.report.tables.markup import Table
+
+
+def dimensions_table(frame: pd.DataFrame) -> Table:
+    """Two rows a network and method; empty unless a study holds volumes and slices of one network."""
+    done = frame[frame.status == "done"]
+    score, part = score_column(done)
+    suffix = "_val" if part == "validation" else ""
+    cell = ["architecture", "method", "seg_loss", "method_parameters", "image_size"]
+    both = done.groupby(cell, dropna=False).slices.transform("nunique") > 1
+    rows = []
+    for key, group in done[both].groupby([*cell, "slices"], sort=False, dropna=False):
+        architecture, method, *_, slices = key
+        rows.append(
+            {
+                "network": architecture,
+                "method": method,
+                "sees": f"{slices} slices" if slices else "volumes",
+                f"Dice ({part})": group[score].mean(),
+                "HD95, mm": group[f"hd95{suffix}"].mean(),
+                "NSD": group[f"nsd{suffix}"].mean(),
+                "parameters": f"{group.parameters.iloc[0]:,.0f}",
+                "updates": f"{group.updates.iloc[0]:,.0f}",
+                "voxels seen, millions": group.voxels_seen.iloc[0] / 1e6,
+                "training memory, MB": group.peak_memory_train_mb.max(),
+                "train s": group.train_seconds.mean(),
+                "CPU ms a volume, p50": group.latency_volume_cpu_ms_p50.iloc[0],
+                "record": " ".join(group.id),
+            }
+        )
+    names = ", ".join(sorted(done.dataset.unique()))
+    synthetic = " (synthetic data)" if done.synthetic.fillna(False).any() else ""
+    caption = (
+        f"From 3-D to 2-D: the same networks on volumes and on their slices, {names}{synthetic}, "
+        f"{part} scores. Slices are stacked back and scored as volumes, on the same patients. Both kinds "
+        "see the same number of voxels, so volumes make fewer updates. Training memory: the whole process."
+    )
+    return Table("dimensions", caption, pd.DataFrame(rows))

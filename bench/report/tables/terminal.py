@@ -1,0 +1,95 @@
+"""Tables as lines for the terminal, 80 to 100 columns wide and without colour."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import textwrap
+from collections.abc import Collection
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.report.comparisons import Cell
+from bench.report.tables.markup import Table, caption_of, text_of
+from bench.report.tables.wording import number, spread
+
+NARROW, WIDE = 80, 100
+
+
+def closing_tables(
+    summary: pd.DataFrame, published: Table | None, asked: Collection[str] | None = None
+) -> list[str]:
+    """What a report ends with: our scores beside published ones, or else every network and method.
+
+    Args:
+        summary: a row a job, with test scores wherever a job has them.
+        published: the table of published scores beside ours, if there is one.
+        asked: ids of the jobs of a matrix: their scores come last, and the published ones only if all of
+            their networks are among them. None: the whole study, and its scores only without that table.
+    """
+    all_done = summary[summary.status == "done"]
+    own = all_done if asked is None else all_done[all_done.id.isin(asked)]
+    texts = []
+    if published is not None and set(published.frame.network) <= set(own.architecture):
+        texts.append(as_text(published))
+    if len(own) and (asked is not None or not texts):
+        texts.append(as_text(cells_table(own)))
+    return texts
+
+
+def cells_table(done: pd.DataFrame) -> Table:
+    """Scores and costs of finished jobs: a row a network and method, means over seeds."""
+    rows = []
+    for key, group in done.groupby(list(Cell._fields), sort=False, dropna=False):
+        cell, first = Cell(*key), group.iloc[0]
+        rows.append(
+            {
+                "network": cell.architecture,
+                "method": cell.method,
+                "parameters of the method": cell.method_parameters or None,
+                "L_seg": cell.seg_loss,
+                "image": f"{cell.image_size}{'²' if first.spatial_dims == 2 else '³'}",
+                "sees": first.slices or None,
+                "Dice (val)": spread(group.dice_val),
+                "Dice (test)": spread(group.dice) if group.dice.notna().all() else None,
+                "parameters": number(first.parameters, ",.0f"),
+                "GMACs": None if pd.isna(first.macs) else number(first.macs * 1e-9, ".3g"),
+                "CPU ms": number(first.latency_cpu_ms_p50, ".3g"),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    same = ("parameters of the method", "L_seg", "image", "sees")
+    dull = [name for name in same if frame[name].nunique(dropna=False) <= 1]
+    usual = frame.groupby("method")["parameters of the method"].nunique(dropna=False).max() <= 1
+    dull += ["parameters of the method"] if usual else []
+    empty = [name for name in frame.columns if frame[name].isna().all()]
+    synthetic = "synthetic data, " if done.synthetic.fillna(False).any() else ""
+    seeds = done.seed.nunique()
+    names, sizes = ", ".join(sorted(done.dataset.unique())), " and ".join(dict.fromkeys(frame.image))
+    caption = (
+        f"{names} ({synthetic}{sizes}), {seeds} seed{'s' if seeds > 1 else ''}. "
+        "Dice: mean over patients; latency: p50, batch 1, fp32."
+    )
+    return Table("cells", caption, frame.drop(columns=list({*dull, *empty})))
+
+
+def as_text(table: Table, width: int | None = None) -> str:
+    """The table as lines; ``width`` columns at most, by default the terminal's between 80 and 100."""
+    if width is None:
+        width = min(max(shutil.get_terminal_size((WIDE, 24)).columns, NARROW), WIDE)
+    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    numeric = [name for name in table.frame.columns if name not in ("network", "method")]
+    for name in table.frame.columns:
+        fixed = name in ("network", "method", "parameters")
+        grid.add_column(Text(str(name)), justify="right" if name in numeric else "left", no_wrap=fixed)
+    for k, row in enumerate(table.frame.to_dict("records")):
+        grid.add_row(*(Text(text_of(value, table.marks.get((k, name)))) for name, value in row.items()))
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, legacy_windows=False)
+    console.print(grid)
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    return "\n".join(["", *textwrap.wrap(caption_of(table), width), "", *lines, ""])

@@ -1,0 +1,1 @@
+"""Who runs a job, where, and what is left of it, whatever happens."""

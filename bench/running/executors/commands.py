@@ -1,0 +1,79 @@
+"""What clusters run: the commands that a person would type, with the paths that all machines share."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import bench
+from bench.job import Job
+from bench.planning.options import Options
+from bench.study.store import Study, failure
+
+log = logging.getLogger(__name__)
+
+ENTRY = Path(bench.__file__).resolve().parent.parent / "run_bench.py"
+
+
+def job_command(study: Study, job: Job, options: Options) -> list[str]:
+    """``run_bench.py job STUDY ID`` with the flags that jobs are told."""
+    words = options.of_a_job.words()
+    return [sys.executable, str(ENTRY), "job", str(study.root.resolve()), job.id, *words]
+
+
+def profile_command(study: Study) -> list[str]:
+    """``run_bench.py profile STUDY``."""
+    return [sys.executable, str(ENTRY), "profile", str(study.root.resolve())]
+
+
+def run_command(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    """Run it to its end; the exit code.
+
+    On Linux it dies with this process, so that it does not go on beside whoever does its work then. Where
+    this process is asked to stop, so is the command, which saves first. SIGUSR2 is not for it: submitit
+    uses that between Slurm and itself.
+    """
+    guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+    ours = signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # what is ignored stays so in the command
+    try:
+        process = subprocess.Popen(
+            [*guard, *command], env=None if environment is None else dict(environment)
+        )
+    finally:
+        signal.signal(signal.SIGUSR2, ours)
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(1.0)  # Ray's way to stop a task can't interrupt a wait without an end
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def thread_variable() -> str | None:
+    """``OMP_NUM_THREADS`` as the user has it: clusters set their own, and the study has its threads."""
+    return os.environ.get("OMP_NUM_THREADS")
+
+
+def conclude(study: Study, job: Job, before: int | None, hint: str) -> bool:
+    """Say how a job has ended; whether with a result.
+
+    ``before`` is its record's stamp at the start, ``hint`` says what to think if it left none.
+    """
+    record = study.record(job.id) if study.stamp(job.id) != before else None
+    if record is None:
+        log.info(f"  {job.label}: no result ({hint}); the next call runs it")
+    elif why := failure(record):
+        log.info(f"  {job.label}: {why}")
+    else:
+        log.info(f"  {job.label}: done, validation Dice {record['val']['dice']:.4f}")
+        return True
+    return False

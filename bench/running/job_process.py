@@ -1,0 +1,121 @@
+"""What the process of a job does, whoever started it: lease, run, and a record of whatever comes out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from bench.errors import UserError
+from bench.files import lease, stopping
+from bench.job import Job
+from bench.planning.options import Options
+from bench.planning.session import open_session
+from bench.running import failures
+from bench.running.failures import ATTEMPTS, begin_again, fail, reason, succeeded
+from bench.running.job import complete
+from bench.study.progress import Progress, log_to
+from bench.study.store import Study, failure
+from bench.telling import told_to
+from bench.training.can_learn import CannotLearn
+
+log = logging.getLogger(__name__)
+
+
+def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, to_a_file: bool = False) -> int:
+    """Run one planned job in this process; the exit code.
+
+    ``quiet``: other jobs print beside it; ``to_a_file``: what it prints goes to a file of its own.
+
+    What every executor runs: it takes the job's lease, waits for whoever else has it, and leaves a record
+    of whatever comes out. Stopped by a signal or killed, it leaves none.
+    """
+    study = Study(root)
+    job = study.job(job_id)
+    if to_a_file:
+        log_to(study.path("logs", job.id).with_suffix(".out"))
+    progress = Progress(
+        sys.stdout,
+        sys.stdout.isatty() and not quiet,
+        job.label if quiet and not to_a_file else "",
+        study.path("progress", job.id),
+        options.epochs,
+    )
+    try:
+        with told_to(progress.say):
+            code = _under_lease(study, job, options, progress, quiet)
+    finally:
+        progress.close()
+    if code is not None:
+        return code
+    why = failure(study.record(job_id))
+    if why and not quiet:
+        print(f"{job.label}: {why}", file=sys.stderr)
+    return 1 if why else 0
+
+
+def _under_lease(study: Study, job: Job, options: Options, progress: Progress, quiet: bool) -> int | None:
+    """Run the job once it is ours; an exit code where it did not come to a record."""
+    before = study.stamp(job.id)
+    tell = "" if quiet else "stopping after this epoch; Ctrl-C again stops at once"
+    try:
+        with stopping.after_saving(tell), lease.waited_for(study.root, job.id) as held:
+            if study.stamp(job.id) in (None, before):  # else it was done while this process waited
+                _run(study, job, options, held, progress)
+    except stopping.Stopped as stop:
+        if not quiet:
+            progress.say(f"{stop}; the same command goes on")
+        return stop.code
+    except (UserError, lease.Lost) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    return None
+
+
+def _run(study: Study, job: Job, options: Options, held: lease.Lease, progress: Progress) -> None:
+    """Run a job whose lease is ``held``; whatever goes wrong with it ends in its record.
+
+    Raises:
+        UserError: not the job's fault: its study and its data can't be opened as asked; no record.
+    """
+    record = study.record(job.id) or {}
+    finished = record.get("status") == "done" and (options.no_test or "test" in record)
+    if finished and study.has_weights(job.id) and not study.must_mend(job.id):
+        return
+    if held.deaths >= ATTEMPTS:
+        fail(study, job, "failed", f"its process died {held.deaths} times without a reason")
+        return
+    _await_teachers(study, job)
+    with progress.phases.time("decoding"):
+        session = open_session(study.root, replace(options, dataset=job.dataset))
+    if why := study.blocked(job):
+        fail(study, job, "blocked", why)
+        return
+    progress.between_epochs += [lambda phase: stopping.check(), lambda phase: held.check()]
+    stopping.check()
+    begin_again(study, job)
+    try:
+        complete(session, job, options, progress)
+    except lease.Lost:
+        raise
+    except CannotLearn as error:
+        fail(study, job, "cannot-learn", str(error))
+    except Exception as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        fail(study, job, "failed", reason(error, study), failures.log(error, study))
+    else:
+        succeeded(study, job)
+
+
+def _await_teachers(study: Study, job: Job) -> None:
+    """Wait for teachers that other processes are training now."""
+    for teacher in job.teachers:
+        while not study.has_weights(teacher) and (other := lease.holder(study.root, teacher)):
+            log.info(f"waiting for the teacher: {other} is at it")
+            while lease.holder(study.root, teacher):
+                stopping.check()
+                time.sleep(lease.POLL_SECONDS)

@@ -1,0 +1,161 @@
+"""From options to a plan: the matrix, the study opened or begun, the jobs that are to run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.data import datasets
+from bench.errors import UserError
+from bench.files import lease
+from bench.files.atomic import write_file
+from bench.job import Job
+from bench.planning.estimates import recording_bytes
+from bench.planning.matrix import Cell, Matrix, cells, read_matrix
+from bench.planning.options import Options
+from bench.planning.session import Session, open_session
+from bench.planning.todo import to_run
+from bench.running.failures import fail
+from bench.scoring.memory_budget import choose_micro_batch
+from bench.scoring.workers import fill_machine
+from bench.study.reporter import Phases
+from bench.study.store import Study
+from bench.training.job_parts import check_teacher
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a matrix in a study, and which of their jobs are to run."""
+
+    options: Options
+    session: Session
+    cells: list[Cell]
+    todo: list[Job]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Those of the cells that can run."""
+        return [cell.job for cell in self.cells if not cell.reason]
+
+
+def resolved(options: Options) -> tuple[Options, Matrix]:
+    """The matrix, and the options with what the matrix says and they don't.
+
+    Raises:
+        UserError: no matrix, a mistake in it, or no such dataset.
+    """
+    if options.matrix is None:
+        raise UserError("--matrix is missing; e.g. --matrix quick, or a verb: see --help")
+    matrix = read_matrix(options.matrix)
+    if options.seeds:
+        matrix = matrix.model_copy(update={"seeds": options.seeds})
+    name, folder = datasets.locate(options.dataset or matrix.dataset, options.data)
+    workers, results = options.workers or matrix.workers, options.results or Path("results") / name
+    return replace(options, dataset=name, data=folder, workers=workers, results=results), matrix
+
+
+def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
+    """Read the data, open the study or begin it, and see what is to do.
+
+    Raises:
+        UserError: a mistake in the data, or options that the study was not begun with.
+    """
+    root = options.results or Path()
+    with phases.time("decoding"):
+        session = open_session(root, options)
+    if not options.no_test and not session.split.test:
+        raise UserError(f"{options.splits or root / 'splits.json'}: test is empty; give --no-test")
+    planned = planned_cells(matrix, session, options)
+    if session.study.settings() is None:
+        session = _begun(session, matrix, options)
+        planned = planned_cells(matrix, session, options)
+    jobs = [cell.job for cell in planned if not cell.reason]
+    todo = to_run(session.study, jobs, options.no_test, options.retry_failed)
+    return Plan(options, session, planned, todo)
+
+
+def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Cell]:
+    """All cells of the matrix in this study."""
+    default = matrix.image_size or datasets.source(session.dataset.name).image_size
+    size = session.usual_size(default) if options.image_size is None else options.image_size
+    setting = session.setting(size, options.slices)
+    weights = check_teacher(options.teacher, matrix.teacher, setting.job) if options.teacher else ""
+    planned = list(cells(matrix, setting, options.only, weights))
+    if not planned:
+        raise UserError(f"--only {options.only!r}: no job of matrix {options.matrix} matches")
+    return planned
+
+
+def _begun(session: Session, matrix: Matrix, options: Options) -> Session:
+    """A new study's session, its settings frozen. Of several processes one does it, the others take it."""
+    if options.dry_run:
+        return _measured(session, matrix, options)
+    root = session.study.root
+    try:
+        with lease.waited_for(root, "begin"):
+            if session.study.settings() is not None:
+                return open_session(root, options)
+            session = _measured(session, matrix, options)
+            session.begin()
+            return session
+    finally:
+        if session.study.settings() is None:
+            shutil.rmtree(root / "leases", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                root.rmdir()
+
+
+def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
+    """A new study's session with what is measured before its first job: memory first, then workers."""
+
+    def jobs() -> list[Job]:
+        return [cell.job for cell in planned_cells(matrix, session, options) if not cell.reason]
+
+    if options.memory_gb is not None and options.dry_run:
+        log.info("--memory-gb: a run measures how many samples fit; these are the jobs of whole batches")
+    elif options.memory_gb is not None:
+        chosen = choose_micro_batch(session, options, jobs(), options.memory_gb)
+        session = replace(session, settings=session.settings | chosen)
+    if options.workers is None:
+        session = fill_machine(session, jobs(), options.dry_run)
+    return session
+
+
+def write_plan(plan: Plan) -> None:
+    """Leave in the study what its jobs start from, and remove what dead processes left."""
+    study = plan.session.study
+    plan.session.begin()
+    lease.tidy(study.root, lambda name: _is_over(study, name))
+    for cell in plan.cells:
+        study.plan(cell.job)
+        if cell.reason and (study.record(cell.job.id) or {}).get("reason") != cell.reason:
+            fail(study, cell.job, "skipped", cell.reason)
+        if cell.job.weights and plan.options.teacher:
+            copy = functools.partial(shutil.copyfile, str(plan.options.teacher))
+            write_file(study.path("weights", cell.job.id), copy)
+
+
+def _is_over(study: Study, name: str) -> bool:
+    """Whether a lease of that name is nobody's to take up: of a job with a record, or of no job."""
+    return not study.is_planned(name) or study.path("records", name).is_file()
+
+
+def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
+    """What recording the teachers of ``jobs`` takes on disk, if none is over ``--targets-gb``."""
+    recordings: dict[tuple[tuple[str, ...], int], list[Job]] = {}
+    for job in jobs:
+        if job.teachers:
+            recordings.setdefault((job.teachers, job.seed), []).append(job)
+    architecture = {job.id: job.architecture for job in jobs}
+    total = 0
+    for ((teacher, *_), _), students in recordings.items():
+        name = architecture.get(teacher) or session.study.job(teacher).architecture
+        samples = session.prepared(students[0].image_size, students[0].slices).samples
+        total += recording_bytes(students, name, samples)
+    return total

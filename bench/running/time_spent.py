@@ -1,0 +1,35 @@
+"""Where the wall time of a matrix went, said when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench.running.executors.graph import places
+from bench.study.progress import duration
+
+PHASES = ("decoding", "gate", "recording", "training", "validation", "evaluation", "profiling", "report")
+
+
+def shares(
+    wall: float,
+    own: Mapping[str, float],
+    records: Iterable[Mapping[str, Any] | None],
+    settings: Mapping[str, Any],
+) -> str:
+    """One line: the shares of ``wall`` seconds by phase.
+
+    ``own`` are this process's phases; those of the jobs that just ran are in their ``records``, and
+    as many ran at a time as the study's ``settings`` say. What is in no phase is ``other``: processes that
+    start or wait.
+    """
+    spent = dict(own)
+    for record in records:
+        if record is None:
+            continue
+        part = places(record["job"]["threads"], settings) / settings["workers"]
+        for phase, seconds in (record.get("cost", {}).get("seconds") or {}).items():
+            spent[phase] = spent.get(phase, 0.0) + seconds * part
+    spent["other"] = max(0.0, wall - sum(spent.values()))
+    parts = [f"{p} {100 * spent.get(p, 0.0) / wall:.1f} %" for p in (*PHASES, "other")]
+    return f"{duration(wall)} went to: " + ", ".join(parts)

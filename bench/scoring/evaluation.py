@@ -1,0 +1,201 @@
+"""Scores per case, on the native grid, against the mask as it came. Always in fp32.
+
+Conventions (docs/protocol.md): both masks empty: NaN, counted; one empty: Dice 0, NSD 0, HD95 the
+image's diagonal; precision without a prediction, and sensitivity without an object: 0 and NaN.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.data.prepared import Scored
+from bench.study.predictions import Labels
+from methods.artefact import TorchArtefact
+
+BATCH, CPU_BATCH = 16, 4
+"""Images at a time. On a processor few: their activations stay in its caches between layers."""
+MEASURES = ("dice", "precision", "sensitivity", "hd95", "nsd")
+NSD_TOLERANCE = 1.0
+"""In pixels (2-D without spacing) or millimetres."""
+OVERLAP = 0.5
+
+
+def predict_masks(
+    predict: Callable[[Tensor], Tensor], part: Scored, device: torch.device | str
+) -> list[Labels]:
+    """Class indices per case on its native grid: logits are resized, then decided."""
+    masks: list[Labels] = []
+    if part.patch:
+        for image, truth in zip(part.images, part.masks, strict=True):
+            logits = predict_volume(predict, image.to(device), part.patch).float().cpu()
+            masks.append(decide(logits, truth.shape)[0])
+        return masks
+    assert isinstance(part.images, Tensor)
+    size = _batch(device)
+    for start in range(0, len(part.cases), size):
+        logits = predict(part.images[start : start + size].to(device)).float().cpu()
+        for offset in range(len(logits)):
+            native = part.masks[start + offset].shape
+            masks.append(decide(logits[offset : offset + 1], native)[0])
+    return masks
+
+
+def predict_volume(predict: Callable[[Tensor], Tensor], image: Tensor, patch: Sequence[int]) -> Tensor:
+    """Logits ``(1, out_channels, *spatial)`` of a whole volume ``(C, *spatial)``, window by window.
+
+    Windows of ``patch`` overlap by half and count by a Gaussian of the distance to their centre
+    (nnU-Net's way); a smaller volume is padded by zeros. A patch of two sides means 2-D networks: every
+    slice along the last axis is predicted, and the slices are stacked back.
+    """
+    from monai.inferers.utils import sliding_window_inference
+
+    sliced = len(patch) == image.ndim - 2
+    x = image.movedim(-1, 0) if sliced else image[None]
+    with torch.inference_mode():
+        logits: Tensor = sliding_window_inference(
+            x, tuple(patch), _batch(x.device) if sliced else 1, predict, overlap=OVERLAP, mode="gaussian"
+        )
+    return logits.movedim(0, -1)[None] if sliced else logits
+
+
+def _batch(device: torch.device | str) -> int:
+    return CPU_BATCH if torch.device(device).type == "cpu" else BATCH
+
+
+def decide(logits: Tensor, size: Sequence[int]) -> Labels:
+    """Logits ``(N, C, *spatial)`` to class indices ``(N, *size)``.
+
+    The one place that turns logits into decisions: p > ½ for one channel, the largest for several.
+    """
+    if tuple(logits.shape[2:]) != tuple(size):
+        mode = "bilinear" if logits.ndim == 4 else "trilinear"
+        logits = F.interpolate(logits, tuple(size), mode=mode, align_corners=False)
+    chosen = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
+    return chosen.numpy().astype(np.uint8)
+
+
+def overlap_scores(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:
+    """Dice, precision and sensitivity of two boolean masks of one shape."""
+    both = int(np.count_nonzero(predicted & truth))
+    found, there = int(np.count_nonzero(predicted)), int(np.count_nonzero(truth))
+    if not found and not there:
+        return {"dice": math.nan, "precision": math.nan, "sensitivity": math.nan}
+    return {
+        "dice": 2 * both / (found + there),
+        "precision": both / found if found else 0.0,
+        "sensitivity": both / there if there else math.nan,
+    }
+
+
+def surface_scores(
+    predicted: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: Sequence[float]
+) -> dict[str, float]:
+    """HD95 and normalised surface distance of two boolean masks, in the unit of ``spacing``."""
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+    if not predicted.any() and not truth.any():
+        return {"hd95": math.nan, "nsd": math.nan}
+    if not predicted.any() or not truth.any():
+        sides = [side * step for side, step in zip(truth.shape, spacing, strict=True)]
+        return {"hd95": math.hypot(*sides), "nsd": 0.0}
+    p = torch.from_numpy(predicted)[None, None]
+    t = torch.from_numpy(truth)[None, None]
+    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+    distance = compute_hausdorff_distance(
+        p, t, include_background=True, percentile=95, spacing=list(spacing)
+    )
+    agreement = compute_surface_dice(p, t, [NSD_TOLERANCE], include_background=True, spacing=list(spacing))
+    return {"hd95": float(distance), "nsd": float(agreement)}
+
+
+def score_case(
+    predicted: Labels,
+    truth: Labels,
+    classes: Sequence[str],
+    surface: bool,
+    spacing: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """All measures of one case: the mean over classes, and each class where there are several.
+
+    Distances are in the unit of ``spacing``, in pixels without one.
+    """
+    rows: list[dict[str, float]] = []
+    for label in range(1, len(classes) + 1):
+        p, t = predicted == label, truth == label
+        row = overlap_scores(p, t)
+        if surface:
+            row |= surface_scores(p, t, spacing or (1.0,) * truth.ndim)
+        rows.append(row)
+    scores = {measure: nan_mean(row[measure] for row in rows) for measure in rows[0]}
+    if len(classes) > 1:
+        for name, row in zip(classes, rows, strict=True):
+            scores |= {f"{measure}_{name}": value for measure, value in row.items()}
+    return scores
+
+
+def score_part(
+    masks: Sequence[Labels], part: Scored, classes: Sequence[str], surface: bool = True
+) -> list[dict[str, Any]]:
+    """One row a case: ``case``, ``patient``, ``organ_size`` (pixels of the true mask) and the measures."""
+    spacing = part.spacing or (None,) * len(part.cases)
+    cases = zip(part.cases, part.patients, masks, part.masks, spacing, strict=True)
+    return [
+        {
+            "case": case,
+            "patient": patient,
+            "organ_size": int(np.count_nonzero(truth)),
+            **score_case(mask, truth, classes, surface, step),
+        }
+        for case, patient, mask, truth, step in cases
+    ]
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Rows of cases to one row: every measure is the mean over patients of the patient's mean.
+
+    ``dice_slice`` is the plain mean over cases, as in the report; ``empty_cases`` counts those where
+    mask and prediction are both empty.
+    """
+    patients: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        patients.setdefault(row["patient"], []).append(row)
+    measures = [key for key in rows[0] if key not in ("case", "patient", "organ_size")]
+    means = {
+        measure: nan_mean(nan_mean(row[measure] for row in own) for own in patients.values())
+        for measure in measures
+    }
+    return {
+        **means,
+        "dice_slice": nan_mean(row["dice"] for row in rows),
+        "empty_cases": sum(math.isnan(row["dice"]) for row in rows),
+        "cases": len(rows),
+        "patients": len(patients),
+    }
+
+
+def nan_mean(values: Iterable[float]) -> float:
+    """The mean of those that are numbers; NaN if none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:
+    """Mean over patients of the mean over cases of the mean over classes; what selects the epoch."""
+    artefact = TorchArtefact(copy.deepcopy(model))  # training goes on in its own layout
+    masks = predict_masks(artefact.predict, part, device)
+    classes = max(2, *(int(truth.max()) + 1 for truth in part.masks))
+    rows = []
+    for case, patient, mask, truth in zip(part.cases, part.patients, masks, part.masks, strict=True):
+        dice = [overlap_scores(mask == c, truth == c)["dice"] for c in range(1, classes)]
+        rows.append({"case": case, "patient": patient, "dice": nan_mean(dice)})
+    return summarise(rows)["dice"]

@@ -1,0 +1,187 @@
+"""One job of all cores, or several of one core each? Measured when a study begins, and kept in it."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+import methods
+from bench.compute.processes import process_context
+from bench.compute.runtime import Runtime
+from bench.job import Job
+from bench.planning.estimates import training_flops
+from bench.planning.session import Session
+from bench.protocol import BATCH_SIZE
+from bench.training.job_parts import trainable
+from bench.training.step import Updater
+
+log = logging.getLogger(__name__)
+
+MEASURE_FROM_FLOPS = 50e12
+"""Training work of a matrix from which some fifteen seconds of measuring are well spent."""
+ROUNDS, SECONDS = 3, 1.0
+GAIN = 0.97
+"""Several at a time must be predicted to take at most this share of one at a time."""
+PATIENCE_SECONDS = 300.0
+
+Rates = Callable[[Job, int], list[tuple[float, float]]]
+
+
+def fill_machine(
+    session: Session,
+    jobs: Sequence[Job],
+    dry_run: bool,
+) -> Session:
+    """A new study's session, its ``workers`` and threads as suit this machine and these jobs.
+
+    Nothing is measured where there is no choice or too little work to make it matter, nor in a dry run,
+    which says what it assumes: one job at a time with all cores.
+    """
+    cores = os.cpu_count() or 1
+    trained = [job for job in jobs if not job.weights]
+    cases = session.setting(trained[0].image_size, trained[0].slices).train_cases if trained else 0
+    work = sum(training_flops(job, cases) for job in trained)
+    if session.device.type != "cpu" or cores < 2 or len(trained) < 2 or work < MEASURE_FROM_FLOPS:
+        return session
+    if dry_run:
+        log.info(f"assumed: one job at a time with {cores} threads; measured when the study begins")
+        return session
+    choice = choose(trained, cases, cores, rates)
+    found = choice["measured"]
+    log.info(
+        f"{cores} jobs of one thread do {found['ratio']:.2f} times the steps of one with {cores}; all jobs "
+        f"would take {found['predicted_share_of_time']:.2f} of the time: {choice['workers']} at a time"
+        + (", a teacher alone" if "teacher_threads" in choice else "")
+        if found["ratio"]
+        else f"{cores} jobs at once did not come through a trial: one at a time"
+    )
+    return replace(session, settings=session.settings | choice)
+
+
+def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) -> dict[str, Any]:
+    """What ``study.json`` keeps: ``workers``, ``threads``, ``teacher_threads`` if others, the measurement.
+
+    A training step of the smallest network is measured (uncompiled) in one process with all cores, and
+    in one process a core at the same time. The ratio of their steps per second goes into a prediction
+    for these very jobs: students wait for their teacher. It may have a core like the others, or, where
+    cores would stand idle meanwhile, all of them.
+    """
+    smallest = min(jobs, key=lambda job: training_flops(job, train_cases))
+    rounds = measure(smallest, cores)
+    taught = {teacher for job in jobs for teacher in job.teachers}
+    choice = {"workers": 1, "threads": cores}
+    ratio = share = 0.0
+    if rounds:
+        ratio = statistics.median(together / alone for alone, together in rounds)
+
+        def predicted(threads: int, teachers: int) -> float:
+            each = {job.id: teachers if job.id in taught else threads for job in jobs}
+            return makespan(jobs, train_cases, each, {1: ratio / cores, cores: 1.0})
+
+        alike, apart = (predicted(1, teachers) / predicted(cores, cores) for teachers in (1, cores))
+        share = min(alike, apart)
+        if share <= GAIN:
+            choice = {"workers": cores, "threads": 1}
+            choice |= {"teacher_threads": cores} if apart < alike else {}
+    return choice | {
+        "measured": {
+            "network": smallest.architecture,
+            "image_size": smallest.image_size,
+            "precision": smallest.precision,
+            "steps_per_second_one_job": [alone for alone, _ in rounds],
+            f"steps_per_second_{cores}_jobs": [together for _, together in rounds],
+            "ratio": ratio,
+            "predicted_share_of_time": share,
+        },
+    }
+
+
+def makespan(
+    jobs: Sequence[Job], train_cases: int, threads: Mapping[str, int], speeds: Mapping[int, float]
+) -> float:
+    """When the last job ends, in FLOPs that all cores do in one job.
+
+    Jobs start in order as the local executor starts them, each with its ``threads`` of all cores;
+    ``speeds`` are by number of threads. Students wait for their teacher, and for the recording of its
+    targets: a third of its training's work, done with the threads of the first of them.
+    """
+    tasks: dict[str, tuple[float, int, set[str]]] = {}
+    for job in jobs:
+        needed = {teacher for teacher in job.teachers if teacher in tasks}
+        if needed:
+            recording = "recording " + " ".join(job.teachers)
+            work = sum(tasks[teacher][0] for teacher in needed) / 3
+            tasks.setdefault(recording, (work, threads[job.id], needed))
+            needed = {recording}
+        tasks[job.id] = (training_flops(job, train_cases), threads[job.id], needed)
+    waiting, running, now, free = list(tasks), list[tuple[float, str]](), 0.0, max(speeds)
+    while waiting or running:
+        unfinished = {*waiting, *(name for _, name in running)}
+        for name in [one for one in waiting if not unfinished & tasks[one][2]]:
+            work, taken, _ = tasks[name]
+            if taken > free:
+                break
+            free -= taken
+            heapq.heappush(running, (now + work / speeds[taken], name))
+            waiting.remove(name)
+        now, ended = heapq.heappop(running)
+        free += tasks[ended][1]
+    return now
+
+
+def rates(job: Job, cores: int) -> list[tuple[float, float]]:
+    """Steps per second, in rounds: of one process with all cores, of one process a core together.
+
+    Empty if a process does not come through.
+    """
+    try:
+        return [(_together(job, 1, cores), _together(job, cores, 1)) for _ in range(ROUNDS)]
+    except BrokenProcessPool:
+        return []
+
+
+_barrier: Any = None
+"""In a process of the trial: where all wait for each other."""
+
+
+def _together(job: Job, processes: int, threads: int) -> float:
+    context = process_context()
+    barrier = context.Barrier(processes)
+    with ProcessPoolExecutor(processes, context, _wait_at, (barrier,)) as pool:
+        started = [pool.submit(_steps, job, threads) for _ in range(processes)]
+        return sum(one.result() for one in started)
+
+
+def _wait_at(barrier: Any) -> None:
+    global _barrier  # noqa: PLW0603
+    _barrier = barrier
+
+
+def _steps(job: Job, threads: int) -> float:
+    """Steps per second while the others are at it as well."""
+    torch.set_num_threads(threads)
+    runtime = Runtime(torch.device("cpu"), job.precision, threads, False, job.micro_batch)
+    model = trainable(job).train()
+    runtime.place(model, job.spatial_dims)
+    update = Updater(model, methods.build("baseline"), runtime, job.seg_loss)
+    x = torch.rand(BATCH_SIZE, job.in_channels, *job.shape)
+    if job.spatial_dims == 2:
+        x = x.contiguous(memory_format=runtime.memory_format)
+    y = torch.randint(0, max(2, job.out_channels), (BATCH_SIZE, *job.shape), dtype=torch.uint8)
+    update(x, y, {})
+    _barrier.wait(PATIENCE_SECONDS)
+    started, steps = time.perf_counter(), 0
+    while (spent := time.perf_counter() - started) < SECONDS:
+        update(x, y, {})
+        steps += 1
+    return steps / spent

@@ -1,0 +1,1 @@
+"""The folder of a study: settings, jobs, records, predictions and measurements, as files."""

@@ -1,0 +1,1 @@
+"""Whoever looks on while jobs run: the live view and the trackers, from files alone."""

@@ -1,0 +1,86 @@
+"""The grammar: ``pm-kd[temperature=2]`` gives a method with its parameters set, and back.
+
+A new method is one file in ``methods/training/`` with a frozen dataclass that extends
+``methods.base.Method``, and one line in ``METHODS``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, get_type_hints
+
+from methods.base import Method
+from methods.training.at_kd import AtKd
+from methods.training.baseline import Baseline
+from methods.training.combined import Combined
+from methods.training.pm_kd import PmKd
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Baseline, PmKd, AtKd, Combined)}
+
+
+def names() -> list[str]:
+    """The registered methods."""
+    return list(METHODS)
+
+
+def build(spec: str) -> Method:
+    """``name`` or ``name[parameter=value,...]`` to a method.
+
+    Raises:
+        ValueError: unknown method or parameter, a value that can't be read or is out of range.
+    """
+    match = re.fullmatch(r"([^\[\]]+)(?:\[(.*)\])?", spec.strip())
+    if not match or match[1] not in METHODS:
+        raise ValueError(f"unknown method {spec!r}; known: {', '.join(METHODS)}")
+    kind = METHODS[match[1]]
+    hints = get_type_hints(kind)
+    known = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for assignment in filter(None, (match[2] or "").split(",")):
+        key, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals or key not in known:
+            allowed = ", ".join(known) or "none"
+            raise ValueError(f"method {match[1]}: unknown parameter {key!r}; it takes: {allowed}")
+        if key in values:
+            raise ValueError(f"method {match[1]}: parameter {key!r} is there twice")
+        values[key] = _value(match[1], key, text, known[key])
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"method {match[1]}: {error}") from None
+
+
+def parameters(method: Method) -> dict[str, Any]:
+    """All parameters of a method by name, defaults filled in."""
+    return dataclasses.asdict(method)
+
+
+def unusual(name: str, values: Iterable[tuple[str, Any]]) -> str:
+    """Of a method's parameters those that are not its defaults, as typed: ``[temperature=2]``.
+
+    Empty where all are, and for a method that is not registered.
+    """
+    if name not in METHODS:
+        return ""
+    usual = parameters(METHODS[name]())
+    other = [f"{key}={value}" for key, value in sorted(values) if usual.get(key, ...) != value]
+    return f"[{','.join(other)}]" if other else ""
+
+
+def _value(method: str, key: str, text: str, kind: Any) -> Any:
+    if kind is str:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"method {method}: {key} must be a number, not {text!r}")
+    if kind is int:
+        if number != int(number):
+            raise ValueError(f"method {method}: {key} must be a whole number, not {text!r}")
+        return int(number)
+    return number

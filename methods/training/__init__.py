@@ -1,0 +1,1 @@
+"""How a student is trained: one file a method, each a frozen dataclass with its loss."""

@@ -1,0 +1,51 @@
+"""PM and AT together: the report's "distilled student". A composition, no formula of its own.
+
+This is the sum of ``pm-kd`` and ``at-kd`` with their own weights; it is *not* the method of Qin et
+al. 2021, which has a third term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from methods.base import Method, Outputs
+from methods.training.at_kd import AtKd
+from methods.training.pm_kd import PmKd
+
+
+@dataclass(frozen=True)
+class Combined(Method):
+    """``pm-kd`` plus ``at-kd``; parameters are theirs, the weights told apart by prefix."""
+
+    name: ClassVar[str] = "combined"
+    label: ClassVar[str] = "PM + AT"
+    needs_taps: ClassVar[bool] = True
+    variant: str = "common"
+    temperature: float = 4.0
+    pm_weight: float | None = None
+    at_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        pm, at = self.parts
+        object.__setattr__(self, "pm_weight", pm.weight)
+        object.__setattr__(self, "at_weight", at.weight)
+
+    @property
+    def parts(self) -> tuple[PmKd, AtKd]:
+        """The two methods that this one is made of."""
+        return (
+            PmKd(self.variant, self.temperature, self.pm_weight),
+            AtKd(self.variant, self.at_weight),
+        )
+
+    def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
+        """The targets of both."""
+        return {k: v for part in self.parts for k, v in part.targets(teacher, labels).items()}
+
+    def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """The terms of both, ``pm`` and ``at``."""
+        return {k: v for part in self.parts for k, v in part.loss(student, targets, labels).items()}

@@ -1,0 +1,138 @@
+"""The whole command on tiny networks: what it writes and how its ratios follow from its seconds."""
+
+import json
+import statistics
+
+import pytest
+import torch
+from torch import nn
+
+import methods
+from bench.performance.plain_loop import AugmentedSlices, plain_loop
+from bench.planning.options import Options
+from bench.telling import told_to
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    from bench.performance.command import measure
+
+    folder, said = tmp_path_factory.mktemp("performance"), []
+    with told_to(said.append):
+        measure(Options(dataset="phantom", device="cpu"), folder, quick=True)
+    assert (folder / "performance.md").read_text() in said
+    return folder
+
+
+@pytest.fixture
+def found(root):
+    return json.loads((root / "performance.json").read_text())
+
+
+def test_it_leaves_figures_page_plot_and_profiles(root, found):
+    page = (root / "performance.md").read_text()
+    assert "phantom (synthetic) at 16²" in page
+    assert "combined" in page
+    for suffix in ("png", "pdf"):
+        assert (root / f"scaling.{suffix}").stat().st_size > 5000
+    precisions = {row["precision"] for row in found["machine"]}
+    assert "fp32" in precisions
+    for precision in precisions:
+        assert "conv" in (root / f"profile-{precision}.txt").read_text()
+    text = (root / "performance.json").read_text()
+    assert '"/' not in text
+    assert str(root) not in text
+
+
+def test_every_ratio_follows_from_the_seconds(found):
+    seconds = {(r["what"], r["network"], r["precision"]): r["seconds"] for r in found["seconds_per_step"]}
+    assert found["distilled_jobs"] == 3
+    for row in found["epochs"]:
+        plain = seconds["plain loop", row["network"], row["plain_precision"]]
+        job = seconds["combined", row["network"], row["precision"]]
+        recording = seconds["recording", "unet-4-8-16", row["precision"]]
+        ours = [j + r / 3 for j, r in zip(job, recording, strict=True)]
+        ratio = statistics.median(p / o for p, o in zip(plain, ours, strict=True))
+        assert row["times_faster"] == pytest.approx(ratio)
+        assert row["seconds"] == pytest.approx(4 * statistics.median(ours))
+    for row in found["distilled_over_baseline"]:
+        own = (seconds[kind, row["network"], row["precision"]] for kind in ("combined", "baseline"))
+        ratio = statistics.median(c / b for c, b in zip(*own, strict=True))
+        assert row["ratio"] == pytest.approx(ratio)
+    # unet-4-8-16 on 16²: convolutions, transposed convolutions and head, counted by hand.
+    encoder = 256 * 9 * (4 + 16) + 64 * 9 * (32 + 64) + 16 * 9 * (128 + 256)
+    decoder = 64 * (16 * 8 + 9 * (128 + 64)) + 256 * (8 * 4 + 9 * (32 + 16) + 4)
+    for row in found["machine"]:
+        step = seconds["teacher", "unet-4-8-16", row["precision"]]
+        flops = [6 * 16 * (encoder + decoder) / s / 1e9 for s in step]
+        assert row["gflops"] == pytest.approx(statistics.median(flops))
+        ways = [seconds["product", way, row["precision"]] for way in ("matmul", "1x1 convolution")]
+        product = [2 * 64**3 / min(s) / 1e9 for s in zip(*ways, strict=True)]
+        assert row["ratio"] == pytest.approx(
+            statistics.median(a / b for a, b in zip(flops, product, strict=True))
+        )
+
+
+def test_growth_and_inference_are_there(found):
+    growth = found["growth"]
+    assert [row["side"] for row in growth["side"]] == [16, 32]
+    assert growth["side"][1]["gmacs"] == pytest.approx(4 * growth["side"][0]["gmacs"])
+    assert [row["slices"] for row in growth["slices"]] == [32, 64]
+    assert [row["jobs"] for row in growth["jobs"]] == [1, 2]
+    assert {row["network"] for row in found["inference"]} == {"unet-4-8-16", "unet-2-4"}
+    assert all(row["frames_per_second"] > 0 for row in found["inference"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image-size", 18], "--image-size 18: unet-4-8-16 needs a multiple of 4"),
+        (["--dataset", "moon"], "--dataset 'moon' is unknown"),
+        (["--dataset", "liver-ct"], "--data must name its folder"),
+        (["--precision", "int8"], "--precision must be one of"),
+    ],
+)
+def test_bad_options_are_one_line(refused, tmp_path, arguments, message):
+    assert message in refused("performance", "--quick", "--results", tmp_path / "p", *arguments)
+    assert not (tmp_path / "p").exists()
+
+
+class Recorder(nn.Module):
+    """Remembers whether gradients were on when it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+        self.asked = []
+
+    def forward_intermediates(self, x):
+        self.asked.append(torch.is_grad_enabled())
+        feature = self.conv(x)
+        return feature, {("encoder", 1): feature}
+
+
+def test_the_reference_asks_the_teacher_in_every_step_and_learns(small_phantom):
+    torch.manual_seed(0)
+    student, teacher = Recorder(), Recorder()
+    before = [p.clone() for p in teacher.parameters()]
+    data = small_phantom.train_images, small_phantom.train_labels
+    loop = plain_loop(student, teacher, methods.build("combined"), *data, torch.device("cpu"))
+    losses = [next(loop) for _ in range(40)]
+    assert teacher.asked == [False] * 40
+    assert student.asked == [True] * 40
+    assert all(torch.equal(a, b) for a, b in zip(before, teacher.parameters(), strict=True))
+    assert statistics.mean(losses[-4:]) < statistics.mean(losses[:4])
+
+
+def test_the_reference_moves_labels_with_images():
+    images = torch.zeros(1, 1, 12, 12)
+    images[..., :5, :7] = 1.0  # in a corner: flips move it far
+    labels = images[:, 0].to(torch.uint8)
+    dataset = AugmentedSlices(images, labels)
+    for _ in range(50):
+        image, label = dataset[0]
+        assert image.shape == (1, 12, 12)
+        agreement = ((image[0] > 0.5) == (label > 0)).float().mean()
+        assert agreement > 0.85, "apart only by a pixel at the edges of a resized crop"

@@ -1,0 +1,218 @@
+"""Figures of simulated records: sizes, colours, and studies that lack something."""
+
+import itertools
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bench.data import phantom
+from bench.files.atomic import write_file
+from bench.report import frames
+from bench.report.comparisons import comparisons
+from bench.report.figures import cases as panel
+from bench.report.figures import figures
+from bench.report.figures.cost import pareto_front
+from bench.report.figures.style import MARKERS, colours, markers
+from bench.report.published import DISTILLED
+from bench.study.predictions import pack_masks
+
+TEACHER, SMALL = "unet-64-128-256-512", "unet-32-64"
+ALL = {"dice_by_method", "dice_by_organ_size", "dice_against_cost", "gain_by_size", "gap_closed",
+       "significance", "learning_curves"}  # fmt: skip
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Draw a study's figures without writing them; gives names and figures."""
+
+    def draw(study):
+        found = {}
+
+        def keep(figure, stem):
+            figure.set_dpi(40)
+            figure.canvas.draw()
+            found[stem.name] = figure
+            return [stem]
+
+        monkeypatch.setattr(figures, "save", keep)
+        frame, scored = frames.summary(study), frames.cases(study, "val")
+        compared = comparisons(frame[frame.status == "done"], scored)
+        figures.write_figures(study.root / "figures", frame, scored, frames.curves(study), compared)
+        return found
+
+    yield draw
+    plt.close("all")
+
+
+def change(study, job, edit):
+    path = study.path("records", job.id)
+    record = json.loads(path.read_text())
+    edit(record)
+    path.write_text(json.dumps(record))
+
+
+def check_legible(figure, name):
+    """One of two widths, no letter below 7 points, no text beyond the page."""
+    assert 25.4 * figure.get_figwidth() in (pytest.approx(88), pytest.approx(180)), name
+    page = figure.get_window_extent()
+    ticks = {label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
+             for label in axis.get_ticklabels(which="both")}  # fmt: skip
+    for text in figure.findobj(plt.Text):
+        if text.get_text().strip() and text.get_visible():
+            assert text.get_fontsize() >= 7, f"{name}: {text}"
+            if text not in ticks:
+                box = text.get_window_extent()
+                assert page.x0 - 1 <= box.x0 <= box.x1 <= page.x1 + 1, f"{name}: {text} beyond the page"
+
+
+def test_every_figure_fits_a_column_of_a_journal(simulated, drawn):
+    simulated.measure()
+    found = drawn(simulated.fill())
+    assert set(found) == ALL
+    for name, figure in found.items():
+        check_legible(figure, name)
+        assert "liver-ct" in figure.get_suptitle()
+    assert "validation" in found["dice_by_method"].get_suptitle()
+
+
+def test_files_have_the_size_they_are_printed_at(tmp_path):
+    with plt.rc_context(figures.STYLE):
+        figure, axis = plt.subplots(figsize=(88 / 25.4, 2))
+        axis.plot([1, 2])
+        paths = figures.save(figure, tmp_path / "one")
+    assert [path.suffix for path in paths] == [".png", ".pdf"]
+    with Image.open(paths[0]) as image:
+        assert image.size == (1039, 600), "300 dpi"
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert paths[1].read_bytes().startswith(b"%PDF")
+
+
+def test_colours_are_told_apart_by_the_colour_blind():
+    """Differences in CIELAB (CIE 1976) as seen with full protanopia, deuteranopia and tritanopia.
+
+    Matrices: Machado, Oliveira and Fernandes 2009. 2.3 is just noticeable.
+    """
+    seen_by = {
+        "all": np.eye(3),
+        "protanopes": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                       [-0.003882, -0.048116, 1.051998]],
+        "deuteranopes": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                         [-0.011820, 0.042940, 0.968881]],
+        "tritanopes": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                       [0.004733, 0.691367, 0.303900]],
+    }  # fmt: skip
+    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+                       [0.0193339, 0.1191920, 0.9503041]]) / [[0.95047], [1], [1.08883]]  # fmt: skip
+    known = colours([])
+    rgb = np.array([known[name][:3] for name in ("baseline", "pm-kd", "at-kd", "combined")])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    for who, matrix in seen_by.items():
+        x, y, z = np.cbrt(np.clip(linear @ np.array(matrix).T, 0, 1) @ to_xyz.T).T
+        lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(lab, 2)) > 10, who
+
+
+def test_a_method_and_a_network_look_alike_in_every_study():
+    assert colours(["combined"])["combined"] == colours(["baseline", "combined", "mine"])["combined"]
+    assert markers([SMALL])[SMALL] == markers([TEACHER, SMALL, "unet-4-8"])[SMALL] == MARKERS[SMALL]
+    others = markers(["unet-4-8", "unet-2-4"])
+    assert len({others["unet-4-8"], others["unet-2-4"], *MARKERS.values()}) == len(MARKERS) + 2
+
+
+def test_records_of_before_organ_sizes_were_kept_lack_that_figure(simulated, drawn):
+    study = simulated.fill(seeds=1, students=1)
+    for job in study.jobs():
+        change(study, job, lambda record: [row.pop("organ_size") for row in record["val"]["rows"]])
+    found = drawn(study)
+    assert set(found) == ALL - {"dice_by_organ_size"}
+    for name, figure in found.items():
+        check_legible(figure, name)
+
+
+def test_one_teacher_alone(simulated, drawn):
+    found = drawn(simulated.fill(seeds=1, students=0))
+    assert set(found) == {"dice_by_method", "dice_by_organ_size", "learning_curves"}
+
+
+@pytest.mark.parametrize("method", ["baseline", "combined"])
+def test_one_method_only(simulated, drawn, method):
+    found = drawn(simulated.fill(seeds=1, names=(method,)))
+    assert {"dice_by_method", "dice_against_cost", "learning_curves"} <= set(found)
+    assert "significance" not in found, "nothing to compare with"
+
+
+def test_scores_that_are_no_numbers_and_failed_jobs(simulated, drawn):
+    study = simulated.fill(seeds=2, students=2)
+
+    def nothing(record):
+        record["val"]["dice"] = None
+        for row in record["val"]["rows"]:
+            row["dice"] = None
+        for row in record["curves"]:
+            row["dice_val"] = row["seg"] = None
+
+    change(study, simulated.job(SMALL, "pm-kd", 0), nothing)
+    for seed in (0, 1):
+        change(study, simulated.job("unet-32-64-128", "combined", seed), nothing)
+        job = simulated.job(SMALL, "at-kd", seed)
+        change(study, job, lambda record: (record.pop("val"), record.update(status="failed", reason="x")))
+    assert set(drawn(study)) == ALL
+
+
+def test_nothing_done(simulated, drawn):
+    assert drawn(simulated.study) == {}
+    job = simulated.add(TEACHER, "baseline", 0)
+    change(simulated.study, job, lambda record: (record.pop("val"), record.update(status="failed")))
+    assert drawn(simulated.study) == {}
+
+
+def test_another_loss_says_so_in_its_own_figures(simulated, drawn):
+    simulated.fill(seeds=1, students=1)
+    for method in ("baseline", "combined"):
+        simulated.add(SMALL, method, 0, seg_loss="bce")
+    found = drawn(simulated.study)
+    assert set(found) >= {"dice_by_method", "dice_by_method_bce", "gap_closed_bce"}
+    assert "L_seg bce" in found["dice_by_method_bce"].get_suptitle()
+    assert "L_seg" not in found["dice_by_method"].get_suptitle()
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_the_pareto_front_is_what_nothing_else_beats(points):
+    cost, score = (pd.Series([float(point[k]) for point in points]) for k in (0, 1))
+    beaten = {p for p in points for q in points if q[0] <= p[0] and q[1] >= p[1] and q != p}
+    front = pareto_front(cost, score)
+    assert list(zip(front.index, front, strict=True)) == sorted(set(points) - beaten)
+
+
+def test_the_panel_shows_missed_and_invented_pixels(simulated, monkeypatch):
+    data = phantom.generate(patients=3, slices=2, side=32)
+    study = simulated.fill(seeds=1, students=1, names=("baseline", "combined"))
+    scored = [
+        {"case": c, "patient": p, "dice": 0.5 + 0.1 * int(p[-1])}
+        for c, p in zip(data.cases, data.patients, strict=True)
+    ]
+    for job in study.jobs():
+        change(study, job, lambda record: record["val"].update(rows=scored))
+        moved = [np.roll(mask, 2, axis=1) for mask in data.masks]
+        arrays = pack_masks(moved, data.cases)
+        write_file(study.path("predictions", job.id), lambda p, a=arrays: np.savez_compressed(p, **a))
+    shown = []
+    monkeypatch.setattr(panel, "save", lambda figure, stem: shown.append(figure) or [stem])
+    frame = frames.summary(study)
+    chosen = panel.chosen_jobs(frame, study, DISTILLED)
+    panel.write_panel(study.root / "figures", study, data, chosen, frames.cases(study, "val"))
+    [figure] = shown
+    assert 25.4 * figure.get_figwidth() == pytest.approx(180)
+    assert len(figure.axes) == 3 * 5
+    image, truth = np.zeros((2, 2)), np.array([[1, 1], [0, 0]])
+    tinted = panel.coloured(image, np.array([[1, 0], [1, 0]]), truth)
+    expected = [0.6 * np.array(c) for c in (panel.CORRECT, panel.MISSED, panel.INVENTED)]
+    assert np.allclose([tinted[0, 0], tinted[0, 1], tinted[1, 0]], expected)
+    assert (tinted[1, 1] == 0).all()
+    plt.close("all")

@@ -1,0 +1,190 @@
+"""Tables of simulated records, what they say and how names from files are shown."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+from commands import missing
+
+from bench.report import frames, published
+from bench.report.comparisons import comparisons
+from bench.report.report import write_report
+from bench.report.tables.markup import (
+    BEST,
+    HARM,
+    UNCLEAR,
+    Table,
+    escape_latex,
+    escape_markdown,
+    latex,
+    markdown,
+    write_table,
+)
+from bench.report.tables.tables import GAIN, TO_TEACHER, all_tables, cost_table
+
+NASTY = (
+    "a_b & 50 % | <script>alert(1)</script> [x](y) `c` {d} \\e ^f ~g $h$ #i *j* é ß 肝 --k "
+    "--- '' `` ?` ,, ~~l~~"
+)
+
+
+def tables_of(study, folder):
+    frame, scored = frames.summary(study), frames.cases(study, "val")
+    done = frame[frame.status == "done"]
+    compared = comparisons(done, scored)
+    made = [*all_tables(done, scored, compared), *published.tables(done, compared)]
+    return {table.name: write_table(folder, table) for table in made if len(table.frame)}
+
+
+@pytest.fixture
+def pdflatex():
+    """LaTeX. Where it is missing the test is skipped, in CI it fails."""
+    found = shutil.which("pdflatex")
+    if found is None:
+        missing("there is no pdflatex (Debian: texlive-latex-base, texlive-latex-recommended)")
+    return found
+
+
+def test_the_full_matrix(simulated, tmp_path):
+    simulated.measure()
+    written = tables_of(simulated.fill(), tmp_path)
+    assert set(written) == {"matrix", "report", "cost", "patients"}
+    text = written["matrix"].read_text()
+    assert "**validation** scores, 3 seeds" in text
+    table = pd.read_csv(tmp_path / "matrix.csv").set_index(["architecture", "method"])
+    assert len(table) == 13
+    row = table.loc["unet-32-64", "combined"]
+    assert row.claim == "gain"
+    assert re.fullmatch(r"\+\d\.\d \[\+\d\.\d, \+\d\.\d\]", row[GAIN])
+    assert re.fullmatch(r"-\d\.\d \[-\d\.\d, -\d\.\d\]", row[TO_TEACHER])
+    assert row["as good as teacher"] == "no"
+    assert row.parameters == "100,961 (÷76.2)"
+    assert row["GMACs"] == "0.0707 (÷76.2)"
+    assert row["MB"].endswith("(÷76.2)")
+    assert row["CPU ms, p50"].endswith("(÷8.73)")
+    assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", row["Dice (validation)"])
+    assert len(row.record.split()) == 3, "every number leads to its runs"
+
+
+def test_marks_say_what_may_be_said(simulated, tmp_path):
+    written = tables_of(simulated.fill(students=1), tmp_path)
+    lines = {line.split("|")[2].strip(): line for line in written["matrix"].read_text().splitlines()
+             if line.startswith("| unet-32-64 ")}  # fmt: skip
+    assert "] ↓ |" in re.sub(" +", " ", lines["at-kd"])
+    assert "not significant °" in lines["pm-kd"]
+    assert "**0." in lines["combined"], "the best, by significance"
+    assert "**0." not in lines["baseline"]
+    tex = (tmp_path / "matrix.tex").read_text()
+    assert r"\textcolor{gray}{not significant}" in tex
+    assert r"\textbf{0." in tex
+    assert r"harm $\downarrow$" in tex
+
+
+def test_one_seed_claims_nothing_anywhere(simulated, tmp_path):
+    written = tables_of(simulated.fill(seeds=1), tmp_path)
+    table = pd.read_csv(tmp_path / "matrix.csv")
+    assert set(table.claim.dropna()) == {"none (1 seed)"}
+    text = written["matrix"].read_text()
+    assert "**0." not in text, "no best"
+    assert "↓" not in text
+    assert "1 seed: too few for a claim" in written["report"].read_text()
+    assert "+2.9" not in written["report"].read_text() or "°" in written["report"].read_text()
+
+
+def test_other_recipes_stand_apart(simulated, tmp_path):
+    simulated.fill(students=1)
+    for seed in range(3):
+        simulated.add("unet-32-64", "baseline", seed, effect=-0.2, seg_loss="bce")
+        simulated.add("unet-32-64", "combined", seed, effect=-0.1, seg_loss="bce")
+        simulated.add("unet-32-64", "pm-kd[variant=official]", seed, effect=0.0)
+    tables_of(simulated.study, tmp_path)
+    matrix, recipes = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("matrix", "recipes"))
+    assert len(matrix) == 5
+    assert list(recipes["L_seg"]) == ["bce", "bce", "dice-bce"]
+    weak = recipes[(recipes["L_seg"] == "bce") & (recipes.method == "combined")].squeeze()
+    assert float(weak[GAIN].split()[0]) == pytest.approx(10, abs=1), "against the weak baseline"
+    assert "variant=official" in recipes["parameters of the method"].iloc[2]
+
+
+def test_distilling_costs_its_teacher_and_the_recording(simulated):
+    study = simulated.fill(seeds=1, students=1, names=("baseline", "combined"))
+    frame = frames.summary(study)
+    table = cost_table(frame)
+    assert "don't say what recording took" in table.caption
+    row = table.frame[table.frame.method == "combined"].squeeze()
+    # Training: 100 s and 1 s per 10,000 parameters.
+    assert (row["training, s"], row["teacher's training, s"], row["together, s"]) == ("110", "870", "980")
+    assert row["against plain"] == "×8.9"
+    path = study.path("records", simulated.job("unet-32-64", "combined", 0).id)
+    record = json.loads(path.read_text())
+    record["cost"]["seconds"] = {"recording": 50.0}
+    path.write_text(json.dumps(record))
+    table = cost_table(frames.summary(study))
+    row = table.frame[table.frame.method == "combined"].squeeze()
+    assert (row["recording, s"], row["together, s"]) == ("50", "1,030")
+    assert "don't say" not in table.caption
+
+
+def test_every_patient_and_class(simulated, tmp_path):
+    study = simulated.fill(seeds=2, students=1)
+    frame, scored = frames.summary(study), frames.cases(study, "val")
+    scored = scored.assign(dice_liver=scored.dice, dice_tumour=scored.dice / 2)
+    compared = comparisons(frame, scored)
+    for table in all_tables(frame, scored, compared):
+        write_table(tmp_path, table)
+    patients = pd.read_csv(tmp_path / "patients.csv")
+    assert len(patients) == 2 * 22
+    assert list(patients.patient[:3]) == ["p0", "p1", "p2"]
+    means = scored.groupby(["architecture", "method", "patient"]).dice.mean()
+    found = patients.set_index(["network", "patient"]).loc[("unet-32-64", "p7"), "PM + AT"]
+    assert found == pytest.approx(means["unet-32-64", "combined", "p7"])
+    classes = pd.read_csv(tmp_path / "classes.csv").set_index(["architecture", "method"])
+    whole, half = classes.loc["unet-32-64", "combined"]
+    assert float(whole.split()[0]) == pytest.approx(2 * float(half.split()[0]), abs=2e-3)
+
+
+def test_no_finished_job_writes_no_table(simulated, told):
+    root = simulated.study.root
+    write_report(simulated.study, None)
+    assert any(line.startswith("report: 0 tables and 0 figures") for line in told)
+    assert not (root / "tables").exists()
+
+
+def test_names_are_shown_and_never_run():
+    text = escape_markdown(NASTY)
+    assert "<script>" not in text
+    assert "\\|" in text
+    assert "](y)" not in text
+    assert "a_b" in text, "an underscore inside a word is no emphasis"
+    assert escape_markdown("_x_ &lt;") == r"\_x\_ &amp;lt;"
+    assert escape_latex("a_b & 50 % {y} -3") == r"a\_b \& 50 \% \{y\} $-$3"
+    assert escape_latex("\\input{x}") == r"\textbackslash{}input\{x\}"
+    assert escape_latex("肝") == r"\texttt{U+809D}"
+    table = Table("t", "c", pd.DataFrame({"a": [NASTY]}), {(0, "a"): BEST})
+    row = markdown(table).splitlines()[-1]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 2, "one cell"
+
+
+def test_latex_compiles(pdflatex, simulated, tmp_path):
+    """Every table of a study, and one of a nasty name with every mark."""
+    simulated.measure()
+    written = tables_of(simulated.fill(), tmp_path)
+    frame = pd.DataFrame({NASTY: [f"[{NASTY}", f"*{NASTY}", None], "b": [1.0, 2.0, float("nan")]})
+    marks = {(0, NASTY): HARM, (1, NASTY): UNCLEAR, (0, "b"): BEST}
+    for name, long in (("nasty", False), ("nasty_long", True)):
+        (tmp_path / f"{name}.tex").write_text(latex(Table(name, NASTY, frame, marks, long=long)))
+    inputs = "\n".join(rf"\input{{{name}.tex}}\clearpage" for name in [*written, "nasty", "nasty_long"])
+    (tmp_path / "all.tex").write_text(
+        "\\documentclass{article}\n\\usepackage{booktabs,graphicx,longtable,xcolor}\n"
+        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+    )
+    done = subprocess.run(
+        [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
+        cwd=tmp_path, check=False, capture_output=True, text=True, errors="replace",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 10_000
+    assert "Missing character" not in (tmp_path / "all.log").read_text(errors="replace")

@@ -1,0 +1,151 @@
+"""How many jobs at a time: measured once, kept, and overruled by whoever says a number."""
+
+import json
+
+import pytest
+import short_jobs
+from samples import a_setting
+
+from bench.planning.estimates import training_flops
+from bench.planning.matrix import cells, parse_matrix
+from bench.scoring import workers
+
+MATRIX = {"teacher": "unet-8-16", "students": ["unet-2", "unet-4"], "methods": ["baseline", "pm-kd"]}
+METHODS = ["baseline", "pm-kd", "at-kd", "combined"]
+SETTING = a_setting(dataset="phantom", image_size=16, can_compile=False, train_cases=64)
+
+
+def planned(**changes):
+    return [cell.job for cell in cells(parse_matrix(MATRIX | changes, "x"), SETTING)]
+
+
+def test_the_predicted_time_by_hand():
+    jobs = planned()
+    work = {job.label.split()[0]: training_flops(job, 64) for job in jobs}
+    teacher, recording = work["unet-8-16:baseline"], work["unet-8-16:baseline"] / 3
+    two, four = work["unet-2:baseline"], work["unet-4:baseline"]
+
+    def predicted(threads, teachers, speeds):
+        each = {job.id: teachers if job.architecture == "unet-8-16" else threads for job in jobs}
+        return workers.makespan(jobs, 64, each, speeds)
+
+    one_at_a_time = teacher + recording + 2 * two + 2 * four
+    assert predicted(2, 2, {1: 0.5, 2: 1.0}) == pytest.approx(one_at_a_time)
+    # Two at a time, each at half the speed: both baselines end long before the teacher, its targets are
+    # recorded on one core, its students then run side by side.
+    assert two + four < teacher
+    side_by_side = teacher + recording + max(two, four)
+    assert predicted(1, 1, {1: 0.5, 2: 1.0}) == pytest.approx(2 * side_by_side)
+    # The teacher alone with both cores: both baselines fit beside the recording.
+    assert two + four < recording
+    assert predicted(1, 2, {1: 0.5, 2: 1.0}) == pytest.approx(teacher + 2 * (recording + max(two, four)))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "changes", "at_a_time", "teacher"),
+    [
+        (1.0, {"seeds": [0, 1, 2, 3]}, 1, None),  # nothing to gain
+        (1.5, {"seeds": [0, 1, 2, 3]}, 2, None),  # several teachers keep both cores busy
+        (1.1, {}, 1, None),  # the teacher is nearly all the work: its recording on one core costs more
+        (1.3, {"students": ["unet-2", "unet-4", "unet-8"], "methods": METHODS}, 2, 2),  # enough that gain
+        (2.0, {"methods": METHODS}, 2, None),  # a second core adds nothing
+    ],
+)
+def test_the_choice_follows_the_measurement_and_the_jobs(ratio, changes, at_a_time, teacher):
+    rounds = [(4.0, 4.0 * ratio), (2.0, 2.0 * ratio), (3.0, 30.0)]
+    choice = workers.choose(planned(**changes), 64, 2, lambda job, cores: rounds)
+    assert (choice["workers"], choice["threads"]) == (at_a_time, 3 - at_a_time)
+    assert choice.get("teacher_threads") == teacher
+    assert choice["measured"]["ratio"] == pytest.approx(ratio)
+    assert choice["measured"]["network"] == "unet-2"
+    assert choice["measured"]["steps_per_second_2_jobs"] == [together for _, together in rounds]
+
+
+def test_a_trial_that_fails_means_one_at_a_time():
+    choice = workers.choose(planned(), 64, 2, lambda job, cores: [])
+    assert (choice["workers"], choice["threads"]) == (1, 2)
+
+
+def test_the_trial_itself(monkeypatch):
+    monkeypatch.setattr(workers, "ROUNDS", 1)
+    [(alone, together)] = workers.rates(planned()[1], 2)
+    assert alone > 0
+    assert together > 0
+
+
+@pytest.fixture
+def begin(bench, tmp_path, monkeypatch):
+    """Begin a study without running its jobs; how often it was measured stands in ``begin.measured``."""
+    path = tmp_path / "m.yaml"
+    path.write_text(json.dumps(MATRIX | {"image_size": 16, "seeds": [0, 1, 2, 3]}))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(workers, "MEASURE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
+    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
+    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
+
+    def measure(job, cores):
+        call.measured += 1
+        return [(1.0, 1.9)]
+
+    monkeypatch.setattr(workers, "rates", measure)
+
+    def call(*arguments):
+        result = bench("--matrix", path, "--results", tmp_path / "s", "--device", "cpu", *arguments)
+        assert result.code == 0
+        return result.out
+
+    call.measured = 0
+    call.settings = lambda: json.loads((tmp_path / "s" / "study.json").read_text())
+    return call
+
+
+def test_a_study_is_measured_when_it_begins_and_never_again(begin):
+    out = begin("--dry-run")
+    assert "assumed: one job at a time with 2 threads; measured when the study begins" in out
+    assert begin.measured == 0
+    assert "2 jobs of one thread do 1.90 times the steps of one with 2" in begin()
+    first = begin.settings()
+    assert (first["workers"], first["threads"], first["measured"]["ratio"]) == (2, 1, 1.9)
+    assert "times the steps" not in begin()
+    assert "assumed" not in begin("--dry-run")
+    assert begin.measured == 1
+    assert begin.settings() == first
+
+
+def test_a_number_of_workers_is_taken_as_given(begin):
+    begin("--workers", 1)
+    assert begin.measured == 0
+    assert (begin.settings()["workers"], begin.settings()["threads"]) == (1, 2)
+    assert "measured" not in begin.settings()
+
+
+def test_little_work_is_not_measured(begin, monkeypatch):
+    monkeypatch.setattr(workers, "MEASURE_FROM_FLOPS", 50e12)
+    begin()
+    assert begin.measured == 0
+    assert begin.settings()["workers"] == 1
+
+
+@pytest.mark.slow
+def test_a_teacher_has_all_cores_and_its_students_one_each(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(workers, "MEASURE_FROM_FLOPS", 0)
+    found = {"ratio": 1.3, "predicted_share_of_time": 0.9}
+    choice = {"workers": 2, "threads": 1, "teacher_threads": 2, "measured": found}
+    monkeypatch.setattr(workers, "choose", lambda *_: choice)
+    monkeypatch.setattr("bench.commands.run_job", short_jobs.run_job)
+    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
+    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
+    path, root = tmp_path / "m.yaml", tmp_path / "s"
+    path.write_text(json.dumps(MATRIX | {"image_size": 16}))
+    arguments = ("--matrix", path, "--results", root, "--device", "cpu", "--no-test")
+    began = bench(*arguments)
+    assert began.code == 0, began.err
+    assert "2 at a time, a teacher alone" in began.out
+    assert began.out.index("unet-8-16:baseline seed 0: done") < began.out.index("[2/5]")
+    records = [json.loads(one.read_text())["job"] for one in (root / "records").glob("*.json")]
+    threads = {(job["architecture"], job["method"]): job["threads"] for job in records}
+    assert threads.pop(("unet-8-16", "baseline")) == 2
+    assert list(threads.values()) == [1, 1, 1, 1]
+    assert "5 jobs, 5 done, 0 to run" in bench(*arguments).out

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from bench.errors import UserError
+from bench.files.atomic import write_file, write_json
+from bench.job import Job
+from bench.study.store import Study, read_json
+
+JOB = Job(
+    dataset="phantom", data="d", split="s", spatial_dims=2, in_channels=1, out_channels=1,
+    image_size=16, architecture="unet-2", method="pm-kd",
+    parameters=(("temperature", 4.0), ("variant", "common"), ("weight", 0.1)),
+    seg_loss="dice-bce", seed=0, teachers=("t",), threads=2, precision="fp32", compiled=False,
+)  # fmt: skip
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "record.json"
+    write_json(path, {"a": 1})
+
+    def dies(partial):
+        partial.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_file(path, dies)
+    assert read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_nan_is_written_as_null(tmp_path):
+    write_json(tmp_path / "x.json", {"a": float("nan"), "b": (1.5, None)})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": [1.5, None]}
+
+
+def test_broken_json_is_named(tmp_path):
+    path = tmp_path / "study.json"
+    path.write_text('{"a": ')
+    with pytest.raises(UserError, match=r"study\.json: not readable as JSON"):
+        Study(tmp_path).settings()
+
+
+def test_every_field_of_a_job_is_in_its_id():
+    values = JOB.as_dict()
+    for name, value in values.items():
+        other = {
+            **values,
+            name: {"weight": 1.0} if name == "parameters" else ["u"] if name == "teachers" else
+            (not value) if isinstance(value, bool) else value + 1 if isinstance(value, int) else "other",
+        }  # fmt: skip
+        assert Job.from_dict(other).id != JOB.id, name
+
+
+def test_a_job_comes_back_from_its_file(tmp_path):
+    study = Study(tmp_path)
+    study.plan(JOB)
+    assert study.job(JOB.id) == JOB
+    assert study.job(JOB.id).id == JOB.id
+    assert JOB.spec == "pm-kd[temperature=4.0,variant=common,weight=0.1]"
+
+
+def test_ids_do_not_change_between_versions():
+    """Records in published studies are found by this hash: changing it orphans them."""
+    assert JOB.id == "5d23bcbb73236ced"

@@ -1,0 +1,70 @@
+"""Jobs of ``EPOCHS`` epochs that wait in their midst for as long as a test wants: for real clusters.
+
+As a script it is the command line with these jobs, here and wherever its executor runs them; profiling runs
+each network twenty times on small images and leaves out its memory. While a study has a file ``held``, its
+jobs go no further than their next epoch of training, where they can be stopped; one with a file
+``unreported`` gets no report.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script's own folder has a ``methods``, too
+
+from bench.files import stopping
+from bench.planning.options import Options
+from bench.planning.session import Session
+from bench.running import job_process
+
+EPOCHS = 3
+SCRIPT = Path(__file__)
+true_run_job = job_process.run_job
+
+
+def run_job(root: Path, job_id: str, options: Options, quiet: bool = False) -> int:
+    """The true ``run_job`` in a process of its own."""
+    complete = job_process.complete
+
+    def held(session: Session, job: Any, options: Options, reporter: Any) -> Any:
+        reporter.between_epochs.append(functools.partial(_wait, root / "held"))
+        return complete(session, job, options, reporter)
+
+    job_process.complete = held
+    return true_run_job(root, job_id, replace(options, epochs=EPOCHS), quiet)
+
+
+def _wait(held: Path, phase: str) -> None:
+    while phase == "train" and held.exists():
+        stopping.check()
+        time.sleep(0.05)
+
+
+def main() -> None:
+    """The command line; what it starts elsewhere is this script again."""
+    import short_jobs  # by its own name, under which the processes find ``run_job``
+
+    from bench import cli
+    from bench import commands as verbs
+    from bench.running.executors import commands
+    from bench.scoring import profiling
+
+    def reported(study: Any, *arguments: Any) -> None:
+        if not (study.root / "unreported").exists():
+            write_report(study, *arguments)
+
+    write_report, verbs.write_report = verbs.write_report, reported
+    verbs.run_job = job_process.run_job = short_jobs.run_job
+    profiling.latencies = functools.partial(profiling.latencies, seconds=0.0)
+    profiling.in_own_process, profiling.LARGE_SIDE = lambda *_: None, 64
+    commands.ENTRY = SCRIPT
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
