@@ -4,7 +4,7 @@
 test:  ## everything, some ten minutes
 	python -m pytest
 
-quick-test:  ## more than half of the tests, in about two minutes
+quick-test:  ## nine in ten of the tests, in about two minutes
 	python -m pytest -m "not slow and not cluster and not browser"
 
 lint:  ## what CI asks for beside the tests

@@ -8,8 +8,8 @@ Every network is an ``nn.Module`` with two methods:
     ``(logits, {tap: feature})`` with one feature ``(N, C, *spatial / stride)`` after every block.
     A tap is ``(side, stride)``, e.g. ``("encoder", 2)``: taps of two networks match where the keys do.
 
-A new family is one file with ``NAMES``, ``understands(name)``, ``stride(name)`` and ``build(name, ...)``, and
-one line in ``FAMILIES``. The package imports nothing from the harness and can be used alone.
+A new family is one file with ``NAMES``, ``understands(name)``, ``stride(name)`` and ``build(name, ...)``,
+and one line in ``FAMILIES``. The package imports nothing from the harness and can be used alone.
 """
 
 from __future__ import annotations

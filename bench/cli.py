@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -35,6 +36,9 @@ def with_flags(only: Callable[[str, Flag], bool]) -> Callable[[Callable[..., Non
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(verb)
         def call(**typed: Any) -> None:
+            context = typed.get("context")
+            if context is not None and context.invoked_subcommand:
+                return  # the other verb has flags of its own
             given = {own.name: typed.pop(own.name) for own, _ in chosen}
             for own, known in chosen:
                 if known.parse is not None and given[own.name] is not None:
@@ -73,8 +77,6 @@ def with_flags(only: Callable[[str, Flag], bool]) -> Callable[[Callable[..., Non
 @with_flags(lambda name, flag: True)
 def matrix(context: typer.Context, options: Options) -> None:
     """Run a matrix: plan its jobs, run those without a record, profile and report."""
-    if context.invoked_subcommand:
-        return
     from bench.commands import run_matrix
 
     raise typer.Exit(run_matrix(options))
@@ -112,16 +114,17 @@ def report(study: StudyFolder, options: Options) -> None:
 
 
 @app.command()
-@with_flags(lambda name, flag: name in ("dataset", "data", "image_size", "device", "precision"))
+@with_flags(lambda name, flag: name in ("data", "image_size", "device", "precision"))
 def performance(
     options: Options,
+    dataset: Annotated[str, typer.Option(help="See 'list'; 2-D.")] = "phantom",
     results: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/performance"),
     quick: Annotated[bool, typer.Option("--quick", help="Tiny networks, seconds: a trial.")] = False,
 ) -> None:
     """Measure distillation against a plain loop, the baseline and the machine; minutes long."""
     from bench.performance.command import measure
 
-    measure(options, results, quick)
+    measure(replace(options, dataset=dataset), results, quick)
 
 
 @app.command()

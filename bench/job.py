@@ -14,6 +14,11 @@ from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
 Parameter = tuple[str, str | float | int | None]
 
 
+def setting(default: Any, key: str = "") -> Any:
+    """A field of ``Job`` that a study may freeze for all its jobs, in ``study.json`` under the same key."""
+    return field(default=default, metadata={"setting": True} | ({"key": key} if key else {}))
+
+
 @dataclass(frozen=True)
 class Job:
     """One cell of the matrix with one seed.
@@ -46,9 +51,9 @@ class Job:
     """Sides of what networks see of a volume; empty: images of ``image_size`` a side."""
     slices: str = ""
     """``axial``: a 2-D network sees the axial slices of volumes, which are stacked back for scoring."""
-    micro_batch: int = BATCH_SIZE
+    micro_batch: int = setting(BATCH_SIZE)
     """Samples in memory at a time; gradients of a batch are added up (``--micro-batch``)."""
-    recompute: bool = field(default=False, metadata={"key": "checkpointing"})
+    recompute: bool = setting(False, "checkpointing")
     """Whether block outputs are computed again for gradients instead of kept (``--checkpointing``)."""
 
     @property

@@ -21,8 +21,8 @@ T = TypeVar("T")
 class SampleStream:
     """Augmented batches by (epoch, batch), both from 0; the incomplete last batch is dropped.
 
-    It also says how long training is: ``epochs`` are the protocol's, and so are ``steps_at_most``, which
-    don't bound them; shorter runs are for tests and for measuring.
+    It also says how long training is: as many ``epochs`` as the protocol has, with as many batches as the
+    samples fill. Fewer epochs, and a bound on the batches (``steps_at_most``), are for tests and trials.
     """
 
     prepared: Prepared

@@ -202,11 +202,6 @@ def was_killed(root: Path, name: str) -> bool:
     return bool(_chain(root / "leases", name)) and holder(root, name) is None
 
 
-def deaths(root: Path, name: str) -> int:
-    """How many processes have died at it, their executors living on."""
-    return sum(holder.died_alone() for holder in _chain(root / "leases", name))
-
-
 def forget(root: Path, name: str) -> None:
     """Let those who died at it count no longer."""
     if was_killed(root, name) and (lease := acquire(root, name)):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import architectures
 import methods
-from bench.compute.processes import process_context
+from bench.compute.processes import own_processes
 from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.training.losses import segmentation_loss
 from methods import Method, Outputs
@@ -60,7 +59,7 @@ _loops: dict[tuple[str, str], Iterator[float]] = {}
 @contextlib.contextmanager
 def in_own_process(reference: Reference) -> Iterator[Callable[[str, str, int], None]]:
     """A function that lets the loop of (student, precision) take so many steps, in a process of its own."""
-    with ProcessPoolExecutor(1, process_context(), _begin, (reference,)) as pool:
+    with own_processes(1, _begin, reference) as pool:
         yield lambda student, precision, count: pool.submit(_take, student, precision, count).result()
 
 

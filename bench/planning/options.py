@@ -156,12 +156,12 @@ class Options:
     """Batches an epoch; None: as many as the training samples fill."""
 
     def __post_init__(self) -> None:
+        if self.micro_batch is not None and self.memory_gb is not None:
+            raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
         for own, known in flags():
             value = getattr(self, own.name)
             if value != own.default:
                 known.check(value)
-        if self.micro_batch is not None and self.memory_gb is not None:
-            raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
 
     @property
     def elsewhere(self) -> bool:

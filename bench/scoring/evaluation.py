@@ -24,7 +24,6 @@ from methods.artefact import TorchArtefact
 
 BATCH, CPU_BATCH = 16, 4
 """Images at a time. On a processor few: their activations stay in its caches between layers."""
-MEASURES = ("dice", "precision", "sensitivity", "hd95", "nsd")
 NSD_TOLERANCE = 1.0
 """In pixels (2-D without spacing) or millimetres."""
 OVERLAP = 0.5

@@ -112,21 +112,22 @@ def measure(root: Path, options: Options, job: Job) -> float:
 
     ``job.teachers`` are names of architectures here.
     """
-    try:
-        peak = in_own_process(_peak_of_first_steps, root, options, job)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"--memory-gb: {job.architecture} could not be measured ({reason})") from None
+    peak = in_own_process(_peak_of_first_steps, root, options, job)
+    if isinstance(peak, str):
+        raise UserError(f"--memory-gb: {job.architecture} could not be measured ({peak})")
     return float("inf") if peak is None else peak
 
 
-def _peak_of_first_steps(root: Path, options: Options, job: Job) -> float:
+def _peak_of_first_steps(root: Path, options: Options, job: Job) -> float | str:
+    """The peak, or why there is none."""
     try:
         session = open_session(root, options)
         first_steps(session, job)
         return peak_memory_mb(session.device)
     except (MemoryError, torch.OutOfMemoryError):
         return float("inf")
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def first_steps(session: Session, job: Job) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 import architectures
 import methods
@@ -110,7 +109,8 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         for measurement, values in zip(session, latencies(calls, threads), strict=True):
             measurement.latency_ms = values
         fresh += session
-    measured = [asdict(measurement) for measurement in fresh]
+    reaches = {key: _reach(study, job) for key, job in wanted.items()}
+    measured = [asdict(measurement) | reaches[measurement.graph] for measurement in fresh]
     new = {entry_key(entry) for entry in measured}
     entries = [e for e in kept if entry_key(e) not in new] + measured
     write_json(study.root / "profile.json", {"entries": entries})
@@ -228,12 +228,12 @@ def _describe(
         machine=machine(),
         latency_ms=[],
         volume=given.volume,
-        **_reach(job, module),
     )
 
 
-def _reach(job: Job, module: nn.Module | None) -> dict[str, int | None]:
+def _reach(study: Study, job: Job) -> dict[str, int | None]:
     """The network's stride, and how far it sees."""
+    module = _artefact(study, job).module
     if module is None:
         return {}
     stride = architectures.stride(job.architecture)

@@ -8,15 +8,13 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 import methods
-from bench.compute.processes import process_context
+from bench.compute.processes import own_processes, process_context
 from bench.compute.runtime import Runtime
 from bench.job import Job
 from bench.planning.estimates import training_flops
@@ -146,7 +144,8 @@ def rates(job: Job, cores: int) -> list[tuple[float, float]]:
     """
     try:
         return [(_together(job, 1, cores), _together(job, cores, 1)) for _ in range(ROUNDS)]
-    except BrokenProcessPool:
+    except Exception as error:
+        log.warning(f"the trial ended with {type(error).__name__}: {error}")
         return []
 
 
@@ -155,9 +154,8 @@ _barrier: Any = None
 
 
 def _together(job: Job, processes: int, threads: int) -> float:
-    context = process_context()
-    barrier = context.Barrier(processes)
-    with ProcessPoolExecutor(processes, context, _wait_at, (barrier,)) as pool:
+    barrier = process_context().Barrier(processes)
+    with own_processes(processes, _wait_at, barrier) as pool:
         started = [pool.submit(_steps, job, threads) for _ in range(processes)]
         return sum(one.result() for one in started)
 

@@ -223,9 +223,9 @@ def _type_of(field: dataclasses.Field) -> Any:
 
 @cache
 def _settings() -> Any:
-    """``Settings``, and whatever optional fields of jobs a study freezes for all of its jobs."""
-    later = {key_of(f): _type_of(f) for f in FIELDS if f.default is not dataclasses.MISSING}
-    known = {**later, **get_type_hints(Settings, include_extras=True)}
+    """``Settings``, and whatever fields of jobs a study may freeze for all of its jobs."""
+    frozen = {key_of(f): _type_of(f) for f in FIELDS if f.metadata.get("setting")}
+    known = {**get_type_hints(Settings, include_extras=True), **frozen}
     made = TypedDict("Settings", known, total=False)  # type: ignore[misc]
     made.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return made

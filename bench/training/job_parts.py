@@ -108,8 +108,12 @@ def check_teacher(path: Path, architecture: str, like: Job) -> str:
         architecture: the teacher's.
         like: a job of the same dimensions and channels.
     """
+
+    def build() -> nn.Module:
+        return architectures.build(architecture, like.spatial_dims, like.in_channels, like.out_channels)
+
     try:
-        module = TorchArtefact.load(lambda: network(replace(like, architecture=architecture)), path).module
+        module = TorchArtefact.load(build, path).module
     except ValueError as error:
         raise UserError(f"--teacher {error}; give one with the weights of {architecture}") from None
     for name, weight in module.state_dict().items():

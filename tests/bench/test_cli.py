@@ -285,6 +285,10 @@ def test_a_study_without_compiling_stays_so(bench, refused, tmp_path, tiny_matri
     assert bench("--matrix", tiny_matrix, "--results", tmp_path / "without").code == 0
 
 
+def test_a_verb_has_flags_of_its_own(bench):
+    assert bench("--seeds", "x", "list").code == 0, "what is before it is for matrices"
+
+
 def test_list_names_everything(bench):
     out = bench("list").out
     for name in ("unet-32-64", "at-kd", "temperature=4.0", "phantom", "liver-ct", "weak-recipe", "quick"):

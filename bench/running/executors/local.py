@@ -8,11 +8,9 @@ They end with the process that began them.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.compute.device import visible_gpus
-from bench.compute.processes import process_context
+from bench.compute.processes import mortal, process_context
 from bench.errors import UserError
 from bench.files import lease, liveness, stopping
 from bench.job import Job
@@ -91,7 +89,7 @@ class Crew:
         self.free = _places(self._settings)
         self._quiet = len(self.free) > 1
         self._before = {job.id: self.study.stamp(job.id) for job in self.jobs}
-        self._ends = Counter[str]()  # without a record; deaths that others saw too are in the lease
+        self._ends = Counter[str]()  # of processes without a record, as this call has seen them
         self._announced: dict[str, int] = {}
         self._look_at = 0.0
         self._passed_on = 0
@@ -222,8 +220,7 @@ class Crew:
 def _work(
     start: Callable[..., int], root: Path, job_id: str, options: Options, quiet: bool, place: str
 ) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    mortal()
     if place:
         os.environ["CUDA_VISIBLE_DEVICES"] = place
     try:
@@ -232,13 +229,6 @@ def _work(
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR
     raise SystemExit(code)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _places(settings: dict[str, Any]) -> list[str]:

@@ -70,7 +70,7 @@ def test_a_new_flag_is_three_lines_in_three_files(tmp_path):
     flag = '    warmth: int = flag(0, "Try it.", frozen="warmth")\n'
     for file, line, new in [
         ("planning/options.py", "    workers: int | None", flag),
-        ("job.py", "    recompute: bool", "    warmth: int = 0\n"),
+        ("job.py", "    recompute: bool", "    warmth: int = setting(0)\n"),
         ("compute/runtime.py", "    micro_batch: int", "    warmth: int = 0\n"),
     ]:
         path = tmp_path / "bench" / file

@@ -97,6 +97,7 @@ def test_a_network_that_can_not_be_asked_is_no_number():
             raise ValueError("squares only")
 
     assert receptive_field(Picky(), 1) is None
+    assert receptive_field(nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(7, 1)), 1) is None
 
 
 def test_the_network_stays_as_it_is():

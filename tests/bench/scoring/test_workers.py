@@ -73,6 +73,16 @@ def test_the_trial_itself(monkeypatch):
     assert together > 0
 
 
+def raises(job, threads):
+    raise MemoryError("too much for two at a time")
+
+
+def test_a_trial_that_raises_is_none(monkeypatch, capfd):
+    monkeypatch.setattr(workers, "_steps", raises)
+    assert workers.rates(planned()[1], 2) == []
+    assert "too much for two at a time" in capfd.readouterr().err
+
+
 @pytest.fixture
 def begin(bench, tmp_path, monkeypatch):
     """Begin a study without running its jobs; how often it was measured stands in ``begin.measured``."""

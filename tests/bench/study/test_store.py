@@ -63,3 +63,13 @@ def test_a_job_comes_back_from_its_file(tmp_path):
 def test_ids_do_not_change_between_versions():
     """Records in published studies are found by this hash: changing it orphans them."""
     assert JOB.id == "5d23bcbb73236ced"
+
+
+@pytest.mark.parametrize("key", ["slices", "patch", "checkpoint", "architecture", "warmth"])
+def test_settings_that_no_option_freezes_are_unknown(tmp_path, key):
+    study = Study(tmp_path)
+    study.create({"device": "cpu", "micro_batch": 4, "checkpointing": True}, synthetic=True)
+    assert study.settings() == {"device": "cpu", "micro_batch": 4, "checkpointing": True}
+    study.create({"device": "cpu", key: ""}, synthetic=True)
+    with pytest.raises(UserError, match=f"unknown key '{key}'; known: protocol, dataset"):
+        study.settings()
