@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from dataclasses import dataclass
 
 import torch
@@ -46,22 +45,16 @@ class Runtime:
         return torch.channels_last if faster else torch.contiguous_format
 
 
-def choose_precision(wish: str, device: torch.device) -> str:
-    """``auto`` takes bf16 where the processor computes it natively.
+def first_precision(wish: str, device: torch.device) -> str:
+    """What a new study begins with: ``auto`` takes fp32, until the machine is asked.
 
     Raises:
-        UserError: none named for GPUs that are not here.
+        UserError: none named for GPUs that are not here to be asked.
     """
     if wish != "auto":
         return wish
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise UserError(
-                "--precision auto: there is no GPU here to ask; say fp32, or bf16 where theirs has it"
-            )
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
-    if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
-        cpu = torch.backends.cpu.get_cpu_capability()
-        native = cpu.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
-        return "bf16" if native else "fp32"
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "--precision auto: there is no GPU here to ask; say fp32, or bf16 where theirs has it"
+        )
     return "fp32"

@@ -16,17 +16,19 @@ from bench.performance.growth import measure_growth
 from bench.performance.inference import measure_inference
 from bench.performance.lab import QUICK, Lab, Scale
 from bench.performance.page import page, write_plot
+from bench.performance.peer import Peer
 from bench.performance.steps import measure_steps, teacher_profile
 from bench.planning.matrix import cells, parse_matrix
 from bench.planning.options import Options
 from bench.planning.session import open_session
 from bench.protocol import BATCH_SIZE
+from bench.scoring.precision import ask_precision
 from bench.study.provenance import provenance
 
 log = logging.getLogger(__name__)
 
 
-def measure(options: Options, results: Path, quick: bool) -> dict[str, Any]:
+def measure(options: Options, results: Path, quick: bool, peer: Peer | None = None) -> dict[str, Any]:
     """Measure everything and write it to ``results``; returns what ``performance.json`` holds.
 
     Raises:
@@ -40,12 +42,15 @@ def measure(options: Options, results: Path, quick: bool) -> dict[str, Any]:
     if session.dataset.spatial_dims != 2:
         raise UserError(f"--dataset {options.dataset!r} is 3-D; performance measures 2-D slices")
     matrix = parse_matrix({"teacher": scale.teacher, "students": list(scale.students)}, "performance")
+    if options.precision == "auto":
+        asked = [cell.job for cell in cells(matrix, session.setting(scale.image_size))]
+        session = ask_precision(session, asked)
     jobs = [cell.job for cell in cells(matrix, session.setting(scale.image_size))]
     torch.set_num_threads(session.settings["threads"])
     # Jobs have a process each; here all steps share one, and torch gives up compiling after eight of them.
     patient = torch._dynamo.config.patch(recompile_limit=64, fail_on_recompile_limit_hit=True)
     with patient, tempfile.TemporaryDirectory() as scratch:
-        lab = Lab(session, scale, Path(scratch), jobs)
+        lab = Lab(session, scale, Path(scratch), jobs, peer)
         found = _measure(lab)
         profiles = {kind: teacher_profile(lab, kind) for kind in lab.precisions}
     text = page(found)

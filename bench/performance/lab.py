@@ -21,6 +21,7 @@ from bench.compute.runtime import Runtime
 from bench.data.prepared_images import PreparedImages
 from bench.data.stream import SampleStream
 from bench.job import Job
+from bench.performance.peer import Peer
 from bench.planning.estimates import target_sizes
 from bench.planning.session import Session
 from bench.protocol import BATCH_SIZE
@@ -78,6 +79,8 @@ class Lab:
     scratch: Path
     jobs: list[Job]
     """The matrix that a study of these networks would have, one seed."""
+    peer: Peer | None = None
+    """Somebody else's loop to compare with."""
     uncompiled: list[str] = field(default_factory=list)
     """Why compiling failed, where it did."""
 

@@ -37,7 +37,8 @@ def page(found: dict[str, Any]) -> str:
         f"## One epoch of `combined` against the plain loop\n\nHere: {compiled}; the recording pass "
         f"counted, shared among {found['distilled_jobs']} distilled jobs. Compiling: what first calls took "
         "longer in this run, spread over a job's epochs; not in the ratio.",
-        _epochs(found["epochs"]),
+        _epochs("plain loop", found["epochs"]),
+        *_peer(found.get("peer")),
         "## A distilled job's step over its own baseline's",
         _table(
             ("network", "precision", "ratio", "asked for"),
@@ -79,8 +80,20 @@ def page(found: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _epochs(rows: Sequence[dict[str, Any]]) -> str:
-    head = ("network", "plain loop", "s", "here", "s", "of it recording", "compiling", "times faster")
+def _peer(found: dict[str, Any] | None) -> list[str]:
+    """The same against somebody else's loop, if it was asked for one."""
+    if found is None:
+        return []
+    name = found["name"]
+    return [
+        f"## One epoch of `combined` against the loop of a {name} user\n\n{name} {found['version']}, in an "
+        "environment and a process of its own: its losses, forward hooks, the teacher in every step.",
+        _epochs(name, found["epochs"]),
+    ]
+
+
+def _epochs(against: str, rows: Sequence[dict[str, Any]]) -> str:
+    head = ("network", against, "s", "here", "s", "of it recording", "compiling", "times faster")
     return _table(
         (*head, "asked for"),
         [

@@ -1,7 +1,7 @@
 """The honest reference: the distillation loop that a user would write, and write well.
 
-The teacher's forward pass in every step, uncompiled, in fp32 unless told otherwise, in torch's
-default memory layout; a ``DataLoader`` with a worker process and augmentation per sample. The losses
+The teacher's forward pass in every step, uncompiled, in fp32 unless told otherwise, in the memory layout
+that is faster for it here; a ``DataLoader`` with a worker process and augmentation per sample. The losses
 are the harness's own, so that both train the same. It runs in a process of its own, with the memory
 settings of torch and the C library as they come: nothing of a job's (``bench/compute/freed_memory.py``).
 """
@@ -9,22 +9,26 @@ settings of torch and the C library as they come: nothing of a job's (``bench/co
 from __future__ import annotations
 
 import contextlib
-import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader
 
 import architectures
 import methods
 from bench.compute.processes import own_processes
-from bench.protocol import BATCH_SIZE, LEARNING_RATE
+from bench.performance.slices import loader
+from bench.protocol import LEARNING_RATE
 from bench.training.losses import segmentation_loss
 from methods import Method, Outputs
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+TRIAL_STEPS = 3
+"""Of each layout, after the first step."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,24 @@ class Reference:
     device: torch.device
     threads: int
 
-    def loop(self, student: str, precision: str) -> Iterator[float]:
+    def loop(self, student: str, precision: str, layout: torch.memory_format) -> Iterator[float]:
         """``student`` learning from the teacher by ``combined``; yields the loss of each step."""
-        images, labels = torch.from_numpy(self.images), torch.from_numpy(self.labels)
+        batches = loader(torch.from_numpy(self.images), torch.from_numpy(self.labels), self.device)
         learner, teacher = (self._network(name) for name in (student, self.teacher))
-        return plain_loop(
-            learner, teacher, methods.build("combined"), images, labels, self.device, precision
-        )
+        method = methods.build("combined")
+        return plain_loop(learner, teacher, method, batches, self.device, precision, layout)
+
+    def fastest_loop(self, student: str, precision: str) -> Iterator[float]:
+        """The same in the memory layout in which it is faster here."""
+        loops = [self.loop(student, precision, layout) for layout in LAYOUTS]
+        seconds: list[list[float]] = [[] for _ in loops]
+        for _ in range(1 + TRIAL_STEPS):
+            for own, each in zip(seconds, loops, strict=True):
+                started = time.perf_counter()
+                next(each)
+                own.append(time.perf_counter() - started)
+        shortest = [min(own[1:]) for own in seconds]
+        return loops[shortest.index(min(shortest))]
 
     def _network(self, name: str) -> nn.Module:
         torch.manual_seed(0)
@@ -72,62 +87,30 @@ def _begin(reference: Reference) -> None:
 def _take(student: str, precision: str, count: int) -> None:
     if (student, precision) not in _loops:
         assert _reference is not None
-        _loops[student, precision] = _reference.loop(student, precision)
+        _loops[student, precision] = _reference.fastest_loop(student, precision)
     for _ in range(count):
         next(_loops[student, precision])
-
-
-class AugmentedSlices(Dataset):
-    """Images ``(N, C, H, W)`` with labels ``(N, H, W)``: flipped with p = ½ an axis, cropped with p = ½."""
-
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images, self.labels = images, labels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """One sample."""
-        image, label = self.images[index], self.labels[index]
-        for axis in (-2, -1):
-            if random.random() < 0.5:
-                image, label = image.flip(axis), label.flip(axis)
-        if random.random() < 0.5:
-            side = image.shape[-1]
-            crop = round(side * random.uniform(0.75, 1.0))
-            top, left = random.randint(0, side - crop), random.randint(0, side - crop)
-            image = image[:, top : top + crop, left : left + crop]
-            label = label[top : top + crop, left : left + crop]
-            image = F.interpolate(image[None], (side, side), mode="bilinear", align_corners=False)[0]
-            label = F.interpolate(label[None, None], (side, side), mode="nearest")[0, 0]
-        return image, label
 
 
 def plain_loop(
     student: nn.Module,
     teacher: nn.Module,
     method: Method,
-    images: Tensor,
-    labels: Tensor,
+    batches: DataLoader,
     device: torch.device,
     precision: str = "fp32",
+    layout: torch.memory_format = torch.contiguous_format,
 ) -> Iterator[float]:
     """Train ``student`` for ever; yields the loss of each step."""
-    loader = DataLoader(
-        AugmentedSlices(images, labels),
-        batch_size=BATCH_SIZE,
-        shuffle=True,
-        drop_last=True,
-        num_workers=1,
-        persistent_workers=True,
-        pin_memory=device.type == "cuda",
-    )
-    student.to(device).train()
-    teacher.to(device).eval()
+    for network in (student, teacher):
+        network.to(device, memory_format=layout)  # type: ignore[call-overload]
+    student.train()
+    teacher.eval()
     optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
     while True:
-        for batch in loader:
-            x, y = (tensor.to(device, non_blocking=True) for tensor in batch)
+        for images, labels in batches:
+            x = images.to(device, memory_format=layout, non_blocking=True)
+            y = labels.to(device, non_blocking=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 with torch.no_grad():
                     teacher_outputs = Outputs(*teacher.forward_intermediates(x))  # type: ignore[operator]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,11 +18,14 @@ from torch.profiler import profile as torch_profile
 from bench.compute.macs import forward_macs
 from bench.data.prepared_images import PreparedImages
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
+from bench.performance.peer import peer_steps
 from bench.performance.plain_loop import Reference, in_own_process
 from bench.protocol import BATCH_SIZE, EPOCHS
 
-TIMES_FASTER = {"unet-32-64-128-256": 4.0, "unet-32-64": 5.0}
-"""Asked for: an epoch here against the plain loop in fp32."""
+Asked = Mapping[str, tuple[float | None, float | None]]
+"""Times faster by network: as a study here runs against the other loop in fp32, and at equal precision."""
+TIMES_FASTER: Asked = {"unet-32-64-128-256": (4.0, None), "unet-32-64": (5.0, None)}
+TIMES_FASTER_THAN_A_PEER: Asked = {"unet-32-64": (4.0, 2.5)}
 DISTILLED_AT_MOST = 1.15
 """Asked for: a distilled job's step over its own baseline's."""
 MACHINE_SHARE = (0.5, 0.7)
@@ -48,15 +52,26 @@ def measure_steps(lab: Lab) -> dict[str, Any]:
             for method, own in (("baseline", None), ("combined", source)):
                 steps = lab.job_steps(student, method, precision, stream, own)
                 calls[method, student, precision] = as_in_a_job(steps)
-    with in_own_process(_reference(lab)) as plain_steps:
+    with contextlib.ExitStack() as stack:
+        others = {"plain loop": stack.enter_context(in_own_process(_reference(lab)))}
+        if lab.peer is not None:
+            others[lab.peer.name] = stack.enter_context(peer_steps(lab.peer, _reference(lab)))
         for student, precision in itertools.product(scale.students, lab.precisions):
-            calls["plain loop", student, precision] = partial(plain_steps, student, precision, scale.steps)
+            for name, take in others.items():
+                calls[name, student, precision] = partial(take, student, precision, scale.steps)
         first = in_rounds(calls, 1)  # warms up and compiles
         values = in_rounds(calls, scale.rounds)
     per_step = {key: [value / scale.steps for value in own] for key, own in values.items()}
     extra = {key: max(0.0, first[key][0] - statistics.median(values[key])) for key in values}
     return {
-        "epochs": _epochs(lab, per_step, extra),
+        "epochs": _epochs(lab, per_step, extra, "plain loop", TIMES_FASTER),
+        "peer": None
+        if lab.peer is None
+        else {
+            "name": lab.peer.name,
+            "version": lab.peer.version,
+            "epochs": _epochs(lab, per_step, extra, lab.peer.name, TIMES_FASTER_THAN_A_PEER),
+        },
         "distilled_over_baseline": _over_baseline(lab, per_step),
         "machine": _machine(lab, per_step),
         "seconds_per_step": [
@@ -79,8 +94,10 @@ def _reference(lab: Lab) -> Reference:
     )
 
 
-def _epochs(lab: Lab, values: Values, extra: dict[tuple[str, str, str], float]) -> list[dict[str, Any]]:
-    """One epoch of ``combined`` against the plain loop, the recording shared among a seed's distilled jobs.
+def _epochs(
+    lab: Lab, values: Values, extra: dict[tuple[str, str, str], float], against: str, asked: Asked
+) -> list[dict[str, Any]]:
+    """One epoch of ``combined`` against another loop, the recording shared among a seed's distilled jobs.
 
     ``extra`` is what first calls took beyond the others: compiling, where the cache had nothing.
     """
@@ -90,12 +107,13 @@ def _epochs(lab: Lab, values: Values, extra: dict[tuple[str, str, str], float]) 
     rows = []
     for plain_precision, precision in dict.fromkeys([("fp32", own), ("fp32", "fp32"), (own, own)]):
         for student in lab.scale.students:
-            plain = values["plain loop", student, plain_precision]
+            plain = values[against, student, plain_precision]
             job = values["combined", student, precision]
             share = [r / distilled for r in values["recording", lab.scale.teacher, precision]]
             compiling = extra["combined", student, precision]
             compiling += extra["recording", lab.scale.teacher, precision] / distilled
-            asked = TIMES_FASTER.get(student) if plain_precision == "fp32" and precision == own else None
+            as_is, at_equal = asked.get(student, (None, None))
+            usual = plain_precision == "fp32" and precision == own
             rows.append(
                 {
                     "network": student,
@@ -106,7 +124,7 @@ def _epochs(lab: Lab, values: Values, extra: dict[tuple[str, str, str], float]) 
                     "recording_seconds": statistics.median(share) * steps,
                     "compiling_seconds": compiling / EPOCHS,
                     "times_faster": _ratio(plain, [j + s for j, s in zip(job, share, strict=True)]),
-                    "at_least": asked,
+                    "at_least": as_is if usual else at_equal,
                 }
             )
     return rows

@@ -11,7 +11,7 @@ import torch
 
 from bench.compute.compiling import can_compile
 from bench.compute.device import choose_device, visible_gpus
-from bench.compute.runtime import choose_precision
+from bench.compute.runtime import first_precision
 from bench.data import datasets
 from bench.data.dataset import Dataset
 from bench.data.decoded import keep_decoded
@@ -136,7 +136,7 @@ def open_session(root: Path, options: Options) -> Session:
         "device": device.type,
         "threads": max(1, (os.cpu_count() or 1) // workers),
         "workers": workers,
-        "precision": choose_precision(options.precision, device),
+        "precision": first_precision(options.precision, device),
         "compile": not options.no_compile and can_compile(device),
         **({"patient_key": key} if key else {}),
     }

@@ -21,6 +21,7 @@ from bench.planning.session import Session, open_session
 from bench.planning.todo import to_run
 from bench.running.failures import fail
 from bench.scoring.memory_budget import choose_micro_batch
+from bench.scoring.precision import ask_precision
 from bench.scoring.workers import fill_machine
 from bench.study.reporter import Phases
 from bench.study.store import Study
@@ -112,11 +113,13 @@ def _begun(session: Session, matrix: Matrix, options: Options) -> Session:
 
 
 def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
-    """A new study's session with what is measured before its first job: memory first, then workers."""
+    """A new study's session with what is measured before its first job: precision, memory, workers."""
 
     def jobs() -> list[Job]:
         return [cell.job for cell in planned_cells(matrix, session, options) if not cell.reason]
 
+    if options.precision == "auto":
+        session = ask_precision(session, jobs(), options.dry_run)
     if options.memory_gb is not None and options.dry_run:
         log.info("--memory-gb: a run measures how many samples fit; these are the jobs of whole batches")
     elif options.memory_gb is not None:

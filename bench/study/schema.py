@@ -70,6 +70,7 @@ class Settings(TypedDict, total=False):
     patient_key: str
     memory_gb: Annotated[float, Field(gt=0)]
     memory_probe_mb: dict[str, Number]
+    measured_precision: dict[str, Any]
     measured: dict[str, Any]
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import methods
-from bench.performance.plain_loop import AugmentedSlices, plain_loop
+from bench.performance.plain_loop import plain_loop
+from bench.performance.slices import AugmentedSlices, loader
 from bench.planning.options import Options
 from bench.telling import told_to
 
@@ -117,8 +118,9 @@ def test_the_reference_asks_the_teacher_in_every_step_and_learns(small_phantom):
     torch.manual_seed(0)
     student, teacher = Recorder(), Recorder()
     before = [p.clone() for p in teacher.parameters()]
-    data = small_phantom.train_images, small_phantom.train_labels
-    loop = plain_loop(student, teacher, methods.build("combined"), *data, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    batches = loader(small_phantom.train_images, small_phantom.train_labels, cpu)
+    loop = plain_loop(student, teacher, methods.build("combined"), batches, cpu)
     losses = [next(loop) for _ in range(40)]
     assert teacher.asked == [False] * 40
     assert student.asked == [True] * 40

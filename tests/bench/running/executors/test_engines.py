@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.compute.device import choose_device
-from bench.compute.runtime import choose_precision
+from bench.compute.runtime import first_precision
 from bench.errors import UserError
 from bench.planning.options import Options
 from bench.running.executors import engine
@@ -73,6 +73,6 @@ def test_devices_that_are_elsewhere_need_not_be_here(monkeypatch):
         choose_device("cuda")
     device = choose_device("cuda", elsewhere=True)
     assert device.type == "cuda"
-    assert choose_precision("bf16", device) == "bf16"
+    assert first_precision("bf16", device) == "bf16"
     with pytest.raises(UserError, match="no GPU here to ask; say fp32, or bf16"):
-        choose_precision("auto", device)
+        first_precision("auto", device)

@@ -1,0 +1,123 @@
+"""fp32 or bf16? Asked of the machine when a study begins: training steps in both, the faster is taken.
+
+What a processor says of itself does not decide: it may have bf16 and be slower in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+import methods
+from bench.compute.processes import in_own_process
+from bench.compute.runtime import Runtime
+from bench.job import Job
+from bench.planning.estimates import training_flops
+from bench.planning.session import Session
+from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.study.progress import duration
+from bench.training.job_parts import trainable
+from bench.training.step import Updater
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = ("fp32", "bf16")
+MEASURE_FROM_FLOPS = 50e12
+"""Training work of a matrix from which some ten seconds of measuring are well spent; fp32 below."""
+SAMPLES = {2: 4, 3: 1}
+"""Of a batch, by spatial dimensions: the ratio of two precisions needs no whole batch, nor its memory."""
+ROUNDS, SECONDS = 4, 30.0
+"""Steps of each network in each precision after the first, and when no further network is measured."""
+QUIET = 1.3
+"""A round in which a step takes longer than that many times the shortest was disturbed."""
+TRIALS = 3
+
+Times = dict[tuple[str, str], list[float]]
+"""Seconds of each step by (architecture, precision)."""
+
+
+def ask_precision(session: Session, jobs: Sequence[Job], dry_run: bool = False) -> Session:
+    """A new study's session with the precision in which all steps of ``jobs`` take least.
+
+    Nothing is measured for too little work to make it matter, nor in a dry run, which says what it assumes.
+    """
+    trained = [job for job in jobs if not job.weights]
+    cases = session.setting(trained[0].image_size, trained[0].slices).train_cases if trained else 0
+    if sum(training_flops(job, cases) for job in trained) < MEASURE_FROM_FLOPS:
+        return session
+    if dry_run:
+        log.info("assumed: fp32; whether bf16 is faster here is measured when the study begins")
+        return session
+    heaviest_first = sorted(trained, key=lambda job: -training_flops(job, cases))
+    times, disturbed = _quiet_times(
+        list({job.architecture: job for job in heaviest_first}.values()), session
+    )
+    count = Counter(job.architecture for job in trained)
+    steps = EPOCHS * (cases // BATCH_SIZE) * BATCH_SIZE / SAMPLES[trained[0].spatial_dims]
+    found: dict[str, Any] = dict.fromkeys(PRECISIONS, 0.0)
+    for (name, precision), own in times.items():
+        found[precision] += steps * count[name] * min(own)
+    if not all(found.values()):
+        log.info("precision: a trial of bf16 did not come through: fp32 in this study")
+        return session
+    chosen = min(PRECISIONS, key=lambda precision: found[precision])
+    noise = ", the machine busy with other things" if disturbed else ""
+    log.info(
+        f"precision: the steps of all jobs take {duration(found['fp32'])} in fp32, "
+        f"{duration(found['bf16'])} in bf16 (uncompiled, measured{noise}): {chosen} in this study"
+    )
+    found |= {"networks": sorted({name for name, _ in times}), "busy": disturbed}
+    return replace(session, settings=session.settings | {"precision": chosen, "measured_precision": found})
+
+
+def _quiet_times(jobs: list[Job], session: Session) -> tuple[Times, bool]:
+    """Times of one job a network, measured again while something disturbs them; whether it still did."""
+    found: Times = {}
+    for _ in range(TRIALS):
+        times = in_own_process(_times, jobs, session.device.type, session.settings["threads"])
+        for key, own in (times or {}).items():
+            found[key] = found.get(key, []) + own
+        disturbed = any(sorted(own)[len(own) // 2] > QUIET * min(own) for own in (times or {}).values())
+        if not disturbed:
+            break
+    return found, disturbed
+
+
+def _times(jobs: list[Job], device: str, threads: int) -> Times:
+    """Steps of each network in both precisions in turn; for a process of its own."""
+    torch.set_num_threads(threads)
+    began, found = time.perf_counter(), Times()
+    for job in jobs:
+        steps = {
+            name: _step(job, Runtime(torch.device(device), name, threads, False)) for name in PRECISIONS
+        }
+        for _ in range(ROUNDS):
+            for precision, step in steps.items():
+                started = time.perf_counter()
+                step()
+                found.setdefault((job.architecture, precision), []).append(time.perf_counter() - started)
+            if time.perf_counter() - began > SECONDS:
+                break
+        if time.perf_counter() - began > SECONDS:
+            break
+    return found
+
+
+def _step(job: Job, runtime: Runtime) -> Callable[[], Any]:
+    """A training step on noise, taken once already."""
+    model = trainable(job).train()
+    runtime.place(model, job.spatial_dims)
+    update = Updater(model, methods.build("baseline"), runtime, "dice-bce")
+    samples = SAMPLES[job.spatial_dims]
+    x = torch.rand(samples, job.in_channels, *job.shape, device=runtime.device)
+    if job.spatial_dims == 2:
+        x = x.contiguous(memory_format=runtime.memory_format)
+    y = torch.randint(0, max(2, job.out_channels), (samples, *job.shape), device=runtime.device).byte()
+    update(x, y, {})
+    return lambda: update(x, y, {})
