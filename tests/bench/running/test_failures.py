@@ -49,7 +49,8 @@ def run(tmp_path, monkeypatch, told, capsys):
     monkeypatch.setattr("bench.planning.matrix.taps", lambda *_: frozenset({("encoder", 1)}))
     monkeypatch.setattr("bench.commands.predicted_target_bytes", lambda *_: 0)
     monkeypatch.setattr("bench.planning.matrix.training_flops", lambda *_: 0)
-    monkeypatch.setattr("bench.running.plan.fill_machine", lambda session, *_: session)
+    for trial in ("ask_precision", "fill_machine"):
+        monkeypatch.setattr(f"bench.running.plan.{trial}", lambda session, *_: session)
     monkeypatch.setattr("bench.commands.run_job", broken_jobs.run_job)
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
     monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
