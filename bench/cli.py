@@ -15,7 +15,7 @@ import typer
 from bench.errors import UserError
 from bench.files import stopping
 from bench.files.atomic import disk_trouble
-from bench.planning.options import Flag, Options, flags
+from bench.planning.options import Flag, Options, flags, typed_as
 from bench.telling import print_line, told_to
 
 app = typer.Typer(
@@ -52,9 +52,7 @@ def with_flags(only: Callable[[str, Flag], bool]) -> Callable[[Callable[..., Non
                 default=own.default,
                 annotation=Annotated[
                     str | None if known.parse else types[own.name],
-                    typer.Option(
-                        known.name or "--" + own.name.replace("_", "-"), help=known.help, **known.shown
-                    ),
+                    typer.Option(typed_as(own, known), help=known.help, **known.shown),
                 ],
             )
             for own, known in chosen

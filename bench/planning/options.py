@@ -190,13 +190,17 @@ class Options:
             value = getattr(self, own.name)
             if value == own.default:
                 continue
-            words.append(known.name or "--" + own.name.replace("_", "-"))
+            words.append(typed_as(own, known))
             if value is not True:
                 words.append(str(value.resolve() if isinstance(value, Path) else value))
         return words
 
 
-def flags(only: Callable[[Flag], bool] = lambda flag: True) -> list[tuple[dataclasses.Field, Flag]]:
+def flags() -> list[tuple[dataclasses.Field, Flag]]:
     """The options that have a flag, in the order of the help."""
-    found = [(own, own.metadata.get("flag")) for own in dataclasses.fields(Options)]
-    return [(own, known) for own, known in found if known is not None and only(known)]
+    return [(own, own.metadata["flag"]) for own in dataclasses.fields(Options) if "flag" in own.metadata]
+
+
+def typed_as(own: dataclasses.Field, known: Flag) -> str:
+    """The word for an option on the command line."""
+    return known.name or "--" + own.name.replace("_", "-")

@@ -8,28 +8,24 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-import methods
 from bench.compute.processes import in_own_process
 from bench.compute.runtime import Runtime
 from bench.job import Job
 from bench.planning.estimates import training_flops
 from bench.planning.session import Session
 from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.scoring.trial import MEASURE_FROM_FLOPS, step_on_noise, training_work
 from bench.study.progress import duration
-from bench.training.job_parts import trainable
-from bench.training.step import Updater
 
 log = logging.getLogger(__name__)
 
 PRECISIONS = ("fp32", "bf16")
-MEASURE_FROM_FLOPS = 50e12
-"""Training work of a matrix from which some ten seconds of measuring are well spent; fp32 below."""
 SAMPLES = {2: 4, 3: 1}
 """Of a batch, by spatial dimensions: the ratio of two precisions needs no whole batch, nor its memory."""
 ROUNDS, SECONDS = 4, 30.0
@@ -47,9 +43,8 @@ def ask_precision(session: Session, jobs: Sequence[Job], dry_run: bool = False) 
 
     Nothing is measured for too little work to make it matter, nor in a dry run, which says what it assumes.
     """
-    trained = [job for job in jobs if not job.weights]
-    cases = session.setting(trained[0].image_size, trained[0].slices).train_cases if trained else 0
-    if sum(training_flops(job, cases) for job in trained) < MEASURE_FROM_FLOPS:
+    trained, cases, work = training_work(session, jobs)
+    if work < MEASURE_FROM_FLOPS:
         return session
     if dry_run:
         log.info("assumed: fp32; whether bf16 is faster here is measured when the study begins")
@@ -94,8 +89,10 @@ def _times(jobs: list[Job], device: str, threads: int) -> Times:
     torch.set_num_threads(threads)
     began, found = time.perf_counter(), Times()
     for job in jobs:
+        samples = SAMPLES[job.spatial_dims]
         steps = {
-            name: _step(job, Runtime(torch.device(device), name, threads, False)) for name in PRECISIONS
+            name: step_on_noise(job, Runtime(torch.device(device), name, threads, False), samples)
+            for name in PRECISIONS
         }
         for _ in range(ROUNDS):
             for precision, step in steps.items():
@@ -107,17 +104,3 @@ def _times(jobs: list[Job], device: str, threads: int) -> Times:
         if time.perf_counter() - began > SECONDS:
             break
     return found
-
-
-def _step(job: Job, runtime: Runtime) -> Callable[[], Any]:
-    """A training step on noise, taken once already."""
-    model = trainable(job).train()
-    runtime.place(model, job.spatial_dims)
-    update = Updater(model, methods.build("baseline"), runtime, "dice-bce")
-    samples = SAMPLES[job.spatial_dims]
-    x = torch.rand(samples, job.in_channels, *job.shape, device=runtime.device)
-    if job.spatial_dims == 2:
-        x = x.contiguous(memory_format=runtime.memory_format)
-    y = torch.randint(0, max(2, job.out_channels), (samples, *job.shape), device=runtime.device).byte()
-    update(x, y, {})
-    return lambda: update(x, y, {})

@@ -110,7 +110,9 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
             measurement.latency_ms = values
         fresh += session
     reaches = {key: _reach(study, job) for key, job in wanted.items()}
-    measured = [asdict(measurement) | reaches[measurement.graph] for measurement in fresh]
+    for measurement in fresh:
+        measurement.stride, measurement.receptive_field = reaches[measurement.graph]
+    measured = [asdict(measurement) for measurement in fresh]
     new = {entry_key(entry) for entry in measured}
     entries = [e for e in kept if entry_key(e) not in new] + measured
     write_json(study.root / "profile.json", {"entries": entries})
@@ -231,16 +233,13 @@ def _describe(
     )
 
 
-def _reach(study: Study, job: Job) -> dict[str, int | None]:
-    """The network's stride, and how far it sees."""
+def _reach(study: Study, job: Job) -> tuple[int | None, int | None]:
+    """The network's stride, and how far it sees; of an artefact without a module neither is known."""
     module = _artefact(study, job).module
     if module is None:
-        return {}
+        return None, None
     stride = architectures.stride(job.architecture)
-    return {
-        "stride": stride,
-        "receptive_field": receptive_field(module, stride, len(job.shape), job.in_channels),
-    }
+    return stride, receptive_field(module, stride, len(job.shape), job.in_channels)
 
 
 def _call(study: Study, job: Job, given: Input, device: torch.device) -> Callable[[], object]:

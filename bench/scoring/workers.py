@@ -13,20 +13,16 @@ from typing import Any
 
 import torch
 
-import methods
 from bench.compute.processes import own_processes, process_context
 from bench.compute.runtime import Runtime
 from bench.job import Job
 from bench.planning.estimates import training_flops
 from bench.planning.session import Session
 from bench.protocol import BATCH_SIZE
-from bench.training.job_parts import trainable
-from bench.training.step import Updater
+from bench.scoring.trial import MEASURE_FROM_FLOPS, step_on_noise, training_work
 
 log = logging.getLogger(__name__)
 
-MEASURE_FROM_FLOPS = 50e12
-"""Training work of a matrix from which some fifteen seconds of measuring are well spent."""
 ROUNDS, SECONDS = 3, 1.0
 GAIN = 0.97
 """Several at a time must be predicted to take at most this share of one at a time."""
@@ -46,9 +42,7 @@ def fill_machine(
     which says what it assumes: one job at a time with all cores.
     """
     cores = os.cpu_count() or 1
-    trained = [job for job in jobs if not job.weights]
-    cases = session.setting(trained[0].image_size, trained[0].slices).train_cases if trained else 0
-    work = sum(training_flops(job, cases) for job in trained)
+    trained, cases, work = training_work(session, jobs)
     if session.device.type != "cpu" or cores < 2 or len(trained) < 2 or work < MEASURE_FROM_FLOPS:
         return session
     if dry_run:
@@ -169,17 +163,10 @@ def _steps(job: Job, threads: int) -> float:
     """Steps per second while the others are at it as well."""
     torch.set_num_threads(threads)
     runtime = Runtime(torch.device("cpu"), job.precision, threads, False, job.micro_batch)
-    model = trainable(job).train()
-    runtime.place(model, job.spatial_dims)
-    update = Updater(model, methods.build("baseline"), runtime, job.seg_loss)
-    x = torch.rand(BATCH_SIZE, job.in_channels, *job.shape)
-    if job.spatial_dims == 2:
-        x = x.contiguous(memory_format=runtime.memory_format)
-    y = torch.randint(0, max(2, job.out_channels), (BATCH_SIZE, *job.shape), dtype=torch.uint8)
-    update(x, y, {})
+    step = step_on_noise(job, runtime, BATCH_SIZE)
     _barrier.wait(PATIENCE_SECONDS)
     started, steps = time.perf_counter(), 0
     while (spent := time.perf_counter() - started) < SECONDS:
-        update(x, y, {})
+        step()
         steps += 1
     return steps / spent
