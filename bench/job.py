@@ -55,6 +55,21 @@ class Job:
     """Samples in memory at a time; gradients of a batch are added up (``--micro-batch``)."""
     recompute: bool = setting(False, "checkpointing")
     """Whether block outputs are computed again for gradients instead of kept (``--checkpointing``)."""
+    source: str = ""
+    """Id of the job whose network this one starts from; empty: it trains one of its own."""
+    fold: int | None = None
+    """Which of the study's folds, from 0; None: the study has one split."""
+    labels: int | None = None
+    """Training patients whose labels L_seg sees; None: all of them."""
+    teacher_labels: str = "same"
+    """What the teacher learned from: the ``same`` patients, ``disjoint`` ones, or ``all`` of training.
+    A teacher's own job says so too where that makes it another network than a plain one."""
+    unlabelled: str = "none"
+    """``maps``: the teacher's targets are used on training patients without labels as well."""
+    updates: int | None = None
+    """Updates of the weights, a multiple of the epochs; None: the protocol's number for this data."""
+    plugin: str = ""
+    """Hash of the user's file that brings the step, network or dataset; empty: all are built in."""
 
     @property
     def id(self) -> str:
@@ -77,11 +92,22 @@ class Job:
 
     @property
     def label(self) -> str:
-        """For people: architecture, method, seed and what is not default."""
+        """For people: architecture, method, seed or fold, and what is not default."""
         loss = "" if self.seg_loss == "dice-bce" else f" {self.seg_loss}"
         given = " (given)" if self.weights else ""
         slices = f" {self.slices} slices" if self.slices else ""
-        return f"{self.architecture}:{self.method}{loss}{given}{slices} seed {self.seed}"
+        labels = "" if self.labels is None else f" {self.labels} labels"
+        labels += "" if self.unlabelled == "none" else f", {self.unlabelled} on the others"
+        teacher = "" if self.teacher_labels == "same" else f", teacher's labels {self.teacher_labels}"
+        updates = "" if self.updates is None else f" {self.updates} updates"
+        fold = "" if self.fold is None else f" fold {self.fold}"
+        what = f"{self.architecture}:{self.method}{loss}{given}{slices}{labels}{teacher}{updates}"
+        return f"{what}{fold} seed {self.seed}"
+
+    @property
+    def keeps_last_epoch(self) -> bool:
+        """Whether the last epoch's weights are kept, not the best: validation would be further labels."""
+        return self.labels is not None or self.teacher_labels != "same"
 
     @property
     def variant(self) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised by hand when results change meaning; part of every job's id."""
 
 EPOCHS = 20
 BATCH_SIZE = 16
+MIN_BATCHES = 25
+"""Batches that an epoch has at least: 500 updates a job. Fewer under-train every network on small sets."""
 LEARNING_RATE = 1e-3
+CONTRASTS = 6
+"""Differences that a study may name beforehand; only those are ever claimed."""
 SEG_LOSSES = ("dice-bce", "bce")
 DICE_SMOOTH = 1.0
 SEEDS = 2**32
 """Seeds are whole numbers from 0 to below this, what every generator takes."""
+
+
+def epoch_batches(samples: int, updates: int | None = None) -> int:
+    """Batches an epoch: as many as the samples fill, but 25 at least, or those of ``updates``."""
+    return max(MIN_BATCHES, samples // BATCH_SIZE) if updates is None else updates // EPOCHS

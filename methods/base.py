@@ -9,7 +9,7 @@ training and returns the artefact that is scored and measured, ``load`` reads th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class Method:
     needs_teacher: ClassVar[bool] = True
     needs_taps: ClassVar[bool] = False
     """Whether the taps of the teacher and of the student are read at all."""
+    unlabelled_weight: ClassVar[float] = 1.0
+    """By what the terms of samples without labels count; in a ``Distillation`` it is a parameter."""
 
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """What is kept of the teacher for a batch: tensors ``(N, ...)`` in fp32, by name.
@@ -54,7 +56,7 @@ class Method:
         return {}
 
     def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """Weighted scalar terms by name, each a mean of per-sample values; their sum is added to L_seg."""
+        """Weighted terms by name, each one value a sample, ``(N,)``; their means are added to L_seg."""
         return {}
 
     def adapters(
@@ -77,6 +79,19 @@ class Method:
     def load(self, build: Callable[[], nn.Module], path: Any) -> Artefact:
         """The artefact that ``finish`` made, read from the file that its ``save`` wrote."""
         return TorchArtefact.load(build, path)
+
+
+@dataclass(frozen=True)
+class Distillation(Method):
+    """The base of methods that learn from a teacher's targets."""
+
+    unlabelled_weight: float = field(default=1.0, kw_only=True)  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        check(
+            self.unlabelled_weight >= 0,
+            f"unlabelled_weight must not be negative, not {self.unlabelled_weight}",
+        )
 
 
 def tap_name(tap: Tap) -> str:

@@ -37,7 +37,8 @@ def build(spec: str) -> Method:
         raise ValueError(f"unknown method {spec!r}; known: {', '.join(METHODS)}")
     kind = METHODS[match[1]]
     hints = get_type_hints(kind)
-    known = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    fields = sorted(dataclasses.fields(kind), key=lambda field: field.kw_only)  # those of all come last
+    known = {field.name: hints[field.name] for field in fields}
     values: dict[str, Any] = {}
     for assignment in filter(None, (match[2] or "").split(",")):
         key, equals, text = (part.strip() for part in assignment.partition("="))

@@ -1,8 +1,4 @@
-"""The sample stream: which cases in which order, and how each is flipped and cropped.
-
-Everything here is a pure function of (seed, epoch, batch), so every job of a seed sees the very same
-samples, and a teacher's targets can be recorded for them once.
-"""
+"""How each sample is flipped and cropped: a pure function of (seed, epoch, batch)."""
 
 from __future__ import annotations
 
@@ -14,17 +10,6 @@ from torch.nn import functional as F
 
 FLIP_P = CROP_P = 0.5
 CROP_RANGE = (0.75, 1.0)
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The permutation of ``count`` training cases that ``epoch`` (from 0) goes through."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-def batch_indices(seed: int, epoch: int, batch: int, count: int, batch_size: int) -> Tensor:
-    """The cases of one batch; an incomplete last batch is never asked for."""
-    order = epoch_order(seed, epoch, count)
-    return torch.from_numpy(order[batch * batch_size : (batch + 1) * batch_size])
 
 
 def affine(seed: int, epoch: int, batch: int, batch_size: int, spatial_dims: int) -> NDArray[np.float32]:

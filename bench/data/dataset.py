@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.files.checksums import digest
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,8 @@ class Dataset:
         images: ``(in_channels, *spatial)`` each, in their own units.
         masks: ``(*spatial)`` uint8 each, 0 is background, then the classes in order.
         classes: names of the foreground classes.
-        fingerprint: changes whenever the content does.
+        fingerprint: changes whenever the content does (``fingerprint``), and not with how it is stored.
+        stored_as: a name for the very files it was read from; decoded arrays are kept under it.
         window: intensities outside are clipped before anything else (CT); None: as they are.
         synthetic: generated; every table and figure says so.
         note: what a reader of results must know, e.g. how patients were inferred.
@@ -42,6 +48,7 @@ class Dataset:
     licence: str = ""
     spacing: tuple[tuple[float, ...], ...] = ()
     modalities: tuple[str, ...] = ()
+    stored_as: str = ""
 
     @property
     def in_channels(self) -> int:
@@ -57,3 +64,30 @@ class Dataset:
     def out_channels(self) -> int:
         """Channels of the logits: one for one class (sigmoid), else one a class and background."""
         return 1 if len(self.classes) == 1 else len(self.classes) + 1
+
+
+def content_of(image: NDArray[np.generic], mask: NDArray[np.uint8]) -> str:
+    """SHA-256 of one case as it is decoded: the same however losslessly its files were written."""
+    sha = hashlib.sha256(json.dumps([image.shape, mask.shape]).encode())
+    sha.update(np.ascontiguousarray(image, "<f4").data)
+    sha.update(np.ascontiguousarray(mask, np.uint8).data)
+    return sha.hexdigest()
+
+
+def fingerprint(
+    cases: Sequence[str],
+    patients: Sequence[str],
+    contents: Sequence[str],
+    spacing: Sequence[Sequence[float]] = (),
+    declared: object = None,
+) -> str:
+    """A name for all that is learned from and scored against, in whatever order the cases come.
+
+    Args:
+        contents: ``content_of`` each case.
+        spacing: of each case, in mm; empty where there is none.
+        declared: what else decides results: classes, modalities, window.
+    """
+    steps = [[float(step) for step in own] for own in spacing] or [[]] * len(cases)
+    rows = sorted(zip(cases, patients, contents, steps, strict=True))
+    return digest(json.dumps([declared, rows]))

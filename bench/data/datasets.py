@@ -41,6 +41,20 @@ def _liver_ct(root: Path, cache: Path | None) -> Dataset:
     )
 
 
+def _sunnybrook_lv(root: Path, cache: Path | None) -> Dataset:
+    return image_folder.load(
+        "sunnybrook-lv",
+        root,
+        patient_column="patient",
+        class_name="left ventricle",
+        cache=cache,
+        note="8-bit slices without spacing: distances are in pixels; each slice is stretched to 0-255 by "
+        "itself; every patient at two moments of the heartbeat; the 13 masks of patient N-06 lie beside "
+        "the ventricle",
+        licence="public domain, Sunnybrook Cardiac Data",
+    )
+
+
 def _phantom_3d(root: Path, cache: Path | None) -> Dataset:
     return phantom.volumes(cache=cache)
 
@@ -75,6 +89,7 @@ DATASETS: dict[str, Source] = {
     "phantom-3d": Source(_phantom_3d, built_in=True, image_size=32),
     "phantom-3d-128": Source(_phantom_3d_128, built_in=True, image_size=64),
     "liver-ct": Source(_liver_ct, built_in=False, image_size=256),
+    "sunnybrook-lv": Source(_sunnybrook_lv, built_in=False, image_size=256),
     "hippocampus": Source(_hippocampus, built_in=False, image_size=64),
     "liver": Source(_liver, built_in=False, image_size=96),
 }

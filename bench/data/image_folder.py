@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, fingerprint
 from bench.data.decoded import decode_once
 from bench.errors import UserError
 from bench.files.checked import check_name
@@ -41,23 +41,28 @@ def load(
     """
     files, patients = read_index(root, patient_column)
     content = [_bytes(root / kind / file) for kind in ("images", "masks") for file in files]
-    fingerprint = digest(*files, *patients, *content)
-    images, masks = decode_once(cache, f"{name}-{fingerprint}", len(files), lambda: _decode(root, files))
+    stored_as = f"{name}-{digest(*files, *content)}"
+    images, masks, contents = decode_once(cache, stored_as, len(files), lambda: _decode(root, files))
+    cases = tuple(Path(file).stem for file in files)
     return Dataset(
         name=name,
-        cases=tuple(Path(file).stem for file in files),
+        cases=cases,
         patients=tuple(patients),
         images=images,
         masks=masks,
         classes=(class_name,),
-        fingerprint=fingerprint,
+        fingerprint=fingerprint(cases, patients, contents, declared=class_name),
         note=note,
         licence=licence,
+        stored_as=stored_as,
     )
 
 
 def read_index(root: Path, patient_column: str) -> tuple[list[str], list[str]]:
-    """File names and patients of ``index.csv``, checked against the two folders."""
+    """File names and patients of ``index.csv``, checked against the two folders; sorted by case.
+
+    The order of rows says nothing, so that a re-sorted index is the same data.
+    """
     index = root / "index.csv"
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
@@ -91,7 +96,8 @@ def read_index(root: Path, patient_column: str) -> tuple[list[str], list[str]]:
     _check_folder(root, "masks", files)
     if not files:
         raise UserError(f"{root}: no images; put them under images/ with a row each in index.csv")
-    return files, [row[patient_column] for _, row in rows]
+    by_case = sorted(((row["file"], row[patient_column]) for _, row in rows), key=lambda r: Path(r[0]).stem)
+    return [file for file, _ in by_case], [patient for _, patient in by_case]
 
 
 def _check_folder(root: Path, kind: str, files: list[str]) -> None:

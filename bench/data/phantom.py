@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, fingerprint
 from bench.data.decoded import decode_once
 from bench.files.checksums import digest
 
@@ -63,24 +63,27 @@ def generate(
 ) -> Dataset:
     """``slices`` axial slices of each of ``patients`` patients, the same for the same arguments."""
     names = [f"phantom{patient:03}" for patient in range(patients)]
-    fingerprint = digest(f"phantom {VERSION} {patients} {slices} {side} {seed}")
+    stored_as = f"phantom-{digest(f'{VERSION} {patients} {slices} {side} {seed}')}"
 
     def decode() -> tuple[list, list]:
         pairs = [pair for patient in range(patients) for pair in render(patient, slices, side, seed)]
         return [image for image, _ in pairs], [mask for _, mask in pairs]
 
-    images, masks = decode_once(cache, f"phantom-{fingerprint}", patients * slices, decode)
+    images, masks, contents = decode_once(cache, stored_as, patients * slices, decode)
+    cases = tuple(f"{name}_z{k}" for name in names for k in range(slices))
+    owners = tuple(name for name in names for _ in range(slices))
     return Dataset(
         name="phantom",
-        cases=tuple(f"{name}_z{k}" for name in names for k in range(slices)),
-        patients=tuple(name for name in names for _ in range(slices)),
+        cases=cases,
+        patients=owners,
         images=images,
         masks=masks,
         classes=("liver",),
-        fingerprint=fingerprint,
+        fingerprint=fingerprint(cases, owners, contents, declared=WINDOW),
         window=WINDOW,
         synthetic=True,
         note="synthetic: generated slices of an abdominal phantom",
+        stored_as=stored_as,
     )
 
 
@@ -113,13 +116,14 @@ def volumes(
     In canonical orientation; 370 mm wide and deep, 240 mm high, so voxels are not cubes.
     """
     names = tuple(f"phantom{patient:03}" for patient in range(patients))
-    fingerprint = digest(f"phantom volumes {VERSION} {patients} {side} {seed}")
+    stored_as = f"{name}-{digest(f'volumes {VERSION} {patients} {side} {seed}')}"
+    spacing = ((FIELD_MM / side, FIELD_MM / side, HEIGHT_MM / side),) * patients
 
     def decode() -> tuple[list, list]:
         pairs = [render_volume(patient, side, seed) for patient in range(patients)]
         return [image for image, _ in pairs], [mask for _, mask in pairs]
 
-    images, masks = decode_once(cache, f"{name}-{fingerprint}", patients, decode)
+    images, masks, contents = decode_once(cache, stored_as, patients, decode)
     return Dataset(
         name=name,
         cases=names,
@@ -127,12 +131,13 @@ def volumes(
         images=images,
         masks=masks,
         classes=("liver",),
-        fingerprint=fingerprint,
+        fingerprint=fingerprint(names, names, contents, spacing, WINDOW),
         window=WINDOW,
         synthetic=True,
         note="synthetic: generated volumes of an abdominal phantom",
-        spacing=((FIELD_MM / side, FIELD_MM / side, HEIGHT_MM / side),) * patients,
+        spacing=spacing,
         modalities=("CT",),
+        stored_as=stored_as,
     )
 
 

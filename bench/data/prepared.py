@@ -6,7 +6,7 @@ whole, in patches or in slices (``prepared_volumes``), answer alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,7 +80,11 @@ class Prepared(Protocol):
 
     @property
     def samples(self) -> int:
-        """Training samples an epoch."""
+        """Training samples that make an epoch."""
+
+    @property
+    def sample_patients(self) -> Sequence[str]:
+        """The patient of each training sample that batches are made of."""
 
     @property
     def val(self) -> Scored:
@@ -90,14 +94,14 @@ class Prepared(Protocol):
     def test(self) -> Scored:
         """Test cases; reading this is the one reading of the test set."""
 
-    def draw(self, seed: int, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Images ``(16, C, *spatial)`` float32 and labels ``(16, *spatial)`` uint8, not augmented."""
+    def take(self, rows: Sequence[int], key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        """Copies of training samples: images ``(N, C, *spatial)`` float32, labels ``(N, *spatial)`` uint8.
+
+        Images are normalised, not augmented. Where a patch lies in its volume follows from ``key``.
+        """
 
     def decode(self) -> None:
         """Make what training reads, which otherwise is made when it is first asked for."""
-
-    def plain_batches(self) -> Iterator[Tensor]:
-        """Batches of training samples, normalised, not augmented."""
 
     def facts(self) -> dict[str, Any]:
         """What a record says about the data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.data.augmentation import batch_indices
 from bench.data.dataset import Dataset
 from bench.data.prepared import Normalisation, Scored
 from bench.data.splits import Split
-from bench.protocol import BATCH_SIZE
 
 
 @dataclass(frozen=True)
@@ -43,21 +41,22 @@ class PreparedImages:
 
     @property
     def samples(self) -> int:
-        """Training images an epoch."""
+        """Training images that make an epoch: all of them."""
         return len(self.split.train)
 
-    def draw(self, seed: int, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Images ``(16, C, *spatial)`` and labels of one batch, before augmentation."""
-        rows = batch_indices(seed, epoch, batch, len(self.train_images), BATCH_SIZE)
-        return self.train_images[rows], self.train_labels[rows]
+    @cached_property
+    def sample_patients(self) -> tuple[str, ...]:
+        """The patient of each training image."""
+        return tuple(self.dataset.patients[k] for k in self.split.indices(self.dataset, "train"))
+
+    def take(self, rows: Sequence[int], key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        """Training images ``(N, C, *spatial)`` and labels ``(N, *spatial)`` by number."""
+        chosen = torch.tensor(rows)
+        return self.train_images[chosen], self.train_labels[chosen]
 
     def decode(self) -> None:
         """Make what training reads, which otherwise is made when it is first asked for."""
         _ = self.train_images, self.train_labels, self.val
-
-    def plain_batches(self) -> Iterator[Tensor]:
-        """Batches of training images, normalised, not augmented."""
-        yield from self.train_images.split(BATCH_SIZE)
 
     def facts(self) -> dict[str, Any]:
         """What a record says about the data."""

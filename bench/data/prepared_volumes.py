@@ -4,17 +4,17 @@ All volumes are resampled to the median spacing of the training volumes (not at 
 Networks see patches of ``image_size`` voxels a side, and no more than the largest training volume has,
 rounded up to a multiple of 16: small volumes are seen whole, padded; large ones in patches. An epoch
 has as many patches as hold the voxels of all training volumes' axial slices, each padded like a patch:
-as many voxels as a 2-D network would see of the same volumes. Cases are dealt from a shuffled deck, each
-once before any comes again; a patch lies anywhere in its volume with the same probability.
+as many voxels as a 2-D network would see of the same volumes. A patch lies anywhere in its volume with the
+same probability.
 
-With ``slices="axial"`` 2-D networks see the very same voxels: patches are one axial slice thick, cases
-of the deck are the slices of all training volumes, and predicted slices are stacked back to volumes.
+With ``slices="axial"`` 2-D networks see the very same voxels: patches are one axial slice thick, samples
+are the slices of all training volumes, and predicted slices are stacked back to volumes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.data.augmentation import epoch_order
 from bench.data.dataset import Dataset
 from bench.data.prepared import Scored
 from bench.data.splits import Split
@@ -109,28 +108,29 @@ class PreparedVolumes:
 
     @cached_property
     def samples(self) -> int:
-        """Patches an epoch, a multiple of the batch."""
+        """Patches that make an epoch, a multiple of the batch."""
         grids = [self._grid(k) for k in self._train_cases]
         x, y = self.patch[:2]
         voxels = sum(max(a, x) * max(b, y) * slices for a, b, slices in grids)
         return BATCH_SIZE * max(1, round(voxels / math.prod(self.patch) / BATCH_SIZE))
 
-    def draw(self, seed: int, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Patches ``(16, C, *patch)`` float32, normalised, and labels ``(16, *patch)`` uint8."""
-        places = np.random.default_rng([seed, epoch, batch, 1]).random((BATCH_SIZE, 3))
-        first = epoch * self.samples + batch * BATCH_SIZE
-        cards = deal(seed, first, BATCH_SIZE, len(self._deck))
-        cut = [self._cut(*self._deck[card], place) for card, place in zip(cards, places, strict=True)]
+    @cached_property
+    def sample_patients(self) -> tuple[str, ...]:
+        """The patient of each training volume, or of each of their slices."""
+        owners = [
+            (self.dataset.patients[k], self._grid(k)[-1] if self.slices else 1) for k in self._train_cases
+        ]
+        return tuple(patient for patient, count in owners for _ in range(count))
+
+    def take(self, rows: Sequence[int], key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        """A patch of each of ``rows``: ``(N, C, *patch)`` float32, and labels ``(N, *patch)`` uint8."""
+        places = np.random.default_rng([*key, 1]).random((len(rows), 3))
+        cut = [self._cut(*self._deck[row], place) for row, place in zip(rows, places, strict=True)]
         return torch.stack([image for image, _ in cut]), torch.stack([labels for _, labels in cut])
 
     def decode(self) -> None:
         """Make what training reads, which otherwise is made when it is first asked for."""
         _ = self.train, self.val
-
-    def plain_batches(self) -> Iterator[Tensor]:
-        """Batches of training patches, normalised, not augmented."""
-        for batch in range(self.samples // BATCH_SIZE):
-            yield self.draw(0, 0, batch)[0]
 
     @cached_property
     def train(self) -> list[Volume]:
@@ -260,13 +260,6 @@ class PreparedVolumes:
             spacing=tuple(self.dataset.spacing[k] for k in indices),
             patch=self.patch,
         )
-
-
-def deal(seed: int, first: int, count: int, cases: int) -> list[int]:
-    """``count`` cards of an endless deck, from ``first``: each of ``cases`` once, shuffled, then again."""
-    cards = range(first, first + count)
-    orders = {deck: epoch_order(seed, deck, cases) for deck in {card // cases for card in cards}}
-    return [int(orders[card // cases][card % cases]) for card in cards]
 
 
 def resample(image: Tensor, grid: tuple[int, ...]) -> Tensor:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from bench.data import nifti
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, fingerprint
 from bench.data.decoded import decode_once
 from bench.errors import UserError
 from bench.files.checked import check_name, inside, parse_json
@@ -89,9 +89,10 @@ def load(
         check_name(patient(case), f"the patient of {case!r}") if patient else case for case in cases
     ]
     files = [path for entry in layout.entries for path in (*entry.images, entry.label)]
-    declared = json.dumps([cases, patients, layout.modalities, sorted(layout.labels.items())])
-    fingerprint = digest("volumes", declared, *(_checksum(path) for path in files))
-    images, masks = decode_once(cache, f"{name}-{fingerprint}", len(cases), lambda: _decode(layout))
+    declared = json.dumps([cases, layout.modalities, sorted(layout.labels.items())])
+    stored_as = f"{name}-{digest('volumes', declared, *(_checksum(path) for path in files))}"
+    images, masks, contents = decode_once(cache, stored_as, len(cases), lambda: _decode(layout))
+    decides = [layout.modalities, sorted(layout.labels.items()), window]
     return Dataset(
         name=name,
         cases=tuple(cases),
@@ -99,12 +100,13 @@ def load(
         images=images,
         masks=masks,
         classes=tuple(layout.labels[value] for value in sorted(layout.labels)[1:]),
-        fingerprint=fingerprint,
+        fingerprint=fingerprint(cases, patients, contents, spacing, decides),
         window=window,
         note=note,
         licence=layout.licence,
         spacing=tuple(spacing),
         modalities=layout.modalities,
+        stored_as=stored_as,
     )
 
 
@@ -160,6 +162,7 @@ def read_layout(root: Path) -> Layout:
     case, count = Counter(cases).most_common(1)[0]
     if count > 1:
         raise UserError(f"{path}: case {case} is listed more than once")
+    entries.sort(key=lambda entry: entry.case)  # the order of the list says nothing
     licence = content.get("licence") or content.get("license") or ""
     return Layout(tuple(entries), modalities, labels, " ".join(str(licence).split())[:LONGEST_LICENCE])
 

@@ -18,7 +18,8 @@ from bench.performance.lab import QUICK, Lab, Scale
 from bench.performance.page import page, write_plot
 from bench.performance.peer import Peer
 from bench.performance.steps import measure_steps, teacher_profile
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.planning.session import open_session
 from bench.protocol import BATCH_SIZE

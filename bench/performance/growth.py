@@ -22,7 +22,8 @@ from bench.compute.memory import peak_mb, reset_peak
 from bench.compute.processes import in_own_process
 from bench.compute.runtime import Runtime
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.planning.session import open_session
 from bench.protocol import BATCH_SIZE

@@ -104,7 +104,7 @@ class Lab:
         """The stream of the first ``cases`` training cases."""
         split = replace(self.session.split, train=self.session.split.train[:cases])
         images = PreparedImages(self.session.dataset, split, side or self.scale.image_size)
-        return SampleStream(images, seed=0, epochs=1)
+        return SampleStream(images, seed=0, epochs=1, steps_at_most=max(1, cases // BATCH_SIZE))
 
     def short(self, side: int | None = None) -> SampleStream:
         """The stream of one round."""

@@ -117,7 +117,9 @@ def plain_loop(
                 outputs = Outputs(*student.forward_intermediates(x))  # type: ignore[operator]
             targets = method.targets(teacher_outputs, y)
             terms = method.loss(outputs, targets, y)
-            loss = segmentation_loss(outputs.logits, y) + torch.stack(list(terms.values())).sum()
+            loss = (
+                segmentation_loss(outputs.logits, y) + torch.stack(list(terms.values())).sum(dim=0)
+            ).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

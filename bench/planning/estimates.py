@@ -12,7 +12,7 @@ import architectures
 import methods
 from bench.compute.macs import forward_macs
 from bench.job import Job
-from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.protocol import BATCH_SIZE, EPOCHS, epoch_batches
 
 
 @cache
@@ -38,14 +38,19 @@ def target_sizes(job: Job, teacher: str) -> dict[str, int]:
 def recording_bytes(students: Sequence[Job], teacher: str, train_cases: int) -> int:
     """The size of one recording of ``teacher`` for all ``students`` together."""
     sizes = {name: size for job in students for name, size in target_sizes(job, teacher).items()}
-    samples = EPOCHS * (train_cases // BATCH_SIZE) * BATCH_SIZE
+    samples = updates_of(students[0], train_cases) * BATCH_SIZE
     return sum(2 * size + 1 for size in sizes.values()) * samples
+
+
+def updates_of(job: Job, train_cases: int) -> int:
+    """Updates that the job's training takes; ``train_cases`` are the samples that make an epoch."""
+    return EPOCHS * epoch_batches(train_cases, job.updates)
 
 
 def training_flops(job: Job, train_cases: int) -> float:
     """FLOPs of all forward and backward passes of a job (three forward passes' worth a step)."""
     macs = forward_macs(job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.shape)
-    return 6.0 * macs * BATCH_SIZE * (train_cases // BATCH_SIZE) * EPOCHS
+    return 6.0 * macs * BATCH_SIZE * updates_of(job, train_cases)
 
 
 def human_bytes(count: float) -> str:

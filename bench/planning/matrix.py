@@ -1,31 +1,28 @@
-"""A matrix file to jobs: architectures × methods × seeds, crossed by a pure generator."""
+"""What a matrix file may say, and reading it."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-import architectures
-import methods
-from bench.compute.compiling import COMPILE_FROM_FLOPS
 from bench.errors import UserError
 from bench.files.checked import check
-from bench.job import Job
-from bench.planning.estimates import taps, training_flops
-from bench.planning.session import Setting
-from bench.protocol import SEEDS, SEG_LOSSES
+from bench.planning.options import check_updates
+from bench.protocol import CONTRASTS, SEEDS, SEG_LOSSES
 
 BUILT_IN = Path(__file__).parent / "matrices"
 LARGEST_SIDE = 8192
 """Of images and patches, in pixels; beyond it one image takes gigabytes."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+SEVERAL = (
+    Field(min_length=1),
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else (value,)),
+)
+"""Of an axis: one value stands for a list of one."""
 
 
 class Matrix(BaseModel):
@@ -33,8 +30,12 @@ class Matrix(BaseModel):
 
     ``teacher`` trains once a seed, plainly, with the default loss; every student of ``students`` is
     crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed; those of ``plain``
-    train without a teacher. ``workers``
-    jobs run at a time, the cores divided among them, unless the study or ``--workers`` says otherwise.
+    train without a teacher. ``workers`` jobs run at a time, the cores divided among them, unless the study
+    or ``--workers`` says otherwise.
+
+    Further axes: ``folds``; ``updates``; ``labels``, the number of training patients that L_seg knows, with
+    ``teacher_labels`` and ``unlabelled`` (docs/protocol.md). ``contrasts`` names the differences,
+    ``architecture:method`` each, that a study with folds may claim.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,14 +49,12 @@ class Matrix(BaseModel):
     dataset: str = "phantom"
     image_size: int | None = Field(default=None, ge=1, le=LARGEST_SIDE)
     workers: int | None = Field(default=None, ge=1, le=1024)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A job, or why there is none (``reason``)."""
-
-    job: Job
-    reason: str = ""
+    folds: int | None = Field(default=None, ge=2, le=1000)
+    updates: Annotated[tuple[int | None, ...], *SEVERAL] = (None,)
+    labels: Annotated[tuple[Annotated[int, Field(ge=0)] | Literal["all"], ...], *SEVERAL] = ("all",)
+    teacher_labels: Annotated[tuple[Literal["same", "disjoint", "all"], ...], *SEVERAL] = ("same",)
+    unlabelled: Annotated[tuple[Literal["none", "maps"], ...], *SEVERAL] = ("none",)
+    contrasts: tuple[str, ...] | None = None
 
 
 class _Loader(yaml.SafeLoader):
@@ -111,99 +110,33 @@ def parse_matrix(content: Any, where: str) -> Matrix:
             raise UserError(f"{where}: seg_loss {loss!r} is unknown; known: {', '.join(SEG_LOSSES)}")
     if any(seed < 0 for seed in matrix.seeds):
         raise UserError(f"{where}: seeds must not be negative")
+    for updates in matrix.updates:
+        if updates is not None:
+            check_updates(f"{where}: updates", updates)
+    _check_contrasts(matrix, where)
     return matrix
 
 
-def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: str = "") -> Iterator[Cell]:
-    """All cells, each once, teachers before their students.
-
-    ``weights`` is the checksum of given weights that stand in for the teacher's training; ``only``
-    is ``architecture:method`` with wildcards; a teacher that a chosen student needs is
-    yielded too.
-
-    Raises:
-        UserError: an unknown architecture or method, a bad parameter, an image side that a network
-            can't take.
-    """
-    for name in (matrix.teacher, *matrix.students, *matrix.plain):
-        _check_side(name, setting.job)
-    for seed in dict.fromkeys(matrix.seeds):
-        teacher = _job(setting, matrix.teacher, "baseline", "dice-bce", seed, ())
-        teacher = replace(teacher, threads=setting.teacher_threads)
-        if weights:
-            teacher = replace(teacher, weights=weights, compiled=False)
-        students = [
-            cell
-            for student in (*matrix.students, *matrix.plain)
-            for loss in matrix.seg_loss
-            for method in (("baseline",) if student in matrix.plain else matrix.methods)
-            for cell in _cell(setting, student, method, loss, seed, teacher)
-            if _chosen(cell.job, only) and replace(cell.job, threads=teacher.threads) != teacher
-        ]
-        if _chosen(teacher, only) or any(cell.job.teachers for cell in students):
-            yield Cell(teacher)
-        yield from dict.fromkeys(students)
+def _check_contrasts(matrix: Matrix, where: str) -> None:
+    """Refuse contrasts that are no differences of this matrix, or too many."""
+    possible = _differences(matrix)
+    for name in matrix.contrasts or ():
+        if name not in possible:
+            known = ", ".join(possible) or "none"
+            raise UserError(f"{where}: contrasts names {name!r}; a student's distilled cells are: {known}")
+    if len(set(matrix.contrasts or ())) > CONTRASTS:
+        raise UserError(f"{where}: contrasts names more than {CONTRASTS}; so many can't all be claimed")
 
 
-def _cell(
-    setting: Setting, student: str, method: str, loss: str, seed: int, teacher: Job
-) -> Iterator[Cell]:
-    built = _method(method)
-    teachers = (teacher.id,) if built.needs_teacher else ()
-    job = _job(setting, student, method, loss, seed, teachers)
-    reason = ""
-    if built.needs_taps and not taps(student, setting.job.spatial_dims) & taps(
-        teacher.architecture, setting.job.spatial_dims
-    ):
-        reason = f"{student} and {teacher.architecture} have no tap of the same side and stride"
-    yield Cell(job, reason)
+def _differences(matrix: Matrix) -> list[str]:
+    """The cells that have a plain one to be compared with."""
+    distilled = [spec for spec in matrix.methods if spec.partition("[")[0] != "baseline"]
+    return [f"{student}:{spec}" for student in matrix.students for spec in distilled]
 
 
-def _job(setting: Setting, architecture: str, method: str, loss: str, seed: int, teachers: tuple) -> Job:
-    built = _method(method)
-    job = replace(
-        setting.job,
-        architecture=architecture,
-        method=built.name,
-        parameters=tuple(sorted(methods.parameters(built).items())),
-        seg_loss=loss,
-        seed=seed,
-        teachers=teachers,
-    )
-    flops = training_flops(job, setting.train_cases)
-    pays = setting.can_compile and flops >= COMPILE_FROM_FLOPS
-    return replace(job, compiled=pays and not job.recompute)
-
-
-def _chosen(job: Job, only: str | None) -> bool:
-    if only is None:
-        return True
-    architecture, _, method = only.partition(":")
-    return fnmatch.fnmatchcase(job.architecture, architecture) and fnmatch.fnmatchcase(
-        job.method, method or "*"
-    )
-
-
-def _method(spec: str) -> methods.Method:
-    try:
-        return methods.build(spec)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def _check_side(architecture: str, like: Job) -> None:
-    """Refuse an image size that the network can't take in a study whose jobs are ``like`` that one."""
-    try:
-        stride = architectures.stride(architecture)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if like.image_size > LARGEST_SIDE:
-        raise UserError(f"--image-size {like.image_size}: must be {LARGEST_SIDE} at most")
-    for side in (like.image_size, *like.patch):
-        if side < stride or side % stride:
-            below = max(stride, side - side % stride)
-            seen = "" if side == like.image_size else f": a patch of {'x'.join(map(str, like.patch))}"
-            raise UserError(
-                f"--image-size {like.image_size}{seen}: {architecture} needs a multiple of {stride}, "
-                f"e.g. {below} or {below + stride}"
-            )
+def contrasts(matrix: Matrix) -> list[str]:
+    """The differences that a new study with folds may claim: those named, or all where they are few."""
+    if matrix.contrasts is not None:
+        return list(dict.fromkeys(matrix.contrasts))
+    every = _differences(matrix)
+    return every if len(every) <= CONTRASTS else []

@@ -13,6 +13,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,22 @@ def flag(default: Any, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"flag": Flag(help, **more)})
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
+def parse_numbers(name: str, text: str) -> tuple[int, ...]:
     """``0,1,2``, all different."""
     try:
-        seeds = tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
-        seeds = ()
-    if not seeds or min(seeds) < 0 or max(seeds) >= SEEDS or len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds {text!r}: must be different whole numbers from 0, e.g. 0,1,2")
-    return seeds
+        numbers = ()
+    if not numbers or min(numbers) < 0 or max(numbers) >= SEEDS or len(set(numbers)) < len(numbers):
+        raise UserError(f"{name} {text!r}: must be different whole numbers from 0, e.g. 0,1,2")
+    return numbers
+
+
+def check_updates(name: str, value: int) -> None:
+    """Refuse what 20 epochs of whole batches can't make."""
+    if value < EPOCHS or value % EPOCHS:
+        near = max(EPOCHS, round(value / EPOCHS) * EPOCHS)
+        raise UserError(f"{name} {value}: must be a multiple of the {EPOCHS} epochs, e.g. {near}")
 
 
 def one_of(name: str, known: tuple[str, ...]) -> Callable[[str], None]:
@@ -98,7 +106,19 @@ class Options:
     data: Path | None = flag(None, "The dataset's folder.", of_a_job=True)
     results: Path | None = flag(None, "Default: results/<dataset>.")
     image_size: int | None = flag(None, "Side of the square that networks see.")
-    seeds: tuple[int, ...] | None = flag(None, "E.g. 0,1,2.", parse=parse_seeds)
+    seeds: tuple[int, ...] | None = flag(None, "E.g. 0,1,2.", parse=partial(parse_numbers, "--seeds"))
+    folds: int | None = flag(
+        None, "Test every patient once, in N folds.", shown={"metavar": "N", "min": 2, "max": 1000}
+    )
+    fold: tuple[int, ...] | None = flag(
+        None, "Only these folds now, e.g. 0,1.", parse=partial(parse_numbers, "--fold")
+    )
+    updates: int | None = flag(
+        None,
+        "Updates of every job; default: as many as 20 epochs fill, and 500 at least.",
+        shown={"metavar": "N"},
+        check=partial(check_updates, "--updates"),
+    )
     only: str | None = flag(None, "architecture:method, wildcards allowed.")
     device: str = flag(
         "auto", "auto, cpu, cuda or mps.", check=one_of("--device", DEVICES), frozen="device", of_a_job=True

@@ -15,10 +15,12 @@ from bench.compute.runtime import first_precision
 from bench.data import datasets
 from bench.data.dataset import Dataset
 from bench.data.decoded import keep_decoded
+from bench.data.folds import folds_by_patient
 from bench.data.prepared import Prepared
 from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_volumes import PreparedVolumes
-from bench.data.splits import Split, read_splits, split_by_patient, write_splits
+from bench.data.splits import Split, fingerprint_of, split_by_patient
+from bench.data.splits_file import read_splits, write_splits
 from bench.errors import UserError
 from bench.job import FIELDS, Job, key_of
 from bench.planning.options import Options
@@ -36,9 +38,10 @@ class Setting:
 
     job: Job
     train_cases: int
-    """Training samples an epoch."""
+    """Training samples that make an epoch."""
     can_compile: bool
     teacher_threads: int
+    folds: int = 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Session:
 
     study: Study
     dataset: Dataset
-    split: Split
+    splits: tuple[Split, ...]
+    """One a fold; one alone where there are no folds."""
     device: torch.device
     settings: dict[str, Any]
 
@@ -59,16 +63,33 @@ class Session:
         splits = self.study.root / "splits.json"
         new = self.study.settings() is None
         if new or not splits.is_file():
-            write_splits(splits, self.split)
+            write_splits(splits, self.splits)
         if new:  # after the split: with its settings a study is begun
             self.study.create(self.settings, self.dataset.synthetic)
         self.study.keep_from_git(self.dataset.synthetic)
         self.study.tidy()
         keep_decoded(self.study.root / "cache", self.dataset)
 
-    def setting(self, image_size: int, slices: str = "") -> Setting:
-        """What all jobs at one image size share; settings that are a job's fields reach it by their key."""
-        prepared = self.prepared(image_size, slices)
+    @property
+    def folds(self) -> tuple[int | None, ...]:
+        """The numbers of the folds, as jobs have them."""
+        return tuple(range(len(self.splits))) if len(self.splits) > 1 else (None,)
+
+    @property
+    def split(self) -> Split:
+        """The split, or that of the first fold: for what is alike in all of them."""
+        return self.splits[0]
+
+    def setting_of(self, job: Job) -> Setting:
+        """The setting that ``job`` was planned in."""
+        return self.setting(job.image_size, job.slices, job.fold)
+
+    def setting(self, image_size: int, slices: str = "", fold: int | None = None) -> Setting:
+        """What all jobs of a fold at one image size share.
+
+        Settings of the study that are a job's fields reach it by their key.
+        """
+        prepared = self.prepared(image_size, slices, fold)
         kept = {f.name: self.settings[key_of(f)] for f in FIELDS if key_of(f) in self.settings}
         own = {
             "spatial_dims": prepared.spatial_dims,
@@ -84,21 +105,29 @@ class Session:
             "seed": 0,
             "teachers": (),
             "compiled": False,
+            "fold": fold,
+            "split": self.splits[fold or 0].fingerprint,
         }
         return Setting(
             job=Job(**kept | own),
             train_cases=prepared.samples,
             can_compile=self.settings["compile"],
             teacher_threads=self.settings.get("teacher_threads", self.settings["threads"]),
+            folds=len(self.splits),
         )
 
-    def prepared(self, image_size: int, slices: str = "") -> Prepared:
-        """The tensors at one image size; of volumes their patches, or their axial ``slices``."""
+    def prepared_for(self, job: Job) -> Prepared:
+        """The tensors that ``job`` trains on and is scored with."""
+        return self.prepared(job.image_size, job.slices, job.fold)
+
+    def prepared(self, image_size: int, slices: str = "", fold: int | None = None) -> Prepared:
+        """The tensors of a fold at one image size; of volumes their patches, or their axial ``slices``."""
+        split = self.splits[fold or 0]
         if self.dataset.spatial_dims == 3:
-            return PreparedVolumes(self.dataset, self.split, image_size, slices)
+            return PreparedVolumes(self.dataset, split, image_size, slices)
         if slices:
             raise UserError(f"--slices {slices}: dataset {self.dataset.name} is made of slices already")
-        return PreparedImages(self.dataset, self.split, image_size)
+        return PreparedImages(self.dataset, split, image_size)
 
     def usual_size(self, wish: int) -> int:
         """The image size where none is asked for: ``wish``, but no patch that no volume fills."""
@@ -116,18 +145,18 @@ def open_session(root: Path, options: Options) -> Session:
     frozen = study.settings()
     key = options.patient_key or (frozen or {}).get("patient_key", "")
     dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key)
-    split = _split(root, dataset, options)
+    splits = _splits(root, dataset, options, frozen)
     # The name, the data and the split always must be those of the study, options where they are given.
     fixed = {
         "protocol": PROTOCOL_VERSION,
         "dataset": dataset.name,
         "data": dataset.fingerprint,
-        "split": split.fingerprint,
+        "split": fingerprint_of(splits),
     }
     if frozen is not None:
         asked = fixed | options.asked | ({"device": device.type} if options.device != "auto" else {})
         _check_frozen(root / "study.json", frozen, asked)
-        return Session(study, dataset, split, choose_device(frozen["device"], options.elsewhere), frozen)
+        return Session(study, dataset, splits, choose_device(frozen["device"], options.elsewhere), frozen)
     workers = options.workers or (max(1, len(visible_gpus())) if device.type == "cuda" else 1)
     fresh = {
         **fixed,
@@ -138,21 +167,32 @@ def open_session(root: Path, options: Options) -> Session:
         "workers": workers,
         "precision": first_precision(options.precision, device),
         "compile": not options.no_compile and can_compile(device),
+        **({"folds": len(splits)} if len(splits) > 1 else {}),
         **({"patient_key": key} if key else {}),
     }
-    return Session(study, dataset, split, device, fresh)
+    return Session(study, dataset, splits, device, fresh)
 
 
-def _split(root: Path, dataset: Dataset, options: Options) -> Split:
-    """The split of ``--splits``, of the study, or a new one."""
+def _splits(
+    root: Path, dataset: Dataset, options: Options, frozen: dict[str, Any] | None
+) -> tuple[Split, ...]:
+    """The folds of ``--splits``, of the study, or new ones."""
     kept = root / "splits.json"
     path = options.splits or (kept if kept.is_file() else None)
-    split = read_splits(path, dataset) if path else split_by_patient(dataset)
-    if dataset.spatial_dims == 2 and len(split.train) < BATCH_SIZE:
+    if frozen is not None and options.folds not in (None, frozen.get("folds")):
+        begun = f"with {frozen['folds']} folds" if "folds" in frozen else "without folds"
         raise UserError(
-            f"dataset {dataset.name}: {len(split.train)} training cases; one batch needs {BATCH_SIZE}"
+            f"--folds {options.folds}: the study {root} was begun {begun}; name another folder with "
+            "--results"
         )
-    return split
+    if path is None:
+        return folds_by_patient(dataset, options.folds) if options.folds else (split_by_patient(dataset),)
+    splits = read_splits(path, dataset)
+    if options.folds and options.folds != len(splits):
+        raise UserError(
+            f"--folds {options.folds}: {path} holds {len(splits)}; leave --folds out, or --splits"
+        )
+    return splits
 
 
 def _check_frozen(path: Path, frozen: dict[str, Any], asked: dict[str, Any]) -> None:

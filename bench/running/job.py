@@ -78,7 +78,7 @@ def complete(session: Session, job: Job, options: Options, reporter: Reporter) -
         reporter.runs_uncompiled("no C++ compiler here")
     torch.set_num_threads(job.threads)
     make_deterministic()
-    prepared = session.prepared(job.image_size, job.slices)
+    prepared = session.prepared_for(job)
     work = Work(session.study, job, prepared, runtime, options, reporter, origin)
     old = session.study.record(job.id)
     trained_before = old is not None and old["status"] == "done"
@@ -123,7 +123,7 @@ def _train(work: Work, checkpoint: Checkpoint) -> Trained:
         log.info(
             f"{job.architecture} normalises by the statistics of {job.micro_batch} samples, not of a batch"
         )
-    stream = SampleStream(prepared, job.seed, options.epochs, options.steps_at_most)
+    stream = SampleStream.of(job, prepared, options.epochs, options.steps_at_most)
     with phases.time("decoding"):
         prepared.decode()
     with phases.time("gate"):
@@ -137,7 +137,7 @@ def _train(work: Work, checkpoint: Checkpoint) -> Trained:
             return validation_dice(model, prepared.val, runtime.device)
 
     own = students_own(runtime, job, model, prepared.samples, reporter)
-    task = Task(model, method_of(job), stream, own, job.seg_loss, targets)
+    task = Task(model, method_of(job), stream, own, job.seg_loss, targets, job.keeps_last_epoch)
     reporter.between_epochs.append(partial(_keep_memory, work))
     return train(task, validate, reporter, checkpoint)
 
@@ -187,5 +187,5 @@ def _score(work: Work, artefact: Artefact, record: dict[str, Any]) -> dict[str, 
 
 def _calibration(work: Work) -> Iterator[Tensor]:
     """Batches of plain training images."""
-    for batch in work.prepared.plain_batches():
+    for batch in SampleStream.of(work.job, work.prepared).plain_batches():
         yield batch.to(work.runtime.device)

@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.data import datasets
+from bench.data.labels import known_to
 from bench.errors import UserError
 from bench.files import lease
 from bench.files.atomic import write_file
 from bench.job import Job
+from bench.planning.cells import Cell, cells
 from bench.planning.estimates import recording_bytes
-from bench.planning.matrix import Cell, Matrix, cells, read_matrix
+from bench.planning.matrix import Matrix, contrasts, read_matrix
 from bench.planning.options import Options
-from bench.planning.session import Session, open_session
+from bench.planning.session import Session, Setting, open_session
 from bench.planning.todo import to_run
+from bench.protocol import CONTRASTS
 from bench.running.failures import fail
 from bench.scoring.memory_budget import choose_micro_batch
 from bench.scoring.precision import ask_precision
@@ -56,9 +59,14 @@ def resolved(options: Options) -> tuple[Options, Matrix]:
     matrix = read_matrix(options.matrix)
     if options.seeds:
         matrix = matrix.model_copy(update={"seeds": options.seeds})
+    if options.updates is not None:
+        matrix = matrix.model_copy(update={"updates": (options.updates,)})
     name, folder = datasets.locate(options.dataset or matrix.dataset, options.data)
     workers, results = options.workers or matrix.workers, options.results or Path("results") / name
-    return replace(options, dataset=name, data=folder, workers=workers, results=results), matrix
+    folds = options.folds or matrix.folds
+    return replace(
+        options, dataset=name, data=folder, workers=workers, results=results, folds=folds
+    ), matrix
 
 
 def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
@@ -70,7 +78,7 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
     root = options.results or Path()
     with phases.time("decoding"):
         session = open_session(root, options)
-    if not options.no_test and not session.split.test:
+    if not options.no_test and not all(split.test for split in session.splits):
         raise UserError(f"{options.splits or root / 'splits.json'}: test is empty; give --no-test")
     planned = planned_cells(matrix, session, options)
     if session.study.settings() is None:
@@ -85,12 +93,45 @@ def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Ce
     """All cells of the matrix in this study."""
     default = matrix.image_size or datasets.source(session.dataset.name).image_size
     size = session.usual_size(default) if options.image_size is None else options.image_size
-    setting = session.setting(size, options.slices)
-    weights = check_teacher(options.teacher, matrix.teacher, setting.job) if options.teacher else ""
-    planned = list(cells(matrix, setting, options.only, weights))
+    planned: list[Cell] = []
+    for fold in _chosen_folds(session, options):
+        setting = session.setting(size, options.slices, fold)
+        weights = _given_weights(matrix, setting, options)
+        own = list(cells(matrix, setting, options.only, weights))
+        for cell in own:
+            known_to(cell.job, session.prepared_for(cell.job).sample_patients)
+        planned += own
     if not planned:
         raise UserError(f"--only {options.only!r}: no job of matrix {options.matrix} matches")
     return planned
+
+
+def _chosen_folds(session: Session, options: Options) -> tuple[int | None, ...]:
+    """The folds that are asked for: all, or those of ``--fold``."""
+    if options.fold is None:
+        return session.folds
+    missing = [fold for fold in options.fold if fold not in session.folds]
+    if missing:
+        there = f"0 to {len(session.folds) - 1}" if len(session.folds) > 1 else "none; see --folds"
+        raise UserError(f"--fold {missing[0]}: no such fold; the study's folds are {there}")
+    return options.fold
+
+
+def _given_weights(matrix: Matrix, setting: Setting, options: Options) -> str:
+    """The checksum of the teacher's weights that ``--teacher`` names, or nothing.
+
+    Raises:
+        UserError: no such weights, or a study that must know which patients the teacher has seen.
+    """
+    if options.teacher is None:
+        return ""
+    if setting.job.fold is not None or matrix.labels != ("all",):
+        what = "folds" if setting.job.fold is not None else "labels"
+        raise UserError(
+            f"--teacher {options.teacher}: what it was trained on is not known, so a study with {what} "
+            "can't tell which patients its students may be tested on; leave --teacher out"
+        )
+    return check_teacher(options.teacher, matrix.teacher, setting.job)
 
 
 def _begun(session: Session, matrix: Matrix, options: Options) -> Session:
@@ -118,6 +159,8 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
     def jobs() -> list[Job]:
         return [cell.job for cell in planned_cells(matrix, session, options) if not cell.reason]
 
+    if len(session.splits) > 1:
+        session = _with_contrasts(session, contrasts(matrix))
     if options.precision == "auto":
         session = ask_precision(session, jobs(), options.dry_run)
     if options.memory_gb is not None and options.dry_run:
@@ -128,6 +171,18 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
     if options.workers is None:
         session = fill_machine(session, jobs(), options.dry_run)
     return session
+
+
+def _with_contrasts(session: Session, named: list[str]) -> Session:
+    """A new study's session with the differences that it may claim, named before anything is trained."""
+    if named:
+        log.info(f"differences to plain training that may be claimed: {', '.join(named)}")
+    else:
+        log.warning(
+            f"no difference may be claimed: there are more than {CONTRASTS}; `contrasts:` in the matrix "
+            f"names up to {CONTRASTS} of them"
+        )
+    return replace(session, settings=session.settings | {"contrasts": named})
 
 
 def write_plan(plan: Plan) -> None:
@@ -151,14 +206,14 @@ def _is_over(study: Study, name: str) -> bool:
 
 def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
     """What recording the teachers of ``jobs`` takes on disk, if none is over ``--targets-gb``."""
-    recordings: dict[tuple[tuple[str, ...], int], list[Job]] = {}
+    recordings: dict[str, list[Job]] = {}
     for job in jobs:
         if job.teachers:
-            recordings.setdefault((job.teachers, job.seed), []).append(job)
+            recordings.setdefault(session.study.targets_folder(job).name, []).append(job)
     architecture = {job.id: job.architecture for job in jobs}
     total = 0
-    for ((teacher, *_), _), students in recordings.items():
+    for students in recordings.values():
+        teacher = students[0].teachers[0]
         name = architecture.get(teacher) or session.study.job(teacher).architecture
-        samples = session.prepared(students[0].image_size, students[0].slices).samples
-        total += recording_bytes(students, name, samples)
+        total += recording_bytes(students, name, session.prepared_for(students[0]).samples)
     return total

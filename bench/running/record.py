@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import methods
+from bench.data.labels import known_to
 from bench.data.prepared import Prepared
 from bench.job import Job
 from bench.protocol import BATCH_SIZE
@@ -49,7 +50,8 @@ def done_record(
             "classes": prepared.dataset.classes,
             **prepared.facts(),
             "train_cases": len(prepared.split.train),
-            "train_patients": _train_patients(prepared),
+            "train_patients": len(set(prepared.sample_patients)),
+            "labelled_patients": len(known_to(job, prepared.sample_patients).labelled),
         },
         "provenance": origin,
     }
@@ -80,8 +82,3 @@ def shown(job: Job) -> dict[str, Any]:
         "changed": methods.unusual(job.method, job.parameters),
         "graph": graph_of(job),
     }
-
-
-def _train_patients(prepared: Prepared) -> int:
-    patient_of = dict(zip(prepared.dataset.cases, prepared.dataset.patients, strict=True))
-    return len({patient_of[case] for case in prepared.split.train})

@@ -132,8 +132,8 @@ def _peak_of_first_steps(root: Path, options: Options, job: Job) -> float | str:
 
 def first_steps(session: Session, job: Job) -> None:
     """Gate, the first two updates and the validation of one case, with untrained networks."""
-    prepared = session.prepared(job.image_size, job.slices)
-    stream = SampleStream(prepared, job.seed, epochs=1, steps_at_most=2)
+    prepared = session.prepared_for(job)
+    stream = SampleStream.of(job, prepared, epochs=1, steps_at_most=2)
     runtime = runtime_of(job, session.device)
     torch.set_num_threads(job.threads)
     model, method = trainable(job), methods.build(job.spec)

@@ -17,9 +17,9 @@ import torch
 from bench.compute.processes import in_own_process
 from bench.compute.runtime import Runtime
 from bench.job import Job
-from bench.planning.estimates import training_flops
+from bench.planning.estimates import training_flops, updates_of
 from bench.planning.session import Session
-from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.protocol import BATCH_SIZE
 from bench.scoring.trial import MEASURE_FROM_FLOPS, step_on_noise, training_work
 from bench.study.progress import duration
 
@@ -53,11 +53,13 @@ def ask_precision(session: Session, jobs: Sequence[Job], dry_run: bool = False) 
     times, disturbed = _quiet_times(
         list({job.architecture: job for job in heaviest_first}.values()), session
     )
-    count = Counter(job.architecture for job in trained)
-    steps = EPOCHS * (cases // BATCH_SIZE) * BATCH_SIZE / SAMPLES[trained[0].spatial_dims]
+    steps: Counter[str] = Counter()
+    for job in trained:
+        steps[job.architecture] += updates_of(job, cases)
+    parts = BATCH_SIZE / SAMPLES[trained[0].spatial_dims]
     found: dict[str, Any] = dict.fromkeys(PRECISIONS, 0.0)
     for (name, precision), own in times.items():
-        found[precision] += steps * count[name] * min(own)
+        found[precision] += parts * steps[name] * min(own)
     if not all(found.values()):
         log.info("precision: a trial of bf16 did not come through: fp32 in this study")
         return session

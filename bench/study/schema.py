@@ -68,6 +68,8 @@ class Settings(TypedDict, total=False):
     precision: Literal["fp32", "bf16"]
     compile: bool
     patient_key: str
+    folds: Annotated[int, Field(ge=2)]
+    contrasts: list[Text]
     memory_gb: Annotated[float, Field(gt=0)]
     memory_probe_mb: dict[str, Number]
     measured_precision: dict[str, Any]
@@ -213,6 +215,13 @@ OF_A_JOB = {
     "seed": Annotated[int, Field(ge=0, lt=SEEDS)],
     "teachers": tuple[Token, ...],
     "patch": tuple[Count, ...],
+    "source": Token | Literal[""],
+    "fold": Annotated[int, Field(ge=0)] | None,
+    "labels": Annotated[int, Field(ge=0)] | None,
+    "teacher_labels": Literal["same", "disjoint", "all"],
+    "unlabelled": Literal["none", "maps"],
+    "updates": Count | None,
+    "plugin": Token | Literal[""],
 }
 """Fields of a job that may hold less than their type in ``Job`` says."""
 

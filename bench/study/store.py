@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,15 @@ from typing import Any
 from bench.errors import UserError
 from bench.files.atomic import remove_partials, write_json, write_text, writing
 from bench.files.checked import read_json, read_whole, set_aside, was_set_aside
-from bench.files.checksums import checksum, sealed
+from bench.files.checksums import checksum, digest, sealed
 from bench.job import Job
 from bench.study.schema import check_job, check_record, check_settings
 
+DECIDE_TARGETS = (
+    *("data", "split", "image_size", "patch", "slices", "teachers", "seed", "precision"),
+    *("updates", "labels", "teacher_labels", "unlabelled", "protocol"),
+)
+"""Fields of a job; those of one recording agree in all of them."""
 FAILED = ("failed", "blocked", "cannot-learn")
 
 ID = re.compile("[0-9A-Za-z]{1,64}")
@@ -197,9 +203,8 @@ class Study:
         return ""
 
     def targets_folder(self, job: Job) -> Path:
-        """Where the targets for a job are recorded: a folder per teacher, sample stream and precision."""
-        stream = f"s{job.seed}-{job.image_size}-{job.split[:6]}-{job.precision}"
-        return self.root / "targets" / f"{'+'.join(job.teachers)}-{stream}"
+        """Where the targets for a job are recorded: by a hash of all that decides them."""
+        return self.root / "targets" / digest(json.dumps([getattr(job, name) for name in DECIDE_TARGETS]))
 
 
 def failure(record: dict[str, Any] | None) -> str:

@@ -49,7 +49,7 @@ def check_can_learn(
         copied = copy.deepcopy(model).to(device).train()
         logits = copied(x)
         _check_shape(logits, (len(x), out_channels, *x.shape[2:]))
-        loss = segmentation_loss(logits, y, seg_loss)
+        loss = segmentation_loss(logits, y, seg_loss).mean()
         _check_finite(loss)
         loss.backward()
         _check_gradients(copied)
@@ -97,7 +97,7 @@ def _check_fall(model: nn.Module, x: Tensor, y: Tensor, seg_loss: str, first: fl
     for _ in range(STEPS):
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        loss = segmentation_loss(model(x), y, seg_loss)
+        loss = segmentation_loss(model(x), y, seg_loss).mean()
         lowest = min(lowest, loss.item())
         if lowest <= first * (1 - FALL):
             return

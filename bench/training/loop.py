@@ -54,7 +54,7 @@ def train(
     reporter: Reporter | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
-    """Train the task's model in place and put the best epoch's weights into it.
+    """Train the task's model in place and put the best epoch's weights into it, or the last one's.
 
     From a checkpoint it goes on as if it had never stopped; one is saved after every epoch, and before
     the reporter is told. The time that takes counts in no figure.
@@ -94,7 +94,7 @@ def train(
             "seconds": time.perf_counter() - started,
         }
         state.schedule.step()
-        _keep_best(state, result, row)
+        _keep(state, result, row, task.keep_last)
         if epoch == begin:
             result.peak_memory_mb = max(result.peak_memory_mb, peak_memory_mb(task.runtime.device))
         if checkpoint is not None:
@@ -111,7 +111,8 @@ def train(
 def _begin(task: Task, falls_back: Callable[[str], None]) -> tuple[Updater, State]:
     """The step that is to be taken over and over, and all that it changes."""
     model, adapters = task.model, adapters_of(task)
-    update = Updater(model, task.method, task.runtime, task.seg_loss, adapters, falls_back)
+    labelled = task.stream.labelled
+    update = Updater(model, task.method, task.runtime, task.seg_loss, adapters, falls_back, labelled)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(update.optimiser, T_max=task.stream.epochs)
     parts = {"model": model} if adapters is None else {"model": model, "adapters": adapters}
     return update, State(parts, update.optimiser, schedule)
@@ -144,9 +145,9 @@ def _go_on(
     kept.restore(state)
 
 
-def _keep_best(state: State, result: Trained, row: dict[str, float]) -> None:
-    """Add the row to the curves, and keep the weights if none before were as good."""
-    if not state.best or row["dice_val"] > result.curves[result.best_epoch - 1]["dice_val"]:
+def _keep(state: State, result: Trained, row: dict[str, float], always: bool) -> None:
+    """Add the row to the curves, and keep the weights if none before were as good, or ``always``."""
+    if always or not state.best or row["dice_val"] > result.curves[result.best_epoch - 1]["dice_val"]:
         state.best = copy.deepcopy(result.model.state_dict())
         result.best_epoch = int(row["epoch"])
     result.curves.append(row)

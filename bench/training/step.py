@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from bench.compute.compiling import compiled_or_eager
 from bench.compute.runtime import Runtime
 from bench.data.stream import SampleStream, ahead
-from bench.protocol import LEARNING_RATE
+from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.training.losses import segmentation_loss
-from bench.training.micro_batches import Losses, accumulate
+from bench.training.micro_batches import SEG, Losses, accumulate, weights
 from methods import Method, Outputs, tap_name
 
 TargetSource = Callable[[int, int], Mapping[str, Tensor]]
@@ -47,13 +47,16 @@ class Task:
     runtime: Runtime
     seg_loss: str = "dice-bce"
     targets: Targets | None = None
+    keep_last: bool = False
+    """Whether the last epoch's weights are kept, not those of the best validation Dice."""
 
 
 class Updater:
     """One step of training: losses, gradients, update; compiled where that works.
 
     Calling it with a batch on the device, ``(x, y, targets)``, returns the loss terms by name and their
-    sum as ``loss``. ``on_eager`` is told why, if compiling fails.
+    sum as ``loss``. Of a batch the first ``labelled`` samples have labels. ``on_eager`` is told why, if
+    compiling fails.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Updater:
         seg_loss: str,
         adapters: nn.Module | None = None,
         on_eager: Callable[[str], None] = lambda reason: None,
+        labelled: int = BATCH_SIZE,
     ) -> None:
         modules = nn.ModuleList([model] if adapters is None else [model, adapters]).to(runtime.device)
         fused = runtime.device.type != "mps"
@@ -75,9 +79,12 @@ class Updater:
                 outputs = forward(model, method, x)
                 if adapters is not None:
                     outputs = Outputs(*adapters(outputs))
-            terms = {"seg": segmentation_loss(outputs.logits, y, seg_loss)}
+            terms = {SEG: segmentation_loss(outputs.logits, y, seg_loss)}
             return terms | method.loss(outputs, kept, y)
 
+        self._weights = partial(
+            weights, labelled=labelled, unlabelled_weight=method.unlabelled_weight, device=runtime.device
+        )
         self._losses = losses
         self._gradients = compiled_or_eager(self._backward, losses, runtime, modules, on_eager)
 
@@ -101,7 +108,7 @@ class Updater:
         self, losses: Losses, x: Tensor, y: Tensor, kept: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         self.optimiser.zero_grad(set_to_none=True)
-        return accumulate(losses, x, y, kept, self._micro_batch)
+        return accumulate(losses, x, y, kept, self._weights(len(x)), self._micro_batch)
 
 
 def batches(

@@ -106,13 +106,14 @@ def recorded(
     ``alone`` is entered to record: one of several processes does, the others wait there. What was killed in
     the middle of recording is recorded again; what is damaged is set aside first.
     """
-    if not _is_whole(folder, names):
+    rows = stream.epochs * stream.steps
+    if not _is_whole(folder, names, rows):
         with alone(), writing(folder):
-            if not _is_whole(folder, names):
+            if not _is_whole(folder, names, rows):
                 partial = partial_path(folder)
                 try:
                     _record(partial, compute, stream, reporter or Reporter())
-                    _put_in_place(partial, folder, names)
+                    _put_in_place(partial, folder, names, rows)
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
     arrays = {
@@ -163,22 +164,22 @@ def _record(
     for path in sorted(folder.glob("*.npy")):
         on_disk(path)
         sums[path.name] = checksum(path)
-    write_json(folder / "targets.json", sealed({"names": sorted(shifts), "sha256": sums}))
+    write_json(folder / "targets.json", sealed({"names": sorted(shifts), "rows": rows, "sha256": sums}))
 
 
-def _put_in_place(partial: Path, folder: Path, names: Sequence[str]) -> None:
-    """Replace what is there, which lacks some of ``names``; not what another process has just recorded."""
-    if folder.exists() and not _is_whole(folder, names):
+def _put_in_place(partial: Path, folder: Path, names: Sequence[str], rows: int) -> None:
+    """Replace what is there, which lacks something; not what another process has just recorded."""
+    if folder.exists() and not _is_whole(folder, names, rows):
         shutil.rmtree(folder, ignore_errors=True)
     try:
         place(partial, folder)
     except OSError:
-        if not _is_whole(folder, names):
+        if not _is_whole(folder, names, rows):
             raise
 
 
-def _is_whole(folder: Path, names: Sequence[str]) -> bool:
-    """Whether every name is there and every file has the checksum it was written with.
+def _is_whole(folder: Path, names: Sequence[str], rows: int) -> bool:
+    """Whether every name is there, for ``rows`` batches, each file with the checksum it was written with.
 
     A recording that is not as it was written is set aside.
     """
@@ -191,7 +192,7 @@ def _is_whole(folder: Path, names: Sequence[str]) -> bool:
         for file, value in listing["sha256"].items():
             if checksum(folder / file) != value:
                 raise ValueError(f"the checksum of {file} is wrong")
-        return set(names) <= set(listing["names"])
+        return set(names) <= set(listing["names"]) and listing["rows"] == rows
     except (OSError, ValueError, LookupError) as error:
         set_aside(folder, str(error))
         return False

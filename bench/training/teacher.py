@@ -44,7 +44,8 @@ def teacher_targets(
     teacher = artefact.module
     if teacher is None:
         raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
-    siblings = [j for j in study.jobs() if j.teachers == job.teachers and j.seed == job.seed]
+    folder = study.targets_folder(job)
+    siblings = [j for j in study.jobs() if j.teachers and study.targets_folder(j) == folder]
     size = recording_bytes(siblings, teacher_job.architecture, stream.prepared.samples)
     if size > targets_gb * 1e9:
         log.info(f"targets: {human_bytes(size)} is over --targets-gb; teacher in the loop")
@@ -52,7 +53,6 @@ def teacher_targets(
         return Targets(unpacked(own), ahead=False)
     shared = list(dict.fromkeys(method_of(j) for j in siblings))  # each method once
     compute = live(teacher, shared, stream, runtime, reporter.runs_uncompiled)
-    folder = study.targets_folder(job)
     if not folder.is_dir():
         log.info(f"targets: recording {human_bytes(size)} from {teacher_job.label}")
     names = sorted(target_sizes(job, teacher_job.architecture))

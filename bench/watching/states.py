@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from bench.job import Job
+from bench.planning.cells import Cell
 from bench.planning.estimates import training_flops
-from bench.planning.matrix import Cell
 from bench.protocol import BATCH_SIZE
 from bench.study.progress import read_progress
 from bench.study.store import Study

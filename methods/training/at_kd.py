@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Method, Outputs, check, check_variant, tap_name
+from methods.base import Distillation, Outputs, check, check_variant, tap_name
 
 DEFAULT_WEIGHT = {"common": 0.9, "official": 1e3, "paper": 0.9}
 
 
 @dataclass(frozen=True)
-class AtKd(Method):
+class AtKd(Distillation):
     """``weight`` times the distance between attention maps; ``weight=None``: the variant's own."""
 
     name: ClassVar[str] = "at-kd"
@@ -41,6 +41,7 @@ class AtKd(Method):
     weight: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_variant(self.variant)
         if self.weight is None:
             object.__setattr__(self, "weight", DEFAULT_WEIGHT[self.variant])
@@ -73,12 +74,9 @@ def attention_map(feature: Tensor) -> Tensor:
 
 
 def attention_distance(pairs: list[tuple[Tensor, Tensor]], variant: str = "common") -> Tensor:
-    """The unweighted distance of (student, teacher) pairs of normalised maps ``(N, positions)``."""
+    """Unweighted distance ``(N,)`` of (student, teacher) pairs of normalised maps ``(N, positions)``."""
     if variant == "common":
-        values = [(s - t).pow(2).sum(dim=1).mean() for s, t in pairs]
-        return torch.stack(values).mean()
+        return torch.stack([(s - t).pow(2).sum(dim=1) for s, t in pairs]).mean(dim=0)
     if variant == "official":
-        values = [(s - t).pow(2).mean() for s, t in pairs]
-        return torch.stack(values).sum()
-    values = [torch.linalg.vector_norm(s - t, dim=1).mean() for s, t in pairs]
-    return torch.stack(values).sum() / 2
+        return torch.stack([(s - t).pow(2).mean(dim=1) for s, t in pairs]).sum(dim=0)
+    return torch.stack([torch.linalg.vector_norm(s - t, dim=1) for s, t in pairs]).sum(dim=0) / 2

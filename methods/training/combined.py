@@ -12,13 +12,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from methods.base import Method, Outputs
+from methods.base import Distillation, Outputs
 from methods.training.at_kd import AtKd
 from methods.training.pm_kd import PmKd
 
 
 @dataclass(frozen=True)
-class Combined(Method):
+class Combined(Distillation):
     """``pm-kd`` plus ``at-kd``; parameters are theirs, the weights told apart by prefix."""
 
     name: ClassVar[str] = "combined"
@@ -30,6 +30,7 @@ class Combined(Method):
     at_weight: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         pm, at = self.parts
         object.__setattr__(self, "pm_weight", pm.weight)
         object.__setattr__(self, "at_weight", at.weight)

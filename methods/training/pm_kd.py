@@ -25,13 +25,13 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Method, Outputs, check, check_variant
+from methods.base import Distillation, Outputs, check, check_variant
 
 DEFAULT_WEIGHT = {"common": 0.1, "official": 0.1, "paper": 1.0}
 
 
 @dataclass(frozen=True)
-class PmKd(Method):
+class PmKd(Distillation):
     """``weight`` times the distance between the prediction maps; ``weight=None``: the variant's own."""
 
     name: ClassVar[str] = "pm-kd"
@@ -41,6 +41,7 @@ class PmKd(Method):
     weight: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_variant(self.variant)
         check(self.temperature > 0, f"temperature must be positive, not {self.temperature}")
         if self.weight is None:
@@ -62,10 +63,10 @@ class PmKd(Method):
 def prediction_map_distance(
     student: Tensor, teacher: Tensor, variant: str = "common", temperature: float = 4.0
 ) -> Tensor:
-    """The unweighted distance between logits ``(N, C, *spatial)``, any number of spatial dimensions."""
+    """The unweighted distance ``(N,)`` between logits ``(N, C, *spatial)``, in any number of dimensions."""
     if variant == "paper":
-        return kl(student, teacher).mean()
-    value = temperature**2 * kl(teacher / temperature, student / temperature).mean()
+        return kl(student, teacher).flatten(1).mean(dim=1)
+    value = temperature**2 * kl(teacher / temperature, student / temperature).flatten(1).mean(dim=1)
     channels = student.shape[1]
     return value * 2 / channels if variant == "official" and channels > 1 else value
 

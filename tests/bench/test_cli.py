@@ -271,7 +271,7 @@ def test_other_data_in_a_begun_study_is_refused(finished, refused, tmp_path):
 
 def test_a_study_without_compiling_stays_so(bench, refused, tmp_path, tiny_matrix, monkeypatch):
     monkeypatch.setattr("bench.planning.session.can_compile", lambda device: True)
-    monkeypatch.setattr("bench.planning.matrix.COMPILE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.planning.cells.COMPILE_FROM_FLOPS", 0)
     monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
     monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
@@ -325,9 +325,7 @@ def test_a_done_teacher_without_weights_is_redone_only_where_a_student_needs_it(
 
 
 def test_a_skipped_cell_is_in_the_summary_with_its_reason(bench, tmp_path, tiny_matrix, monkeypatch):
-    monkeypatch.setattr(
-        "bench.planning.matrix.taps", lambda name, dims: frozenset({("encoder", len(name))})
-    )
+    monkeypatch.setattr("bench.planning.cells.taps", lambda name, dims: frozenset({("encoder", len(name))}))
     monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
     result = bench("--matrix", tiny_matrix, "--results", tmp_path / "s")
     assert "2 skipped" in result.out

@@ -43,8 +43,8 @@ def total(method, student, teacher, labels):
     kept = {k: v.detach() for k, v in method.targets(teacher, labels).items()}
     terms = method.loss(student, kept, labels)
     assert terms
-    assert all(value.ndim == 0 for value in terms.values())
-    return sum(terms.values())
+    assert all(value.shape == (len(labels),) for value in terms.values())
+    return sum(value.mean() for value in terms.values())
 
 
 def all_tensors(o):
@@ -112,7 +112,10 @@ def test_combined_is_the_sum_of_its_parts():
     ("spec", "message"),
     [
         ("nothing", "unknown method 'nothing'; known: baseline, pm-kd"),
-        ("pm-kd[temp=2]", "unknown parameter 'temp'; it takes: variant, temperature, weight"),
+        (
+            "pm-kd[temp=2]",
+            "unknown parameter 'temp'; it takes: variant, temperature, weight, unlabelled_weight",
+        ),
         ("pm-kd[temperature=0]", "temperature must be positive"),
         ("pm-kd[temperature=warm]", "temperature must be a number, not 'warm'"),
         ("at-kd[weight=-1]", "weight must not be negative"),
@@ -132,4 +135,5 @@ def test_parameters_round_trip():
         "temperature": 2.0,
         "pm_weight": 0.5,
         "at_weight": 0.9,
+        "unlabelled_weight": 1.0,
     }

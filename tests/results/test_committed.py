@@ -10,6 +10,7 @@ import pytest
 
 from bench.commands import existing, report_study
 from bench.job import Job
+from bench.protocol import PROTOCOL_VERSION
 from bench.report import frames
 from bench.report.tables.markup import csv_text
 from bench.study.store import Study
@@ -34,9 +35,18 @@ def made_by_report(study: Path) -> dict[str, bytes]:
 
 
 def test_the_studies_are_there():
-    assert len(STUDIES) == 10
-    assert {"phantom", "liver-ct", "hippocampus"} == {name(study) for study in REPORTED}
-    assert sum(len(list((study / "records").glob("*.json"))) for study in STUDIES) == 125
+    first = [study for study in STUDIES if name(study).startswith("v1/")]
+    assert len(first) == 10
+    assert {f"v1/{study}" for study in ("phantom", "liver-ct", "hippocampus")} <= set(map(name, REPORTED))
+    assert sum(len(list((study / "records").glob("*.json"))) for study in first) == 125
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=name)
+def test_studies_of_an_earlier_protocol_lie_in_its_folder(study):
+    versions = {json.loads(path.read_text())["protocol"] for path in (study / "jobs").glob("*.json")}
+    assert len(versions) == 1
+    [version] = versions
+    assert name(study).startswith("v1/") == (version < PROTOCOL_VERSION)
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=name)

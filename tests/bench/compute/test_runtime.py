@@ -13,7 +13,8 @@ import methods
 from bench.compute.compiling import COMPILE_BATCHNORM_FROM_FLOPS, can_compile, worth_compiling
 from bench.compute.runtime import Runtime
 from bench.data.stream import SampleStream
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.planning.session import open_session
 from bench.study.reporter import Reporter
@@ -74,7 +75,7 @@ def trained(stream, compiled, reasons):
 
 @pytest.mark.parametrize("broken", [fails_forward, fails_backward])
 def test_a_compiler_that_fails_leaves_the_result_of_an_uncompiled_run(small_phantom, monkeypatch, broken):
-    stream, reasons = SampleStream(small_phantom, 0, epochs=1), []
+    stream, reasons = SampleStream(small_phantom, 0, epochs=1, updates=80), []
     expected = trained(stream, False, reasons)
     assert reasons == []
     monkeypatch.setattr(torch, "compile", broken)
@@ -84,7 +85,7 @@ def test_a_compiler_that_fails_leaves_the_result_of_an_uncompiled_run(small_phan
 
 
 def test_a_compiler_that_computes_wrong_gradients_is_found_out(small_phantom, monkeypatch):
-    stream, reasons = SampleStream(small_phantom, 0, epochs=1), []
+    stream, reasons = SampleStream(small_phantom, 0, epochs=1, updates=80), []
     expected = trained(stream, False, reasons)
     monkeypatch.setattr(torch, "compile", wrong_gradients)
     found = trained(stream, True, reasons)
@@ -96,7 +97,7 @@ def test_a_compiler_that_computes_wrong_gradients_is_found_out(small_phantom, mo
 
 
 def test_a_compiler_that_works_leaves_batch_statistics_as_one_step_does(small_phantom, monkeypatch):
-    stream, reasons = SampleStream(small_phantom, 0, epochs=1), []
+    stream, reasons = SampleStream(small_phantom, 0, epochs=1, updates=80), []
     expected = trained(stream, False, reasons)
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     found = trained(stream, True, reasons)
@@ -108,14 +109,14 @@ def test_a_mistake_in_the_network_is_not_taken_for_the_compilers(small_phantom, 
     monkeypatch.setattr(torch, "compile", fails_forward)
     monkeypatch.setattr(WithMemory, "forward", lambda self, x: x.reshape(7))
     with pytest.raises(RuntimeError, match="shape '\\[7\\]' is invalid"):
-        trained(SampleStream(small_phantom, 0, epochs=1), True, [])
+        trained(SampleStream(small_phantom, 0, epochs=1, updates=80), True, [])
 
 
 @pytest.fixture
 def planned(tmp_path, monkeypatch):
     """A study with one job that is planned as compiled; returns what ``job`` takes."""
     monkeypatch.setattr("bench.planning.session.can_compile", lambda device: True)
-    monkeypatch.setattr("bench.planning.matrix.COMPILE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.planning.cells.COMPILE_FROM_FLOPS", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     session = open_session(tmp_path / "study", Options(dataset="phantom", device="cpu", precision="fp32"))
     session.begin()

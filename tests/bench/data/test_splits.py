@@ -3,7 +3,8 @@ import json
 import pytest
 
 from bench.data import image_folder, phantom
-from bench.data.splits import read_splits, split_by_patient, write_splits
+from bench.data.splits import split_by_patient
+from bench.data.splits_file import read_splits, write_splits
 from bench.errors import UserError
 
 
@@ -43,12 +44,12 @@ def test_three_patients_are_enough_and_two_are_not():
 
 def test_round_trip_and_nnunets_files_without_test(dataset, tmp_path):
     split, path = split_by_patient(dataset), tmp_path / "splits.json"
-    write_splits(path, split)
-    assert read_splits(path, dataset) == split
+    write_splits(path, [split])
+    assert read_splits(path, dataset) == (split,)
     folds = json.loads(path.read_text())
     del folds[0]["test"]
     path.write_text(json.dumps(folds))
-    assert set(read_splits(path, dataset).test) == set(split.test)
+    assert set(read_splits(path, dataset)[0].test) == set(split.test)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_round_trip_and_nnunets_files_without_test(dataset, tmp_path):
 )
 def test_bad_splits_are_named(dataset, tmp_path, edit, message):
     path = tmp_path / "splits.json"
-    write_splits(path, split_by_patient(dataset))
+    write_splits(path, [split_by_patient(dataset)])
     folds = json.loads(path.read_text())
     edit(folds[0])
     path.write_text(json.dumps(folds))

@@ -43,7 +43,7 @@ def test_the_callers_threads_stay():
 
 @pytest.mark.parametrize("read_ahead", [True, False])
 def test_batches_are_those_of_the_stream_bit_for_bit(small_phantom, read_ahead):
-    stream = SampleStream(small_phantom, 2)
+    stream = SampleStream(small_phantom, 2, updates=80)
     torch.manual_seed(0)
     teacher = architectures.build("unet-2-4")
     source = targets.unpacked(targets.live(teacher, [methods.build("combined")], stream, CPU))

@@ -10,7 +10,8 @@ from commands import missing
 
 from bench.errors import UserError
 from bench.files.atomic import PARTIAL
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.planning.session import open_session
 from bench.study.store import Study
@@ -127,7 +128,9 @@ def test_targets_that_fill_the_disk_are_one_error_and_leave_nothing(disk, small_
     from bench.data.stream import SampleStream
 
     with pytest.raises(UserError, match="targets/t: could not be written; no space left"):
-        targets.recorded(folder, ["logits"], lambda *_: {"logits": half}, SampleStream(small_phantom, 0))
+        targets.recorded(
+            folder, ["logits"], lambda *_: {"logits": half}, SampleStream(small_phantom, 0, updates=80)
+        )
     assert list(folder.parent.iterdir()) == []
 
 

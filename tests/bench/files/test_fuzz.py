@@ -19,11 +19,13 @@ from architectures.dmfnet import load_published
 from bench.data import image_folder, nifti, phantom, volume_folder
 from bench.data.datasets import load, locate
 from bench.data.decoded import decode_once, keep_decoded
-from bench.data.splits import PARTS, read_splits, split_by_patient, write_splits
+from bench.data.splits import PARTS, split_by_patient
+from bench.data.splits_file import read_splits, write_splits
 from bench.errors import UserError
 from bench.files.atomic import write_json
 from bench.files.checked import name_fault, was_set_aside
-from bench.planning.matrix import cells, read_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import read_matrix
 from bench.report import frames, method_names
 from bench.report.comparisons import comparisons
 from bench.report.page.page import page_data
@@ -204,7 +206,7 @@ def test_measurements(study):
 def test_splits(tmp_path):
     dataset = phantom.generate(patients=5, slices=2, side=16)
     path = tmp_path / "splits.json"
-    write_splits(path, split_by_patient(dataset))
+    write_splits(path, [split_by_patient(dataset)])
     valid = json.loads(path.read_text())
     patient = dict(zip(dataset.cases, dataset.patients, strict=True))
 
@@ -212,9 +214,9 @@ def test_splits(tmp_path):
         path.write_bytes(broken_json(valid, random))
 
         def read():
-            split = read_splits(path, dataset)
-            parts = [{patient[case] for case in getattr(split, part)} for part in PARTS]
-            assert len(set.union(*parts)) == sum(map(len, parts))
+            for split in read_splits(path, dataset):
+                parts = [{patient[case] for case in getattr(split, part)} for part in PARTS]
+                assert len(set.union(*parts)) == sum(map(len, parts))
 
         return read
 

@@ -1,6 +1,7 @@
 from samples import a_setting
 
-from bench.planning.matrix import cells, parse_matrix, read_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix, read_matrix
 
 SETTING = a_setting()
 
@@ -50,7 +51,7 @@ def test_the_weak_recipe_has_the_same_teacher():
 
 def test_a_cell_without_matching_taps_is_skipped_with_its_reason(monkeypatch):
     monkeypatch.setattr(
-        "bench.planning.matrix.taps",
+        "bench.planning.cells.taps",
         lambda name, dims: frozenset({("encoder", 2 if name == "unet-8" else 4)}),
     )
     matrix = parse_matrix({"teacher": "unet-8-16", "students": ["unet-8"]}, "x")

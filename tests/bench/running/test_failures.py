@@ -46,9 +46,9 @@ def run(tmp_path, monkeypatch, told, capsys):
     for name, broken in broken_jobs.METHODS.items():
         monkeypatch.setitem(methods.METHODS, name, broken)
     monkeypatch.setattr(architectures, "FAMILIES", (*architectures.FAMILIES, broken_jobs.FAMILY))
-    monkeypatch.setattr("bench.planning.matrix.taps", lambda *_: frozenset({("encoder", 1)}))
+    monkeypatch.setattr("bench.planning.cells.taps", lambda *_: frozenset({("encoder", 1)}))
     monkeypatch.setattr("bench.commands.predicted_target_bytes", lambda *_: 0)
-    monkeypatch.setattr("bench.planning.matrix.training_flops", lambda *_: 0)
+    monkeypatch.setattr("bench.planning.cells.training_flops", lambda *_: 0)
     for trial in ("ask_precision", "fill_machine"):
         monkeypatch.setattr(f"bench.running.plan.{trial}", lambda session, *_: session)
     monkeypatch.setattr("bench.commands.run_job", broken_jobs.run_job)

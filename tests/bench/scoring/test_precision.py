@@ -5,7 +5,8 @@ import json
 import pytest
 from samples import a_setting
 
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix
 from bench.scoring import precision
 
 MATRIX = {"teacher": "unet-4-8", "students": ["unet-2"], "image_size": 16}

@@ -6,8 +6,9 @@ import pytest
 import short_jobs
 from samples import a_setting
 
+from bench.planning.cells import cells
 from bench.planning.estimates import training_flops
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.matrix import parse_matrix
 from bench.scoring import workers
 
 MATRIX = {"teacher": "unet-8-16", "students": ["unet-2", "unet-4"], "methods": ["baseline", "pm-kd"]}

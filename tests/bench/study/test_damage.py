@@ -16,7 +16,8 @@ from bench.data.decoded import decode_once
 from bench.errors import UserError
 from bench.files.atomic import HOST, write_file
 from bench.files.checked import set_aside
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.planning.session import Session
 from bench.planning.todo import to_run
@@ -32,7 +33,7 @@ SHORT = Options(no_test=True, epochs=2)
 
 def run(study, job, prepared):
     """Two epochs of the job, and its validation scores."""
-    session = Session(study, prepared.dataset, prepared.split, torch.device("cpu"), {})
+    session = Session(study, prepared.dataset, (prepared.split,), torch.device("cpu"), {})
     return complete(session, job, SHORT, Reporter())
 
 

@@ -127,7 +127,7 @@ def run(kind, stream, checkpoint=None, saved_stop=None, unsaved_stop=None):
 def test_a_job_stopped_thrice_ends_as_one_never_stopped(kind, small_phantom, tmp_path, monkeypatch):
     # Traced and differentiated by the compiler, its code not generated: that would take a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    stream = SampleStream(small_phantom, 3, EPOCHS)
+    stream = SampleStream(small_phantom, 3, EPOCHS, updates=80)
     whole, expected = run(kind, stream)
     checkpoint = Checkpoint(tmp_path / "c" / "x.checkpoint", {"job": "x", "protocol": 1})
     # After epoch 1; in epoch 3, before it is saved; after the last.
@@ -147,7 +147,7 @@ def test_a_job_stopped_thrice_ends_as_one_never_stopped(kind, small_phantom, tmp
 
 
 def test_compiling_is_judged_by_the_first_step_also_later(small_phantom, tmp_path, monkeypatch):
-    stream = SampleStream(small_phantom, 3, EPOCHS)
+    stream = SampleStream(small_phantom, 3, EPOCHS, updates=80)
     first, _ = stream.batch(0, 0)
 
     def compile(function, **options):
@@ -173,7 +173,7 @@ def test_what_ran_uncompiled_goes_on_so(small_phantom, tmp_path, monkeypatch):
     def fails(function, **options):
         raise OSError("no compiler")
 
-    stream = SampleStream(small_phantom, 3, EPOCHS)
+    stream = SampleStream(small_phantom, 3, EPOCHS, updates=80)
     checkpoint = Checkpoint(tmp_path / "x.checkpoint", {"job": "x"})
     monkeypatch.setattr(torch, "compile", fails)
     with pytest.raises(Stopped):
@@ -191,7 +191,12 @@ def saved(small_phantom, tmp_path_factory):
     """A checkpoint after the second epoch."""
     path = tmp_path_factory.mktemp("saved") / "x.checkpoint"
     with pytest.raises(Stopped):
-        run("chance", SampleStream(small_phantom, 0, EPOCHS), Checkpoint(path, {"job": "x"}), saved_stop=2)
+        run(
+            "chance",
+            SampleStream(small_phantom, 0, EPOCHS, updates=80),
+            Checkpoint(path, {"job": "x"}),
+            saved_stop=2,
+        )
     return path.read_bytes()
 
 
@@ -230,7 +235,7 @@ def test_a_damaged_one_is_named_set_aside_and_not_read(saved, small_phantom, tmp
 def test_one_that_does_not_fit_is_set_aside_and_training_starts_over(
     saved, owner, kind, why, small_phantom, tmp_path, capfd
 ):
-    stream = SampleStream(small_phantom, 0, EPOCHS)
+    stream = SampleStream(small_phantom, 0, EPOCHS, updates=80)
     checkpoint = Checkpoint(tmp_path / "x.checkpoint", owner)
     checkpoint.path.write_bytes(saved)
     (tmp_path / "x.checkpoint.corrupt").write_text("an earlier one")

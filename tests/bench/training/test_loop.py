@@ -25,8 +25,10 @@ def test_segmentation_loss_by_hand(spatial):
     bce = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
     dice = [(2 * (p[k] * y[k]).sum() + 1) / (p[k].sum() + y[k].sum() + 1) for k in range(len(y))]
     logits, labels = torch.tensor(z), torch.tensor(y, dtype=torch.uint8)
-    assert segmentation_loss(logits, labels).item() == pytest.approx(bce + 1 - np.mean(dice), rel=1e-5)
-    assert segmentation_loss(logits, labels, "bce").item() == pytest.approx(bce, rel=1e-5)
+    assert segmentation_loss(logits, labels).mean().item() == pytest.approx(
+        bce + 1 - np.mean(dice), rel=1e-5
+    )
+    assert segmentation_loss(logits, labels, "bce").mean().item() == pytest.approx(bce, rel=1e-5)
 
 
 def test_segmentation_loss_of_several_classes_by_hand():
@@ -39,14 +41,14 @@ def test_segmentation_loss_of_several_classes_by_hand():
         for k in range(2)
         for c in (1, 2)
     ]
-    value = segmentation_loss(torch.tensor(z), torch.tensor(y))
+    value = segmentation_loss(torch.tensor(z), torch.tensor(y)).mean()
     assert value.item() == pytest.approx(entropy + 1 - np.mean(dice), rel=1e-5)
 
 
 @pytest.mark.parametrize("fill", [0, 1])
 def test_no_nan_on_empty_and_full_masks(fill):
     logits = torch.full((2, 1, 4, 4), 80.0, requires_grad=True)
-    loss = segmentation_loss(logits, torch.full((2, 4, 4), fill, dtype=torch.uint8))
+    loss = segmentation_loss(logits, torch.full((2, 4, 4), fill, dtype=torch.uint8)).mean()
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()

@@ -9,12 +9,12 @@ import architectures
 import methods
 from bench.compute.compiling import has_batch_statistics
 from bench.training.losses import segmentation_loss
-from bench.training.micro_batches import accumulate
+from bench.training.micro_batches import accumulate, weights
 from bench.training.recompute import recomputing
 from bench.training.step import forward
 
 
-def gradients(model, method, size, dims, out_channels=1, teacher=None):
+def gradients(model, method, size, dims, out_channels=1, teacher=None, labelled=16):
     """Gradients of a random batch of 16, ``size`` samples at a time, and the loss terms."""
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(16, 1, *[16] * dims, generator=generator)
@@ -29,7 +29,8 @@ def gradients(model, method, size, dims, out_channels=1, teacher=None):
         return {"seg": segmentation_loss(outputs.logits, y)} | method.loss(outputs, kept, y)
 
     model.zero_grad()
-    terms = accumulate(losses, x, y, targets, size)
+    counts = weights(16, labelled, 1.0, x.device)
+    terms = accumulate(losses, x, y, targets, counts, size)
     return [p.grad.clone() for p in model.parameters()], terms
 
 

@@ -10,8 +10,9 @@ import architectures
 import methods
 from bench.compute.runtime import Runtime
 from bench.data.stream import SampleStream
+from bench.planning.cells import cells
 from bench.planning.estimates import recording_bytes
-from bench.planning.matrix import cells, parse_matrix
+from bench.planning.matrix import parse_matrix
 from bench.training import targets
 
 CPU = Runtime(torch.device("cpu"), "fp32", 2, compiled=False)
@@ -38,7 +39,8 @@ def test_small_values_do_not_underflow():
 
 def combined_job():
     setting = a_setting(dataset="phantom", image_size=16, can_compile=False, train_cases=64)
-    matrix = parse_matrix({"teacher": "unet-2-4-8", "students": ["unet-2"], "methods": ["combined"]}, "x")
+    content = {"teacher": "unet-2-4-8", "students": ["unet-2"], "methods": ["combined"], "updates": 80}
+    matrix = parse_matrix(content, "x")
     return list(cells(matrix, setting))[-1].job
 
 
@@ -49,7 +51,7 @@ def teacher():
 
 
 def test_recorded_targets_are_bit_identical_to_live_ones(small_phantom, teacher, tmp_path):
-    stream = SampleStream(small_phantom, 1)
+    stream = SampleStream(small_phantom, 1, updates=80)
     compute = targets.live(teacher, [methods.build("combined")], stream, CPU)
     live = targets.unpacked(compute)
     names = sorted(live(0, 0))
@@ -64,7 +66,7 @@ def test_recorded_targets_are_bit_identical_to_live_ones(small_phantom, teacher,
 
 
 def test_a_recording_is_read_again_and_a_damaged_one_is_redone(small_phantom, teacher, tmp_path):
-    stream = SampleStream(small_phantom, 1)
+    stream = SampleStream(small_phantom, 1, updates=80)
     compute = targets.live(teacher, [methods.build("pm-kd")], stream, CPU)
     first = targets.recorded(tmp_path / "t", ["logits"], compute, stream).read(3, 1)["logits"]
 

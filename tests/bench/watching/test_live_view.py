@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from bench.files.atomic import write_json
-from bench.planning.matrix import Cell
+from bench.planning.cells import Cell
 from bench.study.progress import Progress
 from bench.watching.live_view import draw, ticking
 from bench.watching.states import State, Watch, seconds_left
