@@ -133,8 +133,10 @@ def performance(
 
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(help="liver-ct, hippocampus or liver.")],
-    source: Annotated[Path | None, typer.Option(help="liver-ct: a clone of its repository.")] = None,
+    dataset: Annotated[str, typer.Argument(help="liver-ct, sunnybrook-lv, hippocampus or liver.")],
+    source: Annotated[
+        Path | None, typer.Option(help="liver-ct, sunnybrook-lv: a clone of its repository.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Default: data/<dataset>.")] = None,
 ) -> None:
     """Make a dataset's folder from where it is published."""

@@ -10,6 +10,8 @@ BATCH_SIZE = 16
 MIN_BATCHES = 25
 """Batches that an epoch has at least: 500 updates a job. Fewer under-train every network on small sets."""
 LEARNING_RATE = 1e-3
+FEW_UPDATES = 100
+"""A job with fewer is warned of."""
 CONTRASTS = 6
 """Differences that a study may name beforehand; only those are ever claimed."""
 SEG_LOSSES = ("dice-bce", "bce")

@@ -37,8 +37,7 @@ def build(spec: str) -> Method:
         raise ValueError(f"unknown method {spec!r}; known: {', '.join(METHODS)}")
     kind = METHODS[match[1]]
     hints = get_type_hints(kind)
-    fields = sorted(dataclasses.fields(kind), key=lambda field: field.kw_only)  # those of all come last
-    known = {field.name: hints[field.name] for field in fields}
+    known = {name: hints[name] for name in _parameter_names(kind)}
     values: dict[str, Any] = {}
     for assignment in filter(None, (match[2] or "").split(",")):
         key, equals, text = (part.strip() for part in assignment.partition("="))
@@ -56,7 +55,12 @@ def build(spec: str) -> Method:
 
 def parameters(method: Method) -> dict[str, Any]:
     """All parameters of a method by name, defaults filled in."""
-    return dataclasses.asdict(method)
+    return {name: getattr(method, name) for name in _parameter_names(type(method))}
+
+
+def _parameter_names(kind: type[Method]) -> list[str]:
+    """A method's own parameters, then those that all methods of its kind share."""
+    return [field.name for field in sorted(dataclasses.fields(kind), key=lambda field: bool(field.kw_only))]
 
 
 def unusual(name: str, values: Iterable[tuple[str, Any]]) -> str:

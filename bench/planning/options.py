@@ -101,10 +101,10 @@ class Options:
         UserError: a value that can't be, or two that exclude each other.
     """
 
-    matrix: str | None = flag(None, "quick, unets, full, or a YAML file.")
+    matrix: str | None = flag(None, "quick, unets, smallest, full, or a YAML file.")
     dataset: str | None = flag(None, "See 'list', or a folder of volumes.")
     data: Path | None = flag(None, "The dataset's folder.", of_a_job=True)
-    results: Path | None = flag(None, "Default: results/<dataset>.")
+    results: Path | None = flag(None, "Default: results/<dataset>; of quick results/quick.")
     image_size: int | None = flag(None, "Side of the square that networks see.")
     seeds: tuple[int, ...] | None = flag(None, "E.g. 0,1,2.", parse=partial(parse_numbers, "--seeds"))
     folds: int | None = flag(

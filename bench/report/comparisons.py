@@ -1,253 +1,198 @@
-"""Records compared: every cell with its baseline and its teacher, paired by patient and seed.
+"""Records compared: every cell with its plain student and its teacher, paired by patient and repeat.
 
 Pure functions of two frames (``bench/report/frames.py``): the finished jobs and their cases, where
-``done`` has a row a job and ``cases`` a row a job and case. The statistics are in
-``bench/report/statistics.py``.
+``done`` has a row a job and ``cases`` a row a job and case. What is paired with what is in
+``bench/report/cells.py``, the statistics are in ``bench/report/statistics.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.report.cells import (
+    Cell,
+    baseline,
+    cells_of,
+    difference,
+    fold_means,
+    groups,
+    network,
+    overall,
+    patient_means,
+    repeat_means,
+    scores,
+    scores_by_cell,
+    teachers,
+)
 from bench.report.frames import standard
+from bench.report.gaps import share
 from bench.report.statistics import (
+    ALPHA,
     MARGIN,
+    MIN_FOLDS,
     MIN_PATIENTS,
-    MIN_SEEDS,
-    Floats,
-    claimed,
     holm,
     interval,
-    ratio_interval,
-    signed_rank,
+    over_folds,
+    smallest_claim,
 )
-
-
-class Cell(NamedTuple):
-    """What is compared: everything that tells two jobs apart but the seed."""
-
-    dataset: str
-    image_size: int
-    seg_loss: str
-    architecture: str
-    method: str
-    variant: str
-    method_parameters: str
-    teacher: str
-
 
 COMPARISON_COLUMNS = (
     *Cell._fields,
-    *("standard", "against", "patients", "seeds", "difference", "low", "high", "sd_seeds", "per_seed"),
-    *("p", "p_holm", "verdict"),
+    *("standard", "against", "contrast", "patients", "seeds", "folds", "difference"),
+    *("low", "high", "low_method", "high_method", "sd", "of_each", "gap_closed"),
+    *("p", "p_holm", "smallest", "verdict"),
 )
 
 
-def cells_of(frame: pd.DataFrame) -> list[Cell]:
-    """The cell of each row."""
-    filled = frame.fillna({"teacher": "", "variant": "", "method_parameters": ""})
-    return [Cell(*row) for row in filled[list(Cell._fields)].itertuples(index=False)]
+def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[str] = ()) -> pd.DataFrame:
+    """Every cell against the same student's baseline and against its teacher, over the repeats both have.
 
+    One row a comparison. ``difference`` is the mean over folds, without folds over patients; ``low`` and
+    ``high`` are its 95 % interval over pooled patients, for these networks; ``low_method``, ``high_method``
+    and ``p`` come from the fold means and hold for the method. ``of_each`` lists the difference of each
+    fold (without folds: each seed), ``sd`` is their spread. ``p_holm`` and ``smallest``, the smallest
+    difference that could have been claimed, are for the named contrasts alone.
 
-def scores_by_cell(done: pd.DataFrame, cases: pd.DataFrame) -> dict[Cell, pd.DataFrame]:
-    """Dice of every cell, patients × seeds: the mean over the patient's cases."""
-    means = _patient_means(cases)
-    return {cell: _pivot(means, group.id) for cell, group in _groups(done)}
-
-
-def comparisons(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
-    """Every cell against the same student's baseline and against its teacher, over the seeds both have.
-
-    One row a comparison: ``difference`` with ``low`` and ``high`` (its 95 % interval), ``sd_seeds`` (spread
-    of the seeds' differences ``per_seed``), ``p`` and ``p_holm`` (baseline only; a family is one dataset,
-    image size and L_seg, loss variants apart) and a ``verdict``: ``gain``, ``harm``, ``not significant``;
-    against the teacher ``as good``, ``worse`` or ``open``; or which of patients and seeds are too few.
+    Args:
+        contrasts: cells ``architecture:method`` that were named before the study began. Each stands for its
+            standard cell against the plain student. Only these are claimed.
     """
-    means = _patient_means(cases)
+    means = patient_means(cases)
     usual = {name for _, own in done.groupby("seg_loss") for name in standard(own).id}
+    named, family = _named(done, contrasts), len(set(contrasts))
     rows = []
-    for cell, group in _groups(done):
-        ours = _pivot(means, group.id)
-        for against, ids in (
-            ("baseline", _baseline(done, cell)),
-            ("teacher", _teachers(done, cell, group)),
-        ):
-            paired = _difference(ours, _pivot(means, ids)) if len(ids) else pd.DataFrame()
-            if paired.size:
-                own = {**cell._asdict(), "standard": set(group.id) <= usual, "against": against}
-                rows.append(own | _describe(paired, with_test=against == "baseline"))
+    for cell, group in groups(done):
+        ours = scores(means, group.id)
+        references = {"baseline": baseline(done, cell), "teacher": teachers(done, cell, group)}
+        theirs = {against: scores(means, ids) for against, ids in references.items() if ids}
+        ratio = test_to_train(ours, group)
+        for against, reference in theirs.items():
+            paired = difference(ours, reference)
+            if not paired.size:
+                continue
+            row = {**cell._asdict(), "standard": set(group.id) <= usual, "against": against}
+            row |= {"contrast": False, **_describe(paired, ratio)}
+            if against == "baseline":
+                row["contrast"] = set(group.id) <= named
+                if row["contrast"] and row["folds"] >= MIN_FOLDS:
+                    row["smallest"] = float(smallest_claim(row["error"], row["folds"], family))
+                if "teacher" in theirs:
+                    row["gap_closed"] = share(paired, difference(theirs["teacher"], reference), ratio)
+            rows.append(row)
     frame = pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
-    family = ["against", "dataset", "image_size", "seg_loss", "standard"]
-    apart = frame[["variant", "teacher"]].where(~frame.standard.astype(bool), "")
-    frame["p_holm"] = frame.groupby(
-        [*(frame[name] for name in family), apart.variant, apart.teacher], dropna=False
-    ).p.transform(holm)
+    frame["p_holm"] = holm(frame.p.where(frame.contrast.astype(bool)).astype(float), family)
     frame["verdict"] = [_verdict(row) for row in frame.itertuples()]
     return frame
 
 
-def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
-    """The best cells of each network: the highest mean, and all that it can't be claimed to beat.
+def of_cells(shown: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons of the cells of ``shown``."""
+    cells = set(cells_of(shown))
+    return compared.loc[np.array([cell in cells for cell in cells_of(compared)], dtype=bool)]
 
-    Empty for a network whose cells can't be told apart, or that has too few patients or seeds.
+
+def shown_interval(row: Any) -> tuple[float, float]:
+    """Of a comparison the method's interval where there are folds enough, else that of these networks."""
+    return (row.low, row.high) if np.isnan(row.low_method) else (row.low_method, row.high_method)
+
+
+def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
+    """The best cells of each network: the highest mean, and all that it can't be shown to beat.
+
+    By the rule of claims, with Holm over the network's other cells. Empty for a network whose cells can't
+    be told apart, or that has too few folds.
     """
-    groups: dict[tuple, list[tuple[Cell, pd.DataFrame]]] = {}
-    for cell, scores in scores_by_cell(done, cases).items():
-        groups.setdefault(cell[:4], []).append((cell, scores))
+    means, ratios = patient_means(cases), {}
+    rivals: dict[tuple, list[tuple[Cell, pd.DataFrame]]] = {}
+    for cell, group in groups(done):
+        own = scores(means, group.id)
+        ratios[cell] = test_to_train(own, group)
+        rivals.setdefault(network(cell), []).append((cell, own))
     best: set[Cell] = set()
-    for cells in groups.values():
-        cells.sort(key=lambda pair: -_mean(pair[1]))
-        (top, scores), *others = cells
-        paired = [_difference(scores, other) for _, other in others]
-        beaten = claims(paired)
-        if any(beaten):
+    for cells in rivals.values():
+        cells.sort(key=lambda pair: -np.nan_to_num(overall(pair[1]), nan=-1.0))
+        (top, own), *others = cells
+        p = [_p(fold_means(difference(own, other)), ratios[top]) for _, other in others]
+        beaten = holm(p) < ALPHA
+        if beaten.any():
             best |= {top, *(cell for (cell, _), lost in zip(others, beaten, strict=True) if not lost)}
     return best
 
 
-def claims(paired: Sequence[pd.DataFrame]) -> list[bool]:
-    """Which of a family of differences, patients × seeds each, may be claimed."""
-    adjusted = holm([_test(difference) for difference in paired])
-    per_seed = [difference.mean(axis=0).to_numpy() for difference in paired]
-    return [bool(claimed(p, seeds)) for p, seeds in zip(adjusted, per_seed, strict=True)]
-
-
 def levels(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
-    """Mean Dice of every cell, seeds averaged per patient, with its 95 % interval over patients."""
+    """Mean Dice of every cell, repeats averaged per patient, with its 95 % interval over patients."""
     rows = []
-    for cell, scores in scores_by_cell(done, cases).items():
-        values = scores.mean(axis=1).dropna().to_numpy()
+    for cell, own in scores_by_cell(done, cases).items():
+        values = own.mean(axis=1).dropna().to_numpy()
         low, high = interval(values) if len(values) >= MIN_PATIENTS else (np.nan, np.nan)
         mean = values.mean() if len(values) else np.nan
         rows.append({**cell._asdict(), "dice": mean, "low": float(low), "high": float(high)})
     return pd.DataFrame(rows, columns=[*Cell._fields, "dice", "low", "high"])
 
 
-def gap_closed(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
-    """The share of the gap between plain student and teacher that each method closes, 95 % interval.
-
-    Only for students whose gap is there, that is, whose interval lies above zero: a share of nothing
-    means nothing. 1: the student does what its teacher does.
-    """
-    means = _patient_means(cases)
-    rows = []
-    for cell, group in _groups(done):
-        teachers, plain = _teachers(done, cell, group), _baseline(done, cell)
-        if not len(teachers) or not len(plain):
-            continue
-        reference = _pivot(means, plain)
-        gain = _difference(_pivot(means, group.id), reference).mean(axis=1)
-        gap = _difference(_pivot(means, teachers), reference).mean(axis=1)
-        both = pd.concat([gain, gap], axis=1, keys=["gain", "gap"]).dropna()
-        if len(both) < MIN_PATIENTS or interval(both.gap.to_numpy())[0] <= 0:
-            continue
-        low, high = ratio_interval(both.gain.to_numpy(), both.gap.to_numpy())
-        share = both.gain.mean() / both.gap.mean()
-        rows.append({**cell._asdict(), "share": share, "low": float(low), "high": float(high)})
-    return pd.DataFrame(rows, columns=[*Cell._fields, "share", "low", "high"])
+def test_to_train(own: pd.DataFrame, jobs: pd.DataFrame) -> float:
+    """Tested patients of a fold of a cell divided by its training patients, both means over folds."""
+    tested = own.notna().T.groupby(level="fold").any().sum(axis=1).mean()
+    return float(tested / max(jobs.train_patients.astype(float).mean(), 1.0))
 
 
-def _groups(done: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:
-    filled = done.fillna({"teacher": "", "variant": "", "method_parameters": ""})
-    for key, group in filled.groupby(list(Cell._fields), sort=False, dropna=False):
-        yield Cell(*key), group
+def _named(done: pd.DataFrame, contrasts: Collection[str]) -> set[str]:
+    """The jobs of the contrasts: of the standard cells, of the default L_seg where a study has it."""
+    if not len(done):
+        return set()
+    losses = set(done.seg_loss)
+    own = standard(done[done.seg_loss == ("dice-bce" if "dice-bce" in losses else min(losses))])
+    return set(own.id[(own.architecture + ":" + own.method).isin([name.strip() for name in contrasts])])
 
 
-def _patient_means(cases: pd.DataFrame) -> pd.DataFrame:
-    return cases.groupby(["id", "seed", "patient"], as_index=False).dice.mean()
+def _p(means: pd.Series, ratio: float) -> float:
+    """The p of a difference; NaN of too few folds."""
+    return float(over_folds(means, ratio).p) if len(means) >= MIN_FOLDS else np.nan
 
 
-def _pivot(means: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
-    """Patients × seeds of the jobs ``ids``; those that weren't scored at all are left out."""
-    own = means[means.id.isin(ids)]
-    table = own.pivot_table(index="patient", columns="seed", values="dice", aggfunc="mean")
-    return table.astype(np.float64)
-
-
-def _difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
-    """Patients × seeds that both have."""
-    return (ours - theirs).dropna(axis=1, how="all").dropna(axis=0, how="all")
-
-
-def _mean(scores: pd.DataFrame) -> float:
-    mean = scores.mean(axis=1).mean()
-    return -1.0 if np.isnan(mean) else float(mean)
-
-
-def _baseline(done: pd.DataFrame, cell: Cell) -> list[str]:
-    """Jobs of the same network trained plainly; none for a baseline itself."""
-    if cell.method == "baseline":
-        return []
-    same = (done[["dataset", "image_size", "seg_loss", "architecture"]] == list(cell[:4])).all(axis=1)
-    return list(done.id[same & (done.method == "baseline")])
-
-
-def _teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
-    """The cell's own teachers; a plain student's are those of the distilled ones, the largest of them.
-
-    None for a teacher, and where a student has several at once.
-    """
-    named = group.teachers.fillna("").str.split()
-    if (named.str.len() > 1).any():
-        return []
-    own = {name for names in named for name in names}
-    if own:
-        return list(own)
-    near = done[(done.dataset == cell.dataset) & (done.image_size == cell.image_size)]
-    everyone = {name for names in near.teachers.fillna("") for name in names.split()}
-    teaching = near[near.id.isin(everyone)]
-    if not len(teaching) or set(group.id) & everyone:
-        return []
-    largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]
-    return list(teaching.id[teaching.architecture == largest])
-
-
-def _test(paired: pd.DataFrame) -> float:
-    """Wilcoxon's p of a difference, patients × seeds; NaN with too few patients."""
-    return float(signed_rank(paired.mean(axis=1))) if len(paired) >= MIN_PATIENTS else np.nan
-
-
-def _describe(paired: pd.DataFrame, with_test: bool) -> dict[str, Any]:
-    """A difference, patients × seeds, as numbers."""
-    values, per_seed = paired.mean(axis=1).to_numpy(), paired.mean(axis=0).to_numpy()
-    low, high = interval(values) if len(values) >= MIN_PATIENTS else (np.nan, np.nan)
-    return {
-        "patients": len(values),
-        "seeds": len(per_seed),
-        "difference": values.mean() if len(values) else np.nan,
+def _describe(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:
+    """A difference, patients × repeats, as numbers."""
+    patients = paired.mean(axis=1).to_numpy()
+    low, high = interval(patients) if len(patients) >= MIN_PATIENTS else (np.nan, np.nan)
+    folds, each = fold_means(paired), repeat_means(paired)
+    found = {
+        "patients": len(patients),
+        "seeds": _seeds(paired),
+        "folds": len(folds),
+        "difference": overall(paired),
         "low": float(low),
         "high": float(high),
-        "sd_seeds": per_seed.std(ddof=1) if len(per_seed) > 1 else np.nan,
-        "per_seed": " ".join(f"{value:.6f}" for value in per_seed),
-        "p": _test(paired) if with_test else np.nan,
+        "sd": each.std(ddof=1) if len(each) > 1 else np.nan,
+        "of_each": " ".join(f"{value:.6f}" for value in each),
     }
+    if len(folds) < MIN_FOLDS:
+        return found
+    method = over_folds(folds, ratio)
+    ends = {"low_method": float(method.low), "high_method": float(method.high)}
+    return found | ends | {"p": float(method.p), "error": float(method.error)}
+
+
+def _seeds(paired: pd.DataFrame) -> int:
+    """How many seeds there are, in each fold where there are folds."""
+    repeats = paired.columns.to_frame(index=False)
+    return int(repeats.groupby("fold").seed.nunique().max())
 
 
 def _verdict(row: Any) -> str:
     """What may be said about a comparison."""
-    if row.patients < MIN_PATIENTS:
-        return f"none ({_count(row.patients, 'patient')})"
-    if row.seeds < MIN_SEEDS:
-        return f"none ({_count(row.seeds, 'seed')})"
-    per_seed = _floats(row.per_seed)
-    if row.against == "baseline":
-        # The test is of ranks: where a few patients outweigh it, mean and ranks may point apart.
-        apart = row.low > 0 or row.high < 0
-        if apart and claimed(row.p_holm, per_seed):
-            return "gain" if row.difference > 0 else "harm"
-        return "not significant"
-    if row.low > -MARGIN and (per_seed > -MARGIN).all():
-        return "as good"
-    return "worse" if row.high < -MARGIN and (per_seed < -MARGIN).all() else "open"
-
-
-def _floats(text: str) -> Floats:
-    return np.array(text.split(), dtype=np.float64)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    if row.folds < MIN_FOLDS:
+        return f"none ({row.folds or 'no'} fold{'' if row.folds == 1 else 's'})"
+    if row.against == "teacher":
+        if row.low_method > -MARGIN:
+            return "as good"
+        return "worse" if row.high_method < -MARGIN else "open"
+    if not row.contrast:
+        return "descriptive"
+    if row.p_holm < ALPHA:
+        return "gain" if row.difference > 0 else "harm"
+    return "not significant"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.job import Job, parameters_text
+from bench.report.gaps import share_of_each_job
 from bench.report.method_names import known, learn, shown
 from bench.report.old_records import reach
 from bench.study.profile import entry_key, read_profile
@@ -19,7 +20,7 @@ NUMBERS = (
     *(*TEST_COLUMNS, *(f"{name}_val" for name in TEST_COLUMNS), "dice_val_last", "best_epoch"),
     *("parameters", "macs", "flops", "size_mb", "train_seconds", "recording_seconds"),
     *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
-    *("peak_memory_train_mb", "peak_memory_inference_mb"),
+    *("peak_memory_train_mb", "peak_memory_inference_mb", "updates"),
 )
 SUMMARY_COLUMNS = (
     *("id", "dataset", "architecture", "method", "seed", "status"),
@@ -41,9 +42,11 @@ SUMMARY_COLUMNS = (
     ),
     *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
     *("micro_batch", "checkpointing"),
+    *("fold", "labels", "teacher_labels", "unlabelled", "source", "gap_closed"),
 )
-UNWRITTEN_COLUMNS = ("changed", "stride", "receptive_field")
-"""Of the frame, not of ``summary.csv``: parameters that are not the default, and the network's reach."""
+UNWRITTEN_COLUMNS = ("changed", "stride", "receptive_field", "updates_asked", "folds")
+"""Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, the
+updates that were asked for (empty: the protocol's number), and the study's folds (missing: it has none)."""
 CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
 """Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
 
@@ -59,10 +62,13 @@ def summary(study: Study) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
     numbers = [*NUMBERS, "stride", "receptive_field"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)  # where all are empty, too
+    frame["folds"] = (study.settings() or {}).get("folds")
+    frame[["fold", "folds"]] = frame[["fold", "folds"]].astype("Int64")
     architecture = dict(zip(frame.id, frame.architecture, strict=True))
     frame["teacher"] = [
         "+".join(architecture.get(t, t) for t in ids.split()) for ids in frame.teachers.fillna("")
     ]
+    frame["gap_closed"] = share_of_each_job(frame, frame[score_column(frame)[0]])
     order = {name: k for k, name in enumerate(known())}
     return frame.sort_values(
         ["parameters", "seg_loss", "architecture", "method", "seed"],
@@ -86,6 +92,12 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "architecture": job.architecture,
         "method": job.method,
         "seed": job.seed,
+        "fold": job.fold,
+        "labels": "all" if job.labels is None else str(job.labels),
+        "teacher_labels": job.teacher_labels,
+        "unlabelled": job.unlabelled,
+        "updates_asked": "" if job.updates is None else str(job.updates),
+        "source": job.source,
         "status": record["status"],
         "seg_loss": job.seg_loss,
         "variant": job.variant,
@@ -143,7 +155,7 @@ def _costs(job: Job, graph: str, costs: dict[tuple[str, int, bool, str], dict[st
     return found
 
 
-HEAD_COLUMNS = ("id", "architecture", "method", "seg_loss", "variant", "seed")
+HEAD_COLUMNS = ("id", "architecture", "method", "seg_loss", "variant", "seed", "fold")
 
 
 def cases(study: Study, part: str = "test") -> pd.DataFrame:
@@ -167,7 +179,8 @@ def curves(study: Study) -> pd.DataFrame:
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Measures as numbers, also where all of a column are empty."""
     measures = [name for name in frame.columns if name not in (*HEAD_COLUMNS, "case", "patient")]
-    return frame.assign(**{name: pd.to_numeric(frame[name]) for name in measures})
+    numbers = {name: pd.to_numeric(frame[name]) for name in measures}
+    return frame.assign(**numbers, fold=frame.fold.astype("Int64"))
 
 
 def _part(record: dict[str, Any], part: str) -> dict[str, Any]:
@@ -178,7 +191,7 @@ def _part(record: dict[str, Any], part: str) -> dict[str, Any]:
 def _headed(record: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     """A row with what job it is of in front."""
     job = Job.from_dict(record["job"])
-    values = (job.id, job.architecture, job.method, job.seg_loss, job.variant, job.seed)
+    values = (job.id, job.architecture, job.method, job.seg_loss, job.variant, job.seed, job.fold)
     head = dict(zip(HEAD_COLUMNS, values, strict=True))
     return head | row | head
 
@@ -206,16 +219,34 @@ def score_column(frame: pd.DataFrame) -> tuple[str, str]:
 
 
 def standard(done: pd.DataFrame) -> pd.DataFrame:
-    """The cells that figures and the report's table compare: one per network, method, L_seg and seed.
+    """The cells that figures and the report's table compare: one per network, method, L_seg and repeat.
 
-    Default parameters, the largest teacher, the largest image size, volumes before their slices; what
-    else a study holds is in the full table.
+    Default parameters, the largest teacher, the largest image size, volumes before their slices, all labels
+    (else the most) and the protocol's updates (else the most); what else a study holds is in the full
+    table.
     """
     own = done[(done.changed == "") & (done.image_size == done.image_size.max())]
     own = own[own.spatial_dims == own.spatial_dims.max()]  # slices of volumes: in a table of their own
+    own = own[own.labels == _usual(own.labels, "all")]
+    own = own[own.updates_asked == _usual(own.updates_asked, "")]
+    for name, default in (("teacher_labels", "same"), ("unlabelled", "none")):
+        plain = own.method == "baseline"
+        wanted = own[name].where(plain, _usual(own[name][~plain], default)).where(~plain, default)
+        own = own[own[name] == wanted]
     sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
     teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
     return own[own.teacher.isin(["", *teachers[-1:]])]
+
+
+def usual_cells(done: pd.DataFrame) -> pd.Series:
+    """Which jobs the main table and the figures compare: default parameters and recipe."""
+    return done.id.isin(standard(done[done.seg_loss == "dice-bce"]).id)
+
+
+def _usual(values: pd.Series, default: str) -> str:
+    """The default where it is among the values, else the largest of them."""
+    found = set(values)
+    return default if default in found or not found else max(found, key=lambda text: (len(text), text))
 
 
 def by_size(frame: pd.DataFrame) -> list[str]:

@@ -6,11 +6,17 @@ import re
 
 METHODS = {
     "baseline": ("plain", ""),
-    "pm-kd": ("PM", "temperature=4.0 variant=common weight=0.1"),
-    "at-kd": ("AT", "variant=common weight=0.9"),
-    "combined": ("PM + AT", "at_weight=0.9 pm_weight=0.1 temperature=4.0 variant=common"),
+    "pm-kd": ("PM", "temperature=4.0 unlabelled_weight=1.0 variant=common weight=0.1"),
+    "at-kd": ("AT", "unlabelled_weight=1.0 variant=common weight=0.9"),
+    "combined": (
+        "PM + AT",
+        "at_weight=0.9 pm_weight=0.1 temperature=4.0 unlabelled_weight=1.0 variant=common",
+    ),
 }
-"""In their order: name on axes, default parameters. See ``shown`` in ``bench/running/record.py``."""
+"""In their order: name on axes, default parameters, of which old records lack the newer ones.
+
+See ``shown`` in ``bench/running/record.py``.
+"""
 
 UNETS = (5, 18, 44, 92, 188, 380)
 """The receptive fields of U-Nets of one level, two levels, and so on."""

@@ -46,7 +46,7 @@ def write_report(
     shown = shown[shown.spatial_dims == shown.spatial_dims.max()]
     done = shown[shown.status == "done"]
     scored = scored[scored.id.isin(shown.id)]
-    compared = comparisons(done, scored)
+    compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
     write_text(root / "comparisons.csv", csv_text(compared))
     if len(done):
         tables += [*all_tables(done, scored, compared), *published.tables(done, compared)]

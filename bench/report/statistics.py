@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,12 @@ from scipy import stats
 LEVEL, ALPHA = 0.95, 0.05
 MARGIN = 0.02
 """Dice that a student may lose on its teacher and still be called as good."""
-MIN_SEEDS, MIN_PATIENTS = 3, 10
-"""Fewer carry no claim; fewer patients carry no interval either (docs/statistics.md)."""
+MIN_GAP = 0.02
+"""Dice between plain student and teacher below which there is no gap that could be closed."""
+MIN_FOLDS = 3
+"""Fewer folds carry no claim, and no interval for the method."""
+MIN_PATIENTS = 10
+"""Fewer patients carry no interval for these networks."""
 RESAMPLES = 9999
 UNITS = 1e12
 """Values are whole numbers of 1/UNITS, so that 0.3 − 0.2 and 0.2 − 0.1 are equal, and sums are exact."""
@@ -42,36 +46,59 @@ def ratio_interval(above: ArrayLike, below: ArrayLike) -> tuple[Floats, Floats]:
     return _bca((above, below), lambda a, b, axis: a.mean(axis=axis) / b.mean(axis=axis), RESAMPLES)
 
 
-def signed_rank(values: ArrayLike) -> Floats:
-    """Two-sided p of Wilcoxon's signed-rank test along the last axis; 1 where all values are zero."""
-    rounded = _whole(values)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        p = np.asarray(stats.wilcoxon(rounded, axis=-1).pvalue, dtype=np.float64)
-    return np.where((rounded == 0).all(axis=-1), 1.0, p)
+class OverFolds(NamedTuple):
+    """The mean of fold means with its standard error, 95 % interval and two-sided p."""
+
+    mean: Floats
+    error: Floats
+    low: Floats
+    high: Floats
+    p: Floats
 
 
-def holm(p: ArrayLike) -> Floats:
-    """Adjusted p of one family (Holm 1979). NaN stands for a test that wasn't made and doesn't count."""
+def over_folds(means: ArrayLike, test_to_train: float) -> OverFolds:
+    """What fold means along the last axis say of the method: t with folds − 1 degrees.
+
+    Folds share most of their training patients, so their means vary less than those of new studies would.
+    Nadeau and Bengio (2003) correct the variance of the mean: (1/K + n_test/n_train) · s². NaN for fewer
+    than two folds.
+
+    Args:
+        means: ``(..., folds)``.
+        test_to_train: tested patients of a fold divided by training patients of a fold.
+    """
+    rounded = _whole(means)
+    folds = rounded.shape[-1]
+    mean = rounded.mean(axis=-1) / UNITS
+    if folds < 2:
+        nothing = np.full(mean.shape, np.nan)
+        return OverFolds(mean, nothing, nothing, nothing, nothing)
+    error = np.sqrt(1 / folds + test_to_train) * rounded.std(axis=-1, ddof=1) / UNITS
+    reach = stats.t.ppf((1 + LEVEL) / 2, folds - 1) * error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * stats.t.sf(np.abs(mean) / error, folds - 1)
+    return OverFolds(mean, error, mean - reach, mean + reach, np.where(mean == 0, 1.0, p)[()])
+
+
+def smallest_claim(error: ArrayLike, folds: int, family: int) -> Floats:
+    """The smallest difference that is claimed whatever its family holds: t(1 − α/(2m), K − 1) errors."""
+    return np.asarray(stats.t.ppf(1 - ALPHA / (2 * family), folds - 1) * np.asarray(error))
+
+
+def holm(p: ArrayLike, family: int = 0) -> Floats:
+    """Adjusted p of one family (Holm 1979). NaN stands for a test that wasn't made and doesn't count.
+
+    Where the ``family`` is larger than the tests that were made, those that are missing count as tests that
+    found nothing: what is claimed then does not depend on what is finished.
+    """
     from statsmodels.stats.multitest import multipletests
 
     adjusted = np.array(p, dtype=np.float64)
     tested = ~np.isnan(adjusted)
-    if tested.any():
-        adjusted[tested] = multipletests(adjusted[tested], method="holm")[1]
+    if made := int(tested.sum()):
+        missing = np.ones(max(0, family - made))
+        adjusted[tested] = multipletests([*adjusted[tested], *missing], method="holm")[1][:made]
     return adjusted
-
-
-def claimed(p_holm: ArrayLike, per_seed: ArrayLike) -> NDArray[np.bool_]:
-    """Whether a difference may be claimed: Holm p < 0.05, at least three seeds, all of one sign.
-
-    Args:
-        p_holm: ``(...)``.
-        per_seed: the mean difference of each seed, ``(..., seeds)``.
-    """
-    signs = np.sign(_whole(per_seed))
-    agree = (signs != 0).all(axis=-1) & (signs == signs[..., :1]).all(axis=-1)
-    return (np.asarray(p_holm) < ALPHA) & agree & (signs.shape[-1] >= MIN_SEEDS)
 
 
 def _whole(values: ArrayLike) -> Floats:

@@ -16,12 +16,12 @@ from bench.files import lease
 from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.cells import Cell, cells
-from bench.planning.estimates import recording_bytes
+from bench.planning.estimates import recording_bytes, updates_of
 from bench.planning.matrix import Matrix, contrasts, read_matrix
 from bench.planning.options import Options
 from bench.planning.session import Session, Setting, open_session
 from bench.planning.todo import to_run
-from bench.protocol import CONTRASTS
+from bench.protocol import CONTRASTS, FEW_UPDATES
 from bench.running.failures import fail
 from bench.scoring.memory_budget import choose_micro_batch
 from bench.scoring.precision import ask_precision
@@ -62,7 +62,8 @@ def resolved(options: Options) -> tuple[Options, Matrix]:
     if options.updates is not None:
         matrix = matrix.model_copy(update={"updates": (options.updates,)})
     name, folder = datasets.locate(options.dataset or matrix.dataset, options.data)
-    workers, results = options.workers or matrix.workers, options.results or Path("results") / name
+    usual = Path("results") / ("quick" if options.matrix == "quick" else name)
+    workers, results = options.workers or matrix.workers, options.results or usual
     folds = options.folds or matrix.folds
     return replace(
         options, dataset=name, data=folder, workers=workers, results=results, folds=folds
@@ -86,7 +87,16 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
         planned = planned_cells(matrix, session, options)
     jobs = [cell.job for cell in planned if not cell.reason]
     todo = to_run(session.study, jobs, options.no_test, options.retry_failed)
+    _warn_of_short_training(session, todo)
     return Plan(options, session, planned, todo)
+
+
+def _warn_of_short_training(session: Session, jobs: list[Job]) -> None:
+    """Say it where jobs have hardly begun to learn when they end."""
+    settings = {job: session.setting_of(job) for job in {(j.fold, j.updates): j for j in jobs}.values()}
+    updates = [updates_of(job, setting.train_cases) for job, setting in settings.items()]
+    if updates and min(updates) < FEW_UPDATES:
+        log.warning(f"{min(updates)} updates a job: fewer than {FEW_UPDATES} say little about a network")
 
 
 def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Cell]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bench.compute.processes import in_own_process
+from bench.compute.quiet import is_busy
 from bench.compute.runtime import Runtime
 from bench.job import Job
 from bench.planning.estimates import training_flops, updates_of
@@ -77,10 +78,12 @@ def _quiet_times(jobs: list[Job], session: Session) -> tuple[Times, bool]:
     """Times of one job a network, measured again while something disturbs them; whether it still did."""
     found: Times = {}
     for _ in range(TRIALS):
+        busy = is_busy()
         times = in_own_process(_times, jobs, session.device.type, session.settings["threads"])
         for key, own in (times or {}).items():
             found[key] = found.get(key, []) + own
-        disturbed = any(sorted(own)[len(own) // 2] > QUIET * min(own) for own in (times or {}).values())
+        uneven = (sorted(own)[len(own) // 2] > QUIET * min(own) for own in (times or {}).values())
+        disturbed = busy or any(uneven)
         if not disturbed:
             break
     return found, disturbed

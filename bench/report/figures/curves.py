@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bench.report.captions import repeat
 from bench.report.figures.style import (
     ONE_COLUMN,
     TWO_COLUMNS,
@@ -28,7 +29,7 @@ MOST_COLUMNS = 4
 def learning_curves(done: pd.DataFrame, curves: pd.DataFrame) -> Figure | None:
     """L_seg in training above validation Dice, a column a network.
 
-    Lines: means over seeds; bands: from the lowest to the highest seed; dots: the epoch kept of each.
+    Lines: means over folds or seeds; bands: from the lowest to the highest; dots: the epoch kept of each.
     """
     networks = [name for name in by_size(done) if name in set(curves.architecture)]
     if not networks:
@@ -63,7 +64,7 @@ def learning_curves(done: pd.DataFrame, curves: pd.DataFrame) -> Figure | None:
         plt.Line2D([], [], color=colours(methods)[m], ls=dashes(methods)[m], label=plain(label(m)))
         for m in methods
     ]
-    band = "; band: lowest to highest seed" if done.seed.nunique() > 1 else ""
+    band = f"; band: lowest to highest {repeat(done)}" if done.seed.nunique() > 1 else ""
     title(figure, f"{heading(done, part=False)}; dot: the epoch kept{band}")
     figure.legend(handles=handles, ncols=len(methods), loc="outside lower center")
     return figure

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report.comparisons import cells_of, gap_closed
+from bench.report.comparisons import of_cells
 from bench.report.figures.cost import dice_against_cost
 from bench.report.figures.curves import learning_curves
 from bench.report.figures.gains import gain_by_size, share_of_gap, significance_map
 from bench.report.figures.scores import dice_by_method, dice_by_organ_size
 from bench.report.figures.style import STYLE, save
 from bench.report.frames import standard
+from bench.report.gaps import gap_closed
 
 
 def write_figures(
@@ -57,8 +57,7 @@ def _figures(
 ) -> dict[str, Callable[[], Figure | None]]:
     """The figures of the cells ``own``, by the names of their files."""
     scored = cases[cases.id.isin(own.id)]
-    shown = set(cells_of(own))
-    compared = compared.loc[np.array([cell in shown for cell in cells_of(compared)], dtype=bool)]
+    compared = of_cells(own, compared)
     taught_by = {name for names in own.teachers.fillna("") for name in names.split()}
     with_teachers = done[done.id.isin({*own.id, *taught_by})]
     return {
@@ -66,7 +65,7 @@ def _figures(
         "dice_by_organ_size": lambda: dice_by_organ_size(own, scored),
         "dice_against_cost": lambda: dice_against_cost(own),
         "gain_by_size": lambda: gain_by_size(own, compared),
-        "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases)),
+        "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases, compared)),
         "significance": lambda: significance_map(own, compared),
         "learning_curves": lambda: learning_curves(own, curves[curves.id.isin(own.id)]),
     }

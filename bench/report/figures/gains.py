@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from bench.report.comparisons import shown_interval
 from bench.report.figures.style import (
     ONE_COLUMN,
     colours,
@@ -38,7 +39,7 @@ def gain_by_size(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | None:
     for gain in gains.itertuples():
         x = sizes[gain.architecture] * 10 ** (0.045 * (methods.index(gain.method) - (len(methods) - 1) / 2))
         own = colour[gain.method]
-        axis.plot([x, x], [100 * gain.low, 100 * gain.high], color=own)
+        axis.plot([x, x], [100 * end for end in shown_interval(gain)], color=own)
         face = own if gain.verdict in CLAIMED else "white"
         axis.plot(x, 100 * gain.difference, marker[gain.architecture], color=own, mfc=face, mew=1.1, ms=5.5)
     students = sizes[networks]
@@ -48,7 +49,7 @@ def gain_by_size(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | None:
     axis.set_ylabel("gain over plain, Dice points")
     axis.grid(axis="y")
     few = "" if gains.verdict.isin(CLAIMED).all() else "; hollow: no claim"
-    title(figure, f"{heading(done)}: 95 % interval{few}")
+    title(figure, f"{heading(done)}: 95 % interval {_of(gains)}{few}")
     legend(figure, methods, networks)
     return figure
 
@@ -73,7 +74,7 @@ def share_of_gap(done: pd.DataFrame, shares: pd.DataFrame) -> Figure | None:
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.set_ylabel("gap to the teacher closed")
     axis.grid(axis="y")
-    title(figure, f"{heading(done)}: 0 plain, 100 % teacher")
+    title(figure, f"{heading(done)}: 0 plain, 100 % teacher; intervals: these networks")
     legend(figure, methods)
     return figure
 
@@ -95,8 +96,9 @@ def significance_map(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | Non
         face = scale(value) if claim else (0.93, 0.93, 0.93)
         axis.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fc=face, ec="white", lw=1.5))
         text = f"{100 * gain.difference:+.1f}"
-        if not np.isnan(gain.low):
-            text += f"\n[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+        low, high = shown_interval(gain)
+        if not np.isnan(low):
+            text += f"\n[{100 * low:+.1f}, {100 * high:+.1f}]"
         dark = claim and _dark(face)
         axis.text(
             *(column, row, text.replace("-", "−")),
@@ -112,8 +114,13 @@ def significance_map(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | Non
     axis.set_yticks(range(len(networks)), [two_lines(name) for name in networks])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    title(figure, f"{heading(done)}: gain in points, 95 % interval; grey: no claim")
+    title(figure, f"{heading(done)}: gain in points, 95 % interval {_of(gains)}; grey: no claim")
     return figure
+
+
+def _of(compared: pd.DataFrame) -> str:
+    """What the shown intervals hold for."""
+    return "of these networks" if compared.low_method.isna().all() else "over folds"
 
 
 def logarithmic(axis: plt.Axes) -> None:

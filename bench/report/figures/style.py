@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.files.atomic import write_file
+from bench.report.captions import repeats
 from bench.report.frames import score_column
 from bench.report.method_names import known, label
 
@@ -86,14 +87,13 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def heading(frame: pd.DataFrame, part: bool = True) -> str:
-    """What every figure says above it: which data and part of it, whether synthetic, how many seeds."""
+    """What every figure says above it: which data and part, whether synthetic, how many folds or seeds."""
     names = ", ".join(sorted(plain(name) for name in frame.dataset.unique()))
     synthetic = " (synthetic)" if frame.synthetic.fillna(False).any() else ""
-    seeds = frame.seed.nunique()
     scored = f", {score_column(frame)[1]}" if part else ""
     losses = set(frame.seg_loss) - {"dice-bce"}
     recipe = f", L_seg {', '.join(sorted(losses))}" if losses else ""
-    return f"{names}{synthetic}{recipe}{scored}, {seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{names}{synthetic}{recipe}{scored}, {repeats(frame)}"
 
 
 def title(figure: Figure, text: str) -> None:

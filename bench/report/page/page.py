@@ -17,7 +17,9 @@ from matplotlib.colors import to_hex
 
 from bench.data.dataset import Dataset
 from bench.files.atomic import write_file, write_text
-from bench.report.comparisons import Cell, cells_of, comparisons
+from bench.report.captions import cautions, claimable, has_folds, repeats, updates
+from bench.report.cells import Cell, cells_of
+from bench.report.comparisons import comparisons, shown_interval
 from bench.report.figures.style import colours
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order
@@ -28,11 +30,11 @@ STATIC = Path(__file__).parent / "static"
 SCORES = ("dice", "precision", "sensitivity", "hd95", "nsd")
 COSTS = (
     *("parameters", "macs", "size_mb", "latency_cpu_ms_p50", "latency_gpu_ms_p50"),
-    *("peak_memory_inference_mb", "train_seconds"),
+    *("peak_memory_inference_mb", "train_seconds", "updates"),
 )
 FACTS = (
     *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "seed"),
-    "best_epoch",
+    *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch"),
 )
 
 
@@ -48,7 +50,7 @@ def write_page(
 
     Args:
         dataset: for the pictures of cases; None leaves those that are there as they are.
-        compared: the cells over all seeds, from ``comparisons``.
+        compared: the cells over all folds and seeds, from ``comparisons``.
     """
     index, folder = study.root / "index.html", study.root / "page"
     for source in sorted(STATIC.iterdir()):
@@ -66,8 +68,8 @@ def page_data(
 ) -> dict[str, Any]:
     """What the page's scripts read: the study, one entry a job, the scored cases in one order for all.
 
-    A job's ``over`` holds its differences to its baseline and its teacher, of its own seed; ``cells`` those
-    of its cell over all seeds, and ``cell`` says where among them.
+    A job's ``over`` holds its differences to its baseline and its teacher, of its own fold and seed;
+    ``cells`` those of its cell over all of them, and ``cell`` says where among them.
     """
     _, part = score_column(frame)
     settings = study.settings() or {}
@@ -116,7 +118,20 @@ def page_data(
         "networks": by_size(frame) if len(frame) else [],
         "cases": order.to_dict("records"),
         "cells": list(over_seeds.values()),
+        **_said(done, compared),
         "jobs": entries,
+    }
+
+
+def _said(done: pd.DataFrame, compared: pd.DataFrame) -> dict[str, Any]:
+    """What tables say in their captions: folds or seeds, updates, what was claimed and what to mind."""
+    if not len(done):
+        return {"folds": False, "repeats": "", "updates": "", "cautions": ""}
+    return {
+        "folds": has_folds(done),
+        "repeats": repeats(done),
+        "updates": updates(done),
+        "cautions": f"{claimable(compared)}{cautions(done)}".strip(),
     }
 
 
@@ -128,12 +143,15 @@ def job_numbers(row: dict[str, Any], part: str) -> dict[str, Any]:
 
 
 def differences(compared: pd.DataFrame) -> dict[Cell, dict[str, list[Any]]]:
-    """By cell and by what it is compared with: difference, both ends of its interval (points), verdict."""
+    """By cell and by what it is compared with, in points: difference, both ends of its interval, verdict.
+
+    Last comes the share of the gap that it closes.
+    """
     found: dict[Cell, dict[str, list[Any]]] = {}
     for cell, row in zip(cells_of(compared), compared.itertuples(), strict=True):
-        points = [_short(100 * value) for value in (row.difference, row.low, row.high)]
+        points = [_short(100 * value) for value in (row.difference, *shown_interval(row))]
         if points[0] is not None:
-            found.setdefault(cell, {})[row.against] = [*points, row.verdict]
+            found.setdefault(cell, {})[row.against] = [*points, row.verdict, _short(row.gap_closed)]
     return found
 
 

@@ -8,11 +8,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.report.captions import cautions, origin
 from bench.report.figures.style import ONE_COLUMN, TWO_COLUMNS, heading, markers, plain, title
-from bench.report.frames import by_size, score_column
+from bench.report.frames import by_size, score_column, usual_cells
 from bench.report.method_names import in_order, label
 from bench.report.tables.markup import Table
-from bench.report.tables.tables import origin, usual_cells
 
 LIKE_SIZE = 1.25
 """Parameters up to this factor apart count as equal."""
@@ -36,7 +36,7 @@ def reach_table(done: pd.DataFrame) -> Table:
     own = done[usual_cells(done)]
     caption = (
         f"Reach against width, pairs of equal parameters: {origin(own)}, Dice by method. Sees: the side of "
-        "the receptive field of an output pixel, computed."
+        f"the receptive field of an output pixel, computed.{cautions(own)}"
     )
     return Table("reach", caption, reach_rows(own))
 

@@ -6,18 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.frames import by_size, score_column
+from bench.report.captions import GAP, by_repeat, cautions, claimable, origin, updates
+from bench.report.frames import by_size, score_column, usual_cells
 from bench.report.published.numbers import CAVEAT, DISTILLED, REPORT
 from bench.report.tables.markup import Table
-from bench.report.tables.tables import mark, origin, usual_cells
-from bench.report.tables.wording import points
+from bench.report.tables.matrix import mark
+from bench.report.tables.wording import closed, networks, number, points
+
+GAIN = "gain, points [95 % CI]"
 
 
 def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
     """The report's own table, its figures beside ours; empty unless one of its networks was run."""
     score, part = score_column(done)
     ours = done[usual_cells(done)]
-    dice = ours.groupby(["architecture", "method"])[score].mean()
+    dice = {key: by_repeat(group, score).mean() for key, group in ours.groupby(["architecture", "method"])}
     own = compared[compared.standard.astype(bool) & (compared.seg_loss == "dice-bce")]
     own = own[(own.against == "baseline") & (own.method == DISTILLED)].drop_duplicates("architecture")
     gains = {row.architecture: row for row in own.itertuples()}
@@ -26,39 +29,56 @@ def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
     for architecture in (name for name in by_size(ours) if name in REPORT):
         theirs, gain = REPORT[architecture], gains.get(architecture)
         if gain is not None:
-            marks[len(rows), "gain, points [95 % CI]"] = mark(gain.verdict)
+            marks[len(rows), GAIN] = mark(gain.verdict)
         rows.append(
             {
                 "network": architecture,
                 "parameters": f"{theirs.parameters:,}",
+                "updates": updates(ours[ours.architecture == architecture]) or None,
                 f"plain ({part})": dice.get((architecture, "baseline")),
                 "PM": dice.get((architecture, "pm-kd")),
                 "AT": dice.get((architecture, "at-kd")),
                 "PM + AT (distilled)": dice.get((architecture, DISTILLED)),
-                "gain, points [95 % CI]": points(gain),
-                "report: plain": theirs.plain,
-                "report: distilled": theirs.distilled,
-                "report: gain": (
-                    None if theirs.distilled is None else f"{100 * (theirs.distilled - theirs.plain):+.1f}"
-                ),
+                GAIN: points(gain),
+                "gain, these networks": networks(gain),
+                "claim": None if gain is None else gain.verdict,
+                "gap closed": closed(gain),
+                **_published(architecture),
             }
         )
+    frame = pd.DataFrame(rows)
+    if len(frame) and frame.updates.nunique() <= 1:
+        frame = frame.drop(columns="updates")
+    frame = frame.drop(columns=[name for name in ("gain, these networks", "gap closed", "claim")
+                                if name in frame and frame[name].isna().all()])  # fmt: skip
+    gap = f" {GAP}" if len(own) and own.gap_closed.notna().any() else ""
     caption = (
-        f"The report's table, ours beside its: {origin(done)}; the report's figures are the mean "
-        f"Dice of its 125 test images ({CAVEAT})."
+        f"The report's table, ours beside its: {origin(ours)}; the report's figures are the mean "
+        f"Dice of its 125 test images ({CAVEAT}). Gain: PM + AT over plain.{claimable(own)}{gap}"
+        f"{cautions(ours)}"
     )
-    claims = {verdict for row in gains.values() if (verdict := str(row.verdict)).startswith("none")}
-    if claims:
-        few = ", ".join(sorted(verdict.removeprefix("none (").removesuffix(")") for verdict in claims))
-        caption += f" {few[0].upper()}{few[1:]}: too few for a claim."
-    return Table("report", caption, pd.DataFrame(rows), {key: mark for key, mark in marks.items() if mark})
+    return Table("report", caption, frame, {key: mark for key, mark in marks.items() if mark})
+
+
+def _published(architecture: str) -> dict[str, Any]:
+    """The report's own figures of a network."""
+    theirs = REPORT[architecture]
+    teacher = max(REPORT.values(), key=lambda row: row.parameters).plain
+    gain = None if theirs.distilled is None else theirs.distilled - theirs.plain
+    return {
+        "report: plain": theirs.plain,
+        "report: distilled": theirs.distilled,
+        "report: gain": None if gain is None else f"{100 * gain:+.1f}",
+        "report: gap closed": (
+            None if gain is None else number(100 * gain / (teacher - theirs.plain), ".0f", after=" %")
+        ),
+    }
 
 
 def beside_report(report: Table) -> Table:
     """The report's table with fewer and shorter columns."""
     frame = report.frame
     plain = next(name for name in frame.columns if str(name).startswith("plain ("))
-    gain = next(name for name in frame.columns if str(name).startswith("gain, points"))
     theirs = [
         " → ".join(f"{value:.3f}" for value in pair if not pd.isna(value))
         for pair in zip(frame["report: plain"], frame["report: distilled"], strict=True)
@@ -70,10 +90,11 @@ def beside_report(report: Table) -> Table:
             "PM": frame.PM,
             "AT": frame["AT"],
             "both": frame["PM + AT (distilled)"],
-            "gain [95 % CI]": frame[gain],
+            "gain [95 % CI]": frame[GAIN],
+            "gap": frame.get("gap closed"),
             "the report's": theirs,
             "gain": frame["report: gain"],
         }
     )
-    marks = {(row, "gain [95 % CI]"): mark for (row, name), mark in report.marks.items() if name == gain}
-    return Table(report.name, report.caption, short, marks)
+    marks = {(row, "gain [95 % CI]"): mark for (row, name), mark in report.marks.items() if name == GAIN}
+    return Table(report.name, report.caption, short.dropna(axis=1, how="all"), marks)

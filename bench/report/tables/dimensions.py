@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.report.captions import cautions, repeats, updates
 from bench.report.frames import score_column
 from bench.report.tables.markup import Table
 
@@ -14,6 +15,7 @@ def dimensions_table(frame: pd.DataFrame) -> Table:
     score, part = score_column(done)
     suffix = "_val" if part == "validation" else ""
     cell = ["architecture", "method", "seg_loss", "method_parameters", "image_size"]
+    cell += ["labels", "teacher_labels", "unlabelled", "updates_asked"]
     both = done.groupby(cell, dropna=False).slices.transform("nunique") > 1
     rows = []
     for key, group in done[both].groupby([*cell, "slices"], sort=False, dropna=False):
@@ -27,7 +29,7 @@ def dimensions_table(frame: pd.DataFrame) -> Table:
                 "HD95, mm": group[f"hd95{suffix}"].mean(),
                 "NSD": group[f"nsd{suffix}"].mean(),
                 "parameters": f"{group.parameters.iloc[0]:,.0f}",
-                "updates": f"{group.updates.iloc[0]:,.0f}",
+                "updates": updates(group) or None,
                 "voxels seen, millions": group.voxels_seen.iloc[0] / 1e6,
                 "training memory, MB": group.peak_memory_train_mb.max(),
                 "train s": group.train_seconds.mean(),
@@ -39,7 +41,8 @@ def dimensions_table(frame: pd.DataFrame) -> Table:
     synthetic = " (synthetic data)" if done.synthetic.fillna(False).any() else ""
     caption = (
         f"From 3-D to 2-D: the same networks on volumes and on their slices, {names}{synthetic}, "
-        f"{part} scores. Slices are stacked back and scored as volumes, on the same patients. Both kinds "
-        "see the same number of voxels, so volumes make fewer updates. Training memory: the whole process."
+        f"{part} scores, {repeats(done)}. Slices are stacked back and scored as volumes, on the same "
+        "patients. What training saw is in the table. Training memory: the whole process."
+        f"{cautions(done[both])}"
     )
     return Table("dimensions", caption, pd.DataFrame(rows))

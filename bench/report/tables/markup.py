@@ -15,10 +15,7 @@ UNCLEAR, HARM, BEST = "unclear", "harm", "best"
 LEGEND = {
     UNCLEAR: ("°: no claim", "Grey: no claim"),
     HARM: ("↓: harms", "↓: harms"),
-    BEST: (
-        "Bold: the best of its network, and all that it can't be claimed to beat",
-        "Bold: the best of its network, and all that it can't be claimed to beat",
-    ),
+    BEST: ("Bold: the best of its network, and all that it can't be shown to beat",) * 2,
 }
 """What a mark means, in Markdown and in LaTeX."""
 

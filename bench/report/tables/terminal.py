@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.comparisons import Cell
+from bench.report.captions import by_repeat, cautions, has_folds, repeat, repeats, updates
+from bench.report.cells import Cell
 from bench.report.tables.markup import Table, caption_of, text_of
-from bench.report.tables.wording import number, spread
+from bench.report.tables.wording import number, size, spread
 
 NARROW, WIDE = 80, 100
 
@@ -42,37 +43,43 @@ def closing_tables(
 
 
 def cells_table(done: pd.DataFrame) -> Table:
-    """Scores and costs of finished jobs: a row a network and method, means over seeds."""
+    """Scores and costs of finished jobs: a row a network and method, means over folds or seeds."""
     rows = []
-    for key, group in done.groupby(list(Cell._fields), sort=False, dropna=False):
-        cell, first = Cell(*key), group.iloc[0]
+    for key, group in done.groupby([*Cell._fields, "slices"], sort=False, dropna=False):
+        cell, first = Cell(*key[:-1]), group.iloc[0]
         rows.append(
             {
                 "network": cell.architecture,
                 "method": cell.method,
                 "parameters of the method": cell.method_parameters or None,
                 "L_seg": cell.seg_loss,
-                "image": f"{cell.image_size}{'²' if first.spatial_dims == 2 else '³'}",
+                "image": size(group),
                 "sees": first.slices or None,
-                "Dice (val)": spread(group.dice_val),
-                "Dice (test)": spread(group.dice) if group.dice.notna().all() else None,
+                "labels": cell.labels,
+                "teacher saw": cell.teacher_labels,
+                "unlabelled": cell.unlabelled,
+                "updates": updates(group) or None,
+                "folds": repeats(group) if has_folds(group) else None,
+                "Dice (val)": spread(by_repeat(group, "dice_val")),
+                "Dice (test)": spread(by_repeat(group, "dice")) if group.dice.notna().all() else None,
                 "parameters": number(first.parameters, ",.0f"),
                 "GMACs": None if pd.isna(first.macs) else number(first.macs * 1e-9, ".3g"),
                 "CPU ms": number(first.latency_cpu_ms_p50, ".3g"),
             }
         )
     frame = pd.DataFrame(rows)
-    same = ("parameters of the method", "L_seg", "image", "sees")
+    same = ["parameters of the method", "L_seg", "image", "sees", "labels", "teacher saw", "unlabelled"]
+    same += ["updates", "folds"]
     dull = [name for name in same if frame[name].nunique(dropna=False) <= 1]
     usual = frame.groupby("method")["parameters of the method"].nunique(dropna=False).max() <= 1
     dull += ["parameters of the method"] if usual else []
     empty = [name for name in frame.columns if frame[name].isna().all()]
     synthetic = "synthetic data, " if done.synthetic.fillna(False).any() else ""
-    seeds = done.seed.nunique()
+    trained = updates(done)
     names, sizes = ", ".join(sorted(done.dataset.unique())), " and ".join(dict.fromkeys(frame.image))
     caption = (
-        f"{names} ({synthetic}{sizes}), {seeds} seed{'s' if seeds > 1 else ''}. "
-        "Dice: mean over patients; latency: p50, batch 1, fp32."
+        f"{names} ({synthetic}{sizes}), {repeats(done)}{f', {trained} updates a job' if trained else ''}. "
+        f"Dice: mean over patients ± sd over {repeat(done)}s; latency: p50, batch 1, fp32.{cautions(done)}"
     )
     return Table("cells", caption, frame.drop(columns=list({*dull, *empty})))
 

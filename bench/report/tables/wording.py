@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 
@@ -10,12 +12,34 @@ def natural(name: object) -> tuple[int, str]:
     return len(str(name)), str(name)
 
 
-def points(row: object) -> str | None:
-    """A comparison in Dice points with its interval."""
+def points(row: Any) -> str | None:
+    """A comparison in Dice points, with the method's interval where it has one."""
     if row is None:
         return None
-    difference, low, high = (100 * getattr(row, name) for name in ("difference", "low", "high"))
-    return f"{difference:+.1f}" + ("" if pd.isna(low) else f" [{low:+.1f}, {high:+.1f}]")
+    method = _interval(row.low_method, row.high_method)
+    return f"{100 * row.difference:+.1f}" + (f" {method}" if method else "")
+
+
+def networks(row: Any) -> str | None:
+    """The interval of a comparison over patients, for these networks."""
+    return None if row is None else _interval(row.low, row.high)
+
+
+def closed(row: Any) -> str | None:
+    """The share of the gap that a gain closes, or that there is none."""
+    if row is None or row.gap_closed is None or isinstance(row.gap_closed, str):
+        return None if row is None else row.gap_closed
+    return number(100 * row.gap_closed, ".0f", after=" %")
+
+
+def _interval(low: float, high: float) -> str | None:
+    return None if pd.isna(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def size(group: pd.DataFrame) -> str:
+    """The side of what the jobs of a cell see."""
+    first = group.iloc[0]
+    return f"{first.image_size}{'²' if first.spatial_dims == 2 else '³'}"
 
 
 def spread(values: pd.Series) -> str | None:
@@ -26,9 +50,9 @@ def spread(values: pd.Series) -> str | None:
     return f"{known.mean():.3f} ± {known.std():.3f}" if len(known) > 1 else f"{known.mean():.3f}"
 
 
-def number(value: float | None, how: str, before: str = "") -> str | None:
+def number(value: float | None, how: str, before: str = "", after: str = "") -> str | None:
     """The value in the format ``how``."""
-    return None if value is None or pd.isna(value) else f"{before}{value:{how}}"
+    return None if value is None or pd.isna(value) else f"{before}{value:{how}}{after}"
 
 
 def p_value(value: float) -> str | None:

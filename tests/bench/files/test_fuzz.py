@@ -413,7 +413,7 @@ def test_published_checkpoints(tmp_path):
 def test_a_damaged_cache_is_made_again(tmp_path):
     dataset = phantom.generate(patients=2, slices=1, side=16)
     keep_decoded(tmp_path, dataset)
-    folder = tmp_path / f"phantom-{dataset.fingerprint}"
+    folder = tmp_path / dataset.stored_as
     path = folder / "m1.npy"
     valid = path.read_bytes()
 
@@ -423,7 +423,7 @@ def test_a_damaged_cache_is_made_again(tmp_path):
 
         def read():
             made = []
-            images, masks = decode_once(
+            images, masks, _ = decode_once(
                 tmp_path, folder.name, 2, lambda: made.append(1) or (dataset.images, dataset.masks)
             )
             assert len(images) == len(masks) == 2
@@ -456,7 +456,7 @@ def test_nothing_is_unpickled(tmp_path, study):
     keep_decoded(tmp_path / "cache", dataset)
     for path in (tmp_path / "cache").rglob("*.npy"):
         np.save(path, trap, allow_pickle=True)
-    decode_once(tmp_path / "cache", f"phantom-{dataset.fingerprint}", 2, lambda: ([], []))
+    decode_once(tmp_path / "cache", dataset.stored_as, 2, lambda: ([], []))
     np.savez(tmp_path / "p.npz", cases=trap)
     with pytest.raises(UserError, match=r"p\.npz: not a file of predictions"):
         read_masks(tmp_path / "p.npz")

@@ -34,7 +34,7 @@ def test_volumes_have_a_network_that_trains_plainly():
     cells = [(job.architecture, job.method) for job in jobs("volumes")]
     assert len(cells) == 6
     assert [method for name, method in cells if name == "dmfnet"] == ["baseline"]
-    assert [m for n, m in cells if n == "unet-4-8-16-32"] == ["baseline", "pm-kd", "at-kd", "combined"]
+    assert [m for n, m in cells if n == "unet-8-16-32-64"] == ["baseline", "pm-kd", "at-kd", "combined"]
 
 
 def test_students_learn_from_the_teacher_of_their_seed():

@@ -41,8 +41,10 @@ def drawn(monkeypatch):
             return [stem]
 
         monkeypatch.setattr(figures, "save", keep)
-        frame, scored = frames.summary(study), frames.cases(study, "val")
-        compared = comparisons(frame[frame.status == "done"], scored)
+        frame = frames.summary(study)
+        part = "test" if frames.score_column(frame)[1] == "test" else "val"
+        scored, named = frames.cases(study, part), study.settings().get("contrasts", ())
+        compared = comparisons(frame[frame.status == "done"], scored, named)
         figures.write_figures(study.root / "figures", frame, scored, frames.curves(study), compared)
         return found
 
@@ -79,6 +81,33 @@ def test_every_figure_fits_a_column_of_a_journal(simulated, drawn):
         check_legible(figure, name)
         assert "liver-ct" in figure.get_suptitle()
     assert "validation" in found["dice_by_method"].get_suptitle()
+
+
+def test_figures_of_folds(folded, drawn):
+    """Intervals over folds where there are three, else those of these networks; the folds are counted."""
+    folded.simulated.measure()
+    found = drawn(folded.name(f"{SMALL}:combined").fill(range(2)).study)
+    assert set(found) == ALL
+    for name, figure in found.items():
+        check_legible(figure, name)
+        assert "2 of 5 folds" in figure.get_suptitle().replace("\n", " ")
+    assert "these networks" in found["significance"].get_suptitle().replace("\n", " ")
+    found = drawn(folded.fill().study)
+    for name, figure in found.items():
+        check_legible(figure, name)
+        assert "5 folds" in figure.get_suptitle().replace("\n", " ")
+    assert "interval over folds" in found["significance"].get_suptitle().replace("\n", " ")
+    assert "lowest to highest fold" in found["learning_curves"].get_suptitle().replace("\n", " ")
+    colours_of = [patch.get_facecolor()[:3] for patch in found["significance"].axes[0].patches]
+    assert sum(max(colour) - min(colour) > 0.05 for colour in colours_of) == 1, "one claim"
+
+
+def test_no_gap_draws_none(folded, drawn):
+    for fold in range(5):
+        folded.add(TEACHER, "baseline", fold, effect=0.0)
+        folded.add(SMALL, "baseline", fold, effect=0.1)
+        folded.add(SMALL, "combined", fold, effect=0.12)
+    assert "gap_closed" not in drawn(folded.study)
 
 
 def test_files_have_the_size_they_are_printed_at(tmp_path):

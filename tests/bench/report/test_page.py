@@ -21,7 +21,7 @@ from bench.data.dataset import Dataset
 from bench.files.atomic import write_file
 from bench.job import Job
 from bench.report import frames
-from bench.report.comparisons import comparisons
+from bench.report.comparisons import comparisons, shown_interval
 from bench.report.page.page import write_page
 from bench.report.page.pictures import outline, script, slices
 from bench.report.report import write_report
@@ -247,7 +247,6 @@ def test_differences_come_with_their_intervals(simulated, open_page):
     study = simulated.fill(seeds=3, students=1)
     page = open_page(write(study, None))
     frame, scored = frames.summary(study), frames.cases(study, "val")
-    compared = comparisons(frame, scored)
     patients = scored.groupby(["id", "patient"]).dice.mean().unstack("patient")
     teacher = frame[frame.seed.eq(1) & frame.architecture.str.startswith("unet-64")].id
     for method in ("baseline", "at-kd", "combined"):
@@ -263,20 +262,67 @@ def test_differences_come_with_their_intervals(simulated, open_page):
                 continue
             values = (patients.loc[own] - patients.loc[reference]).to_numpy()
             assert cell.inner_text() == points(values.mean(), *interval(values))
-            assert "unclear" in cell.get_attribute("class"), "one seed claims nothing"
-    page.get_by_label("Mean over seeds").check()
-    for against, column_class in (("baseline", "gain"), ("teacher", "gap")):
-        for row in compared[compared.against == against].itertuples():
-            cell = page.locator("#jobs tbody tr", has_text=row.method).locator(f"td.{column_class}").last
-            bad = row.verdict in ("harm", "worse")
-            assert cell.inner_text() == points(row.difference, row.low, row.high) + (" ↓" if bad else "")
-            assert cell.get_attribute("title") == row.verdict
-            claim = row.verdict in ("gain", "harm", "as good", "worse")
-            assert ("unclear" in cell.get_attribute("class")) != claim
-    assert set(compared.verdict) >= {"gain", "harm", "not significant"}
+            assert "unclear" in cell.get_attribute("class"), "one split claims nothing"
+    check_means(page, comparisons(frame, scored), "seeds")
     page.get_by_label("Seed", exact=True).select_option("1")
     gain = page.locator("#jobs tbody tr", has_text="combined").locator("td.gain").inner_text()
     assert "[" in gain, "a mean over one seed is that run"
+
+
+def check_means(page, compared, repeats):
+    """The means over folds or seeds are those of ``compared``, verdicts and shares of the gap with them."""
+    page.get_by_label(f"Mean over {repeats}").check()
+    for against, column_class in (("baseline", "gain"), ("teacher", "gap")):
+        for row in compared[compared.against == against].itertuples():
+            line = page.locator("#jobs tbody tr", has_text=row.method).last
+            cell = line.locator(f"td.{column_class}")
+            bad = row.verdict in ("harm", "worse")
+            text = points(row.difference, *shown_interval(row))
+            assert cell.inner_text() == text + (" ↓" if bad else "")
+            assert cell.get_attribute("title") == row.verdict
+            claim = row.verdict in ("gain", "harm", "as good", "worse")
+            assert ("unclear" in cell.get_attribute("class")) != claim
+            if against == "baseline":
+                share = (
+                    row.gap_closed if isinstance(row.gap_closed, str) else f"{100 * row.gap_closed:.0f} %"
+                )
+                assert line.locator("td.closed").inner_text() == share
+
+
+def test_folds_have_their_names_means_and_claims(folded, open_page):
+    named = [f"unet-32-64:{method}" for method in ("pm-kd", "at-kd", "combined")]
+    study = folded.name(*named).fill().study
+    frame, scored = frames.summary(study), frames.cases(study)
+    compared = comparisons(frame, scored, named)
+    assert set(compared.verdict) >= {"gain", "harm", "not significant", "worse"}
+    write_report(study, None)
+    page = open_page(study.root / "index.html")
+    about = page.inner_text("#about")
+    assert "5 folds · 500 updates a job · 240 cases of 60 patients" in about
+    assert "could have been claimed" in page.inner_text("#gain-note")
+    assert "Seed" not in page.locator("#jobs thead").inner_text(), "one seed a fold says nothing"
+    assert sorted(set(column(page, "Fold"))) == list("01234")
+    check_means(page, compared, "folds")
+    assert page.locator("#jobs tbody tr").last.locator("td.id a").all_inner_texts() == list("01234")
+    own = frame[(frame.architecture == "unet-32-64") & (frame.method == "combined")].dice
+    row = page.locator("#jobs tbody tr").filter(has_text="combined").last
+    assert f"{own.mean():.3f} ± {own.std():.3f}" in row.inner_text()
+
+
+def test_the_case_browser_stays_within_a_fold(folded, open_page):
+    study = folded.fill(range(2), names=("baseline", "combined")).study
+    write_report(study, None)
+    page = open_page(study.root / "index.html")
+    assert "2 of 5 folds" in page.inner_text("#about")
+    listed = page.locator("#patient option")
+    assert listed.all_inner_texts() == [f"p{k}" for k in range(0, 60, 5)]
+    assert page.locator("#job-a option:checked").inner_text() == "unet-32-64 · baseline · fold 0"
+    page.get_by_label("Job B").select_option(label="unet-32-64 · combined · fold 1")
+    assert page.locator("#job-a option:checked").inner_text() == "unet-32-64 · baseline · fold 1"
+    assert listed.all_inner_texts() == [f"p{k}" for k in range(1, 60, 5)]
+    numbers = page.locator("#patient-cases tbody td.number").all_inner_texts()
+    assert len(numbers) == 12
+    assert "–" not in numbers
 
 
 def points(difference: float, low: float, high: float) -> str:

@@ -35,6 +35,7 @@ def jobs(*names):
             "synthetic": False,
             "seg_loss": "dice-bce",
             "seed": 0,
+            "fold": pd.NA,
             "stride": reach(name)[0],
             "receptive_field": reach(name)[1],
         }

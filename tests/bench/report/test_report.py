@@ -15,7 +15,7 @@ from bench.report.published.numbers import REPORT
 from bench.report.published.table import report_table
 from bench.report.report import write_report
 from bench.report.tables.markup import Table, write_table
-from bench.report.tables.tables import GAIN, matrix_table, recipes_table
+from bench.report.tables.matrix import GAIN, matrix_table, recipes_table
 from bench.scoring.profiling import latencies
 from bench.study.store import Study
 

@@ -23,18 +23,20 @@ from bench.report.tables.markup import (
     markdown,
     write_table,
 )
-from bench.report.tables.tables import GAIN, TO_TEACHER, all_tables, cost_table
+from bench.report.tables.matrix import GAIN, GAIN_NETWORKS, TO_TEACHER, TO_TEACHER_NETWORKS
+from bench.report.tables.tables import all_tables, cost_table
 
+NETWORKS = ("unet-32-64-128-256", "unet-32-64-128", "unet-32-64")
 NASTY = (
     "a_b & 50 % | <script>alert(1)</script> [x](y) `c` {d} \\e ^f ~g $h$ #i *j* é ß 肝 --k "
     "--- '' `` ?` ,, ~~l~~"
 )
 
 
-def tables_of(study, folder):
-    frame, scored = frames.summary(study), frames.cases(study, "val")
+def tables_of(study, folder, part="val"):
+    frame, scored = frames.summary(study), frames.cases(study, part)
     done = frame[frame.status == "done"]
-    compared = comparisons(done, scored)
+    compared = comparisons(done, scored, study.settings().get("contrasts", ()))
     made = [*all_tables(done, scored, compared), *published.tables(done, compared)]
     return {table.name: write_table(folder, table) for table in made if len(table.frame)}
 
@@ -48,29 +50,59 @@ def pdflatex():
     return found
 
 
-def test_the_full_matrix(simulated, tmp_path):
-    simulated.measure()
-    written = tables_of(simulated.fill(), tmp_path)
+def test_the_full_matrix(folded, tmp_path):
+    folded.simulated.measure()
+    study = folded.name("unet-32-64:combined").fill(networks=NETWORKS).study
+    written = tables_of(study, tmp_path, "test")
     assert set(written) == {"matrix", "report", "cost", "patients"}
     text = written["matrix"].read_text()
-    assert "**validation** scores, 3 seeds" in text
+    assert "**test** scores, 5 folds" in text
     table = pd.read_csv(tmp_path / "matrix.csv").set_index(["architecture", "method"])
     assert len(table) == 13
     row = table.loc["unet-32-64", "combined"]
     assert row.claim == "gain"
     assert re.fullmatch(r"\+\d\.\d \[\+\d\.\d, \+\d\.\d\]", row[GAIN])
+    assert re.fullmatch(r"\[\+\d\.\d, \+\d\.\d\]", row[GAIN_NETWORKS])
     assert re.fullmatch(r"-\d\.\d \[-\d\.\d, -\d\.\d\]", row[TO_TEACHER])
+    assert re.fullmatch(r"\[-\d\.\d, -\d\.\d\]", row[TO_TEACHER_NETWORKS])
+    assert re.fullmatch(r"\d\d %", row["gap closed"])
     assert row["as good as teacher"] == "no"
     assert row.parameters == "100,961 (÷76.2)"
     assert row["GMACs"] == "0.0707 (÷76.2)"
     assert row["MB"].endswith("(÷76.2)")
     assert row["CPU ms, p50"].endswith("(÷8.73)")
-    assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", row["Dice (validation)"])
-    assert len(row.record.split()) == 3, "every number leads to its runs"
+    assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", row["Dice (test)"])
+    assert len(row.record.split()) == 5, "every number leads to its runs"
+    assert table.loc["unet-32-64-128", "combined"].claim == "descriptive"
 
 
-def test_marks_say_what_may_be_said(simulated, tmp_path):
-    written = tables_of(simulated.fill(students=1), tmp_path)
+def test_the_published_table_has_folds_claims_and_shares(folded, tmp_path):
+    tables_of(folded.name("unet-32-64:combined").fill(networks=NETWORKS).study, tmp_path, "test")
+    table = pd.read_csv(tmp_path / "report.csv").set_index("network")
+    row = table.loc["unet-32-64"]
+    assert row.claim == "gain"
+    assert re.fullmatch(r"\+\d\.\d \[\+\d\.\d, \+\d\.\d\]", row["gain, points [95 % CI]"])
+    assert re.fullmatch(r"\d\d %", row["gap closed"])
+    assert row["report: gap closed"] == "26 %", "(0.4708 − 0.3767) / (0.7408 − 0.3767)"
+    assert table["report: gap closed"]["unet-32-64-128-256"] == "87 %"
+    done = frames.summary(folded.study)
+    own = done[(done.architecture == "unet-32-64") & (done.method == "combined")]
+    assert row["PM + AT (distilled)"] == pytest.approx(own.dice.mean())
+
+
+def test_no_gap_stands_where_the_share_would(folded, tmp_path):
+    for fold in range(5):
+        folded.add("unet-64-128-256-512", "baseline", fold, effect=0.0)
+        folded.add("unet-32-64", "baseline", fold, effect=0.1)
+        folded.add("unet-32-64", "combined", fold, effect=0.12)
+    written = tables_of(folded.study, tmp_path, "test")
+    assert "no gap" in written["matrix"].read_text()
+    assert "no gap" in written["report"].read_text()
+
+
+def test_marks_say_what_may_be_said(folded, tmp_path):
+    named = [f"unet-32-64:{method}" for method in ("pm-kd", "at-kd", "combined")]
+    written = tables_of(folded.name(*named).fill().study, tmp_path, "test")
     lines = {line.split("|")[2].strip(): line for line in written["matrix"].read_text().splitlines()
              if line.startswith("| unet-32-64 ")}  # fmt: skip
     assert "] ↓ |" in re.sub(" +", " ", lines["at-kd"])
@@ -83,14 +115,14 @@ def test_marks_say_what_may_be_said(simulated, tmp_path):
     assert r"harm $\downarrow$" in tex
 
 
-def test_one_seed_claims_nothing_anywhere(simulated, tmp_path):
-    written = tables_of(simulated.fill(seeds=1), tmp_path)
+def test_one_split_claims_nothing_anywhere(simulated, tmp_path):
+    written = tables_of(simulated.fill(seeds=3), tmp_path)
     table = pd.read_csv(tmp_path / "matrix.csv")
-    assert set(table.claim.dropna()) == {"none (1 seed)"}
+    assert set(table.claim.dropna()) == {"none (no folds)"}
     text = written["matrix"].read_text()
     assert "**0." not in text, "no best"
     assert "↓" not in text
-    assert "1 seed: too few for a claim" in written["report"].read_text()
+    assert "One split: nothing is claimed" in written["report"].read_text()
     assert "+2.9" not in written["report"].read_text() or "°" in written["report"].read_text()
 
 
@@ -105,7 +137,7 @@ def test_other_recipes_stand_apart(simulated, tmp_path):
     assert len(matrix) == 5
     assert list(recipes["L_seg"]) == ["bce", "bce", "dice-bce"]
     weak = recipes[(recipes["L_seg"] == "bce") & (recipes.method == "combined")].squeeze()
-    assert float(weak[GAIN].split()[0]) == pytest.approx(10, abs=1), "against the weak baseline"
+    assert float(weak[GAIN]) == pytest.approx(10, abs=1), "against the weak baseline"
     assert "variant=official" in recipes["parameters of the method"].iloc[2]
 
 
@@ -126,6 +158,25 @@ def test_distilling_costs_its_teacher_and_the_recording(simulated):
     row = table.frame[table.frame.method == "combined"].squeeze()
     assert (row["recording, s"], row["together, s"]) == ("50", "1,030")
     assert "don't say" not in table.caption
+
+
+def test_classes_and_patients_of_folds(folded, tmp_path):
+    """Every patient once, by networks that never saw it; spreads are over folds."""
+    study = folded.fill(names=("baseline",), seeds=2).study
+    frame, scored = frames.summary(study), frames.cases(study, "test")
+    scored = scored.assign(dice_liver=scored.dice, dice_tumour=scored.dice / 2)
+    for table in all_tables(frame, scored, comparisons(frame, scored)):
+        write_table(tmp_path, table)
+    patients = pd.read_csv(tmp_path / "patients.csv")
+    assert list(patients.patient) == 2 * [f"p{k}" for k in range(60)]
+    own = scored[scored.architecture == "unet-32-64"]
+    assert patients.set_index(["network", "patient"]).plain["unet-32-64", "p7"] == pytest.approx(
+        own[own.patient == "p7"].dice.mean()
+    )
+    each = own.groupby(["fold", "seed", "patient"]).dice.mean().groupby("fold").mean()
+    classes = pd.read_csv(tmp_path / "classes.csv").set_index("architecture")
+    assert classes["Dice, liver"]["unet-32-64"] == f"{each.mean():.3f} ± {each.std():.3f}"
+    assert "sd over folds" in (tmp_path / "classes.md").read_text()
 
 
 def test_every_patient_and_class(simulated, tmp_path):
@@ -168,10 +219,11 @@ def test_names_are_shown_and_never_run():
     assert len(re.findall(r"(?<!\\)\|", row)) == 2, "one cell"
 
 
-def test_latex_compiles(pdflatex, simulated, tmp_path):
+def test_latex_compiles(pdflatex, folded, tmp_path):
     """Every table of a study, and one of a nasty name with every mark."""
-    simulated.measure()
-    written = tables_of(simulated.fill(), tmp_path)
+    folded.simulated.measure()
+    study = folded.name("unet-32-64:combined").fill(networks=NETWORKS).study
+    written = tables_of(study, tmp_path, "test")
     frame = pd.DataFrame({NASTY: [f"[{NASTY}", f"*{NASTY}", None], "b": [1.0, 2.0, float("nan")]})
     marks = {(0, NASTY): HARM, (1, NASTY): UNCLEAR, (0, "b"): BEST}
     for name, long in (("nasty", False), ("nasty_long", True)):

@@ -9,7 +9,7 @@ from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.scoring import precision
 
-MATRIX = {"teacher": "unet-4-8", "students": ["unet-2"], "image_size": 16}
+MATRIX = {"teacher": "unet-4-8", "students": ["unet-2"], "image_size": 16, "updates": 80}
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def begin(bench, tmp_path, monkeypatch):
     path = tmp_path / "m.yaml"
     path.write_text(json.dumps(MATRIX | {"workers": 1}))
     monkeypatch.setattr(precision, "MEASURE_FROM_FLOPS", 0)
+    monkeypatch.setattr(precision, "is_busy", lambda: False)
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
     monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
     monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
@@ -69,6 +70,13 @@ def test_a_machine_that_stays_busy_is_said_after_a_bound(begin):
     out = begin(times=[busy] * precision.TRIALS)
     assert "(uncompiled, measured, the machine busy with other things): fp32" in out
     assert begin.settings()["measured_precision"]["busy"] is True
+
+
+def test_what_others_do_meanwhile_is_said_though_the_rounds_are_even(begin, monkeypatch):
+    states = iter([True, True, False])
+    monkeypatch.setattr(precision, "is_busy", lambda: next(states))
+    out = begin(times=[trial(1.0, 2.0)] * 3)
+    assert "busy" not in out, "the third trial was quiet"
 
 
 def test_a_precision_that_does_not_come_through_is_not_taken(begin):

@@ -69,9 +69,19 @@ def test_a_trial_that_fails_means_one_at_a_time():
 
 def test_the_trial_itself(monkeypatch):
     monkeypatch.setattr(workers, "ROUNDS", 1)
+    monkeypatch.setattr(workers, "is_busy", lambda: False)
     [(alone, together)] = workers.rates(planned()[1], 2)
     assert alone > 0
     assert together > 0
+
+
+def test_it_is_repeated_within_a_bound_while_others_use_the_machine(monkeypatch, told):
+    calls = []
+    monkeypatch.setattr(workers, "_together", lambda *one: calls.append(one) or 1.0)
+    monkeypatch.setattr(workers, "is_busy", lambda: True)
+    assert workers.rates(planned()[1], 2) == [(1.0, 1.0)] * workers.ROUNDS
+    assert len(calls) == 2 * workers.ROUNDS * workers.TRIALS
+    assert "busy with other things" in told[-1]
 
 
 def raises(job, threads):
@@ -80,6 +90,7 @@ def raises(job, threads):
 
 def test_a_trial_that_raises_is_none(monkeypatch, capfd):
     monkeypatch.setattr(workers, "_steps", raises)
+    monkeypatch.setattr(workers, "is_busy", lambda: False)
     assert workers.rates(planned()[1], 2) == []
     assert "too much for two at a time" in capfd.readouterr().err
 

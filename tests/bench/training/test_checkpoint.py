@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from samples import blank_job
 from torch import nn
 
 import architectures
@@ -55,7 +56,7 @@ class Adapted(Method):
         return Adapter(student_shapes["encoder/2"][1], target_shapes["feature"][1])
 
     def loss(self, student, targets, labels):
-        return {"feature": (student.taps["encoder", 2] - targets["feature"]).pow(2).mean()}
+        return {"feature": (student.taps["encoder", 2] - targets["feature"]).pow(2).flatten(1).mean(dim=1)}
 
 
 class Adapter(nn.Module):
@@ -123,11 +124,18 @@ def run(kind, stream, checkpoint=None, saved_stop=None, unsaved_stop=None):
     return done, (curves, done.best_epoch, chance)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_job_stopped_thrice_ends_as_one_never_stopped(kind, small_phantom, tmp_path, monkeypatch):
+EVERY = blank_job(seed=3, updates=80)
+FEW = blank_job(seed=3, labels=4, unlabelled="maps", teachers=("t",), updates=80)
+"""A job that knows the labels of four patients, and a teacher's maps of the others."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels"), [*((kind, "all") for kind in KINDS), ("adapters", "few")], ids=str
+)
+def test_a_job_stopped_thrice_ends_as_one_never_stopped(kind, labels, small_phantom, tmp_path, monkeypatch):
     # Traced and differentiated by the compiler, its code not generated: that would take a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    stream = SampleStream(small_phantom, 3, EPOCHS, updates=80)
+    stream = SampleStream.of(FEW if labels == "few" else EVERY, small_phantom, EPOCHS)
     whole, expected = run(kind, stream)
     checkpoint = Checkpoint(tmp_path / "c" / "x.checkpoint", {"job": "x", "protocol": 1})
     # After epoch 1; in epoch 3, before it is saved; after the last.

@@ -24,10 +24,11 @@ const significant = (value) => value.toLocaleString("en", { maximumSignificantDi
 const signed = (value, digits) =>
   `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value).toFixed(digits)}`;
 
-/** What a job or a cell is compared with: [difference, low, high, verdict], in points of Dice. */
+/** What a job or a cell is compared with: [difference, low, high, verdict, share of the gap], in points of Dice. */
 const comparedWith = (row, against) => row.over?.[against] ?? [];
 for (const job of jobs) {
   [job.gain] = comparedWith(job, "baseline");
+  job.closed = comparedWith(job, "baseline")[4] ?? undefined;
   [job.gap] = comparedWith(job, "teacher");
 }
 
@@ -36,6 +37,7 @@ for (const job of jobs) {
 const numbers = [
   { key: "dice", label: `Dice (${study.part})`, short: "Dice", show: (v) => v.toFixed(3) },
   { key: "gain", label: "Gain, points", short: "gain", against: "baseline", show: (v) => signed(v, 1) },
+  { key: "closed", label: "Gap closed", show: (v) => `${Math.round(100 * v)} %` },
   { key: "gap", label: "To teacher, points", short: "to the teacher", against: "teacher", show: (v) => signed(v, 1) },
   { key: "parameters", label: "Parameters", show: (v) => Math.round(v).toLocaleString("en"), low: true, cost: "parameters" },
   { key: "macs", label: "GMACs", scale: 1e9, show: significant, low: true, cost: "MACs (10⁹)" },
@@ -44,21 +46,29 @@ const numbers = [
   { key: "latency_gpu_ms_p50", label: "GPU ms, p50", show: significant, low: true, cost: "GPU latency, ms (p50, batch 1)" },
   { key: "peak_memory_inference_mb", label: "Memory MB", show: significant, low: true, cost: "peak memory of one inference, MB" },
   { key: "train_seconds", label: "Training s", show: (v) => Math.round(v).toLocaleString("en"), low: true, cost: "training time, s" },
+  { key: "updates", label: "Updates", show: (v) => Math.round(v).toLocaleString("en"), low: true },
   { key: "nsd", label: "NSD", show: (v) => v.toFixed(3) },
   { key: "hd95", label: "HD95", show: (v) => v.toFixed(1), low: true },
   { key: "precision", label: "Precision", show: (v) => v.toFixed(3) },
   { key: "sensitivity", label: "Sensitivity", show: (v) => v.toFixed(3) },
 ].filter(({ key }) => jobs.some((job) => job[key] !== undefined));
 
+/** What a mean is over. Where every fold has one seed, the seed says nothing. */
+const repeat = study.folds ? "fold" : "seed";
+const distinct = (rows, key) => new Set(rows.map((row) => row[key])).size;
+const oneSeedAFold = study.folds && distinct(jobs, "seed") === distinct(jobs, "fold");
+
 /** What tells jobs apart, and whether it does in this study. */
 const facets = [
   ["architecture", "Network"], ["method", "Method"], ["seg_loss", "L_seg"], ["teacher", "Teacher"],
-  ["image_size", "Image size"], ["seed", "Seed"], ["status", "Status"],
-].map(([key, name]) => ({ key, label: name, values: [...new Set(jobs.map((job) => job[key] ?? ""))] }));
+  ["image_size", "Image size"], ["labels", "Labels"], ["teacher_labels", "Teacher’s labels"],
+  ["unlabelled", "Unlabelled"], ["updates_asked", "Updates asked"], ["fold", "Fold"], ["seed", "Seed"], ["status", "Status"],
+].filter(([key]) => key !== "seed" || !oneSeedAFold).map(([key, name]) => ({ key, label: name, values: [...new Set(jobs.map((job) => job[key] ?? ""))] }));
 const varies = (wanted) =>
-  facets.find(({ key }) => key === wanted).values.filter((value) => value !== "").length > 1;
+  facets.find(({ key }) => key === wanted)?.values.filter((value) => value !== "").length > 1;
 
-const shown = (number, value) => number.show(value / (number.scale ?? 1));
+/** A number as text; words, such as "no gap", stay as they are. */
+const shown = (number, value) => (typeof value === "string" ? value : number.show(value / (number.scale ?? 1)));
 /** A difference of a row with its 95 % interval: +0.9 [−0.3, +2.1]. */
 function difference(number, row) {
   const [, low, high] = comparedWith(row, number.against);
@@ -69,13 +79,19 @@ const recordOf = (job) => `records/${encodeURIComponent(job.id)}.json`;
 
 const side = (job) => `${job.image_size}${study.spatial_dims === 3 ? "³" : "²"}`;
 
-/** For people: network, method, seed and what else differs within the study. */
+/** For people: network, method, fold or seed and what else differs within the study. */
 function label(row) {
   const parts = [row.architecture, row.method];
   if (varies("seg_loss")) parts.push(row.seg_loss);
   if (varies("teacher") && row.teacher) parts.push(`of ${row.teacher}`);
   if (varies("image_size")) parts.push(side(row));
-  parts.push(row.runs.length > 1 ? `${row.runs.length} seeds` : `seed ${row.runs[0].seed}`);
+  if (varies("labels")) parts.push(`${row.labels} labels`);
+  if (varies("teacher_labels") && row.teacher) parts.push(`teacher’s labels ${row.teacher_labels}`);
+  if (varies("unlabelled")) parts.push(`unlabelled ${row.unlabelled}`);
+  if (varies("updates_asked")) parts.push(`${row.updates_asked ?? "usual"} updates`);
+  const [run] = row.runs;
+  if (row.runs.length > 1) parts.push(`${distinct(row.runs, repeat)} ${repeat}s`);
+  else parts.push(...(study.folds ? [`fold ${run.fold}`] : []), ...(oneSeedAFold ? [] : [`seed ${run.seed}`]));
   return parts.join(" · ");
 }
 for (const job of jobs) job.runs = [job];

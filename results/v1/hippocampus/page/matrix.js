@@ -1,8 +1,10 @@
 "use strict";
-/* The matrix: filters, sorting, mean over seeds. What it shows, the plots show. */
+/* The matrix: filters, sorting, mean over folds or seeds. What it shows, the plots show. */
 
 const view = { sort: null, descending: false, rows: [] };
-const cellKeys = ["architecture", "method", "seg_loss", "teacher", "image_size"];
+const cellKeys = [
+  "architecture", "method", "seg_loss", "teacher", "image_size", "labels", "teacher_labels", "unlabelled", "updates_asked",
+];
 const texts = facets.filter(({ key }) => key === "architecture" || key === "method" || (key !== "status" && varies(key)));
 
 function buildFilters() {
@@ -15,11 +17,13 @@ function buildFilters() {
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("filters").addEventListener("reset", () => setTimeout(refresh));
   $("means").addEventListener("change", refresh);
-  $("grouping").hidden = !varies("seed");
+  $("grouping").hidden = !varies(repeat);
+  $("repeat").textContent = `${repeat}s`;
   if (jobs.some((job) => job.over))
     $("gain-note").textContent =
-      "Gain, to teacher: points of Dice over the same network trained plainly and over its teacher, on the same seeds, " +
-      "with the 95 % interval over patients. Grey: no claim; ↓: harm or worse, as the verdicts in comparisons.csv have it.";
+      "Gain, to teacher: points of Dice over the same network trained plainly and over its teacher, on the same folds and seeds, " +
+      "with a 95 % interval: of a mean over three folds or more over folds, for the method; else over patients, for these networks alone. " +
+      "Grey: no claim; ↓: harm or worse, as the verdicts in comparisons.csv have it. " + study.cautions;
 }
 
 function filtered() {
@@ -36,7 +40,7 @@ function filtered() {
   });
 }
 
-/** One row a cell: the mean over its seeds, and their spread of Dice. */
+/** One row a cell: the mean over its folds or seeds, and their spread of Dice. */
 function means(chosen) {
   const cells = new Map();
   for (const job of chosen.filter((job) => job.status === "done")) {
@@ -44,7 +48,7 @@ function means(chosen) {
     cells.set(key, [...(cells.get(key) ?? []), job]);
   }
   return [...cells.values()].map((runs) => {
-    // Of some of a cell's seeds only there is no interval, unless it is one.
+    // Of some of a cell's jobs only there is no interval, unless it is one.
     const all = done.filter((job) => job.cell === runs[0].cell).length;
     const over = runs.length === 1 ? runs[0].over : runs.length === all ? study.cells[runs[0].cell] : undefined;
     const row = { ...runs[0], runs, over };
@@ -52,7 +56,11 @@ function means(chosen) {
       const values = runs.map((run) => run[key]).filter((value) => value !== undefined);
       row[key] = values.length ? values.reduce((a, b) => a + b) / values.length : undefined;
     }
-    const dice = runs.map((run) => run.dice).filter((value) => value !== undefined);
+    row.closed = over?.baseline?.[4] ?? undefined;
+    // Seeds of a fold are averaged before: the spread is that of folds.
+    const each = Map.groupBy(runs.filter((run) => run.dice !== undefined), (run) => run[repeat]);
+    const dice = [...each.values()].map((same) => same.reduce((sum, run) => sum + run.dice, 0) / same.length);
+    if (dice.length) row.dice = dice.reduce((a, b) => a + b) / dice.length;
     row.sd = dice.length > 1 ? Math.sqrt(dice.reduce((s, d) => s + (d - row.dice) ** 2, 0) / (dice.length - 1)) : undefined;
     return row;
   });
@@ -61,9 +69,11 @@ function means(chosen) {
 function sorted(rows) {
   const { sort, descending } = view;
   if (!sort) return rows;
-  const known = rows.filter((row) => row[sort] !== undefined);
+  const isNumber = numbers.some(({ key }) => key === sort);
+  const has = (row) => row[sort] !== undefined && !(isNumber && typeof row[sort] === "string");
+  const known = rows.filter(has);
   known.sort((a, b) => (a[sort] < b[sort] ? -1 : a[sort] > b[sort] ? 1 : 0) * (descending ? -1 : 1));
-  return [...known, ...rows.filter((row) => row[sort] === undefined)];
+  return [...known, ...rows.filter((row) => !has(row))];
 }
 
 function sortBy(key, low) {
@@ -84,7 +94,7 @@ function refresh() {
 }
 
 function drawTable(grouped) {
-  const keys = texts.filter(({ key }) => !(grouped && key === "seed"));
+  const keys = texts.filter(({ key }) => !(grouped && (key === "seed" || key === "fold")));
   const heading = ({ key, label: name, low, show }) =>
     el(
       "th",
@@ -92,7 +102,7 @@ function drawTable(grouped) {
       el("button", { type: "button", "data-sort": key, click: () => sortBy(key, low || !show) }, name),
     );
   const head = el("tr", {}, ...keys.map(heading), ...numbers.map(heading));
-  head.append(el("th", { scope: "col" }, grouped ? "Records by seed" : "Record"));
+  head.append(el("th", { scope: "col" }, grouped ? `Records by ${repeat}` : "Record"));
   $("jobs").replaceChildren(el("thead", {}, head), el("tbody", {}, ...view.rows.map((row) => line(row, keys))));
 }
 
@@ -123,7 +133,7 @@ function line(row, keys) {
   }
   const records = row.runs.flatMap((job, k) => [
     k ? " " : "",
-    el("a", { href: recordOf(job), tabindex: single ? -1 : null }, single ? job.id.slice(0, 8) : String(job.seed)),
+    el("a", { href: recordOf(job), tabindex: single ? -1 : null }, single ? job.id.slice(0, 8) : String(job[repeat])),
   ]);
   return el("tr", {}, ...cells, el("td", { class: "id" }, ...records));
 }

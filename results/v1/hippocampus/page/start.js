@@ -9,7 +9,8 @@ function buildHeader() {
   const facts = [
     what, `${study.part} scores`, sizes,
     `${done.length} finished job${done.length === 1 ? "" : "s"}${others ? `, ${others} without a result` : ""}`,
-    seeds.length ? `seed${seeds.length > 1 ? "s" : ""} ${seeds.join(", ")}` : null,
+    study.folds ? study.repeats : seeds.length ? `seed${seeds.length > 1 ? "s" : ""} ${seeds.join(", ")}` : null,
+    study.updates ? `${study.updates} updates a job` : null,
     study.cases.length ? `${study.cases.length} cases of ${patients.length} patients` : null,
   ];
   document.title = `${study.dataset}${study.synthetic ? " (synthetic)" : ""} – lightseg-bench`;

@@ -2,7 +2,7 @@
 /* The case browser: image, ground truth and two jobs side by side, Dice beside each. Pictures lie in
    page/cases/ as scripts that call back, for a page from disk may load nothing else. */
 
-const pictures = { cases: null, jobs: new Map(), wanted: false };
+const pictures = { cases: null, jobs: new Map(), wanted: false, patient: undefined };
 const patients = [...new Set(study.cases.map(({ patient }) => patient))];
 const casesOf = (patient) => study.cases.map((row, index) => ({ ...row, index })).filter((row) => row.patient === patient);
 const scored = done.filter((job) => job.cases);
@@ -38,7 +38,7 @@ function buildCases() {
   $("case-label").textContent = study.spatial_dims === 3 ? "Volume" : "Slice";
   for (const id of ["job-a", "job-b"]) {
     $(id).append(...scored.map((job, k) => el("option", { value: k }, label(job))));
-    $(id).addEventListener("change", () => (orderPatients(), drawCase()));
+    $(id).addEventListener("change", () => changeJob(id));
   }
   const [a, b] = usualPair();
   $("job-a").value = scored.indexOf(a);
@@ -51,7 +51,7 @@ function buildCases() {
   $("previous").addEventListener("click", () => step(-1));
   $("next").addEventListener("click", () => step(1));
   orderPatients();
-  choosePatient(patients[0]);
+  choosePatient($("patient").options[0].value);
   if (!study.pictures) return noPictures();
   // Pictures are read when the reader comes near them.
   new IntersectionObserver((entries, observer) => {
@@ -73,12 +73,24 @@ function usualPair() {
   return [scored[0], scored[1] ?? scored[0]];
 }
 
+/** A job was chosen. Folds share no patient, so the other one is taken from the same fold. */
+function changeJob(id) {
+  const [job, other, otherId] = id === "job-a" ? [jobA(), jobB(), "job-b"] : [jobB(), jobA(), "job-a"];
+  if (study.folds && other.fold !== job.fold) {
+    const same = (run) => run.fold === job.fold && cellKeys.every((key) => run[key] === other[key]);
+    $(otherId).value = scored.indexOf(scored.find(same) ?? job);
+  }
+  orderPatients();
+  const listed = [...$("patient").options].map(({ value }) => value);
+  if (pictures.patient !== undefined && !listed.includes(pictures.patient)) choosePatient(listed[0]);
+  else drawCase();
+}
+
 /** From elsewhere on the page: this job as B. */
 function compare(job) {
   if (!scored.includes(job)) return;
   $("job-b").value = scored.indexOf(job);
-  orderPatients();
-  drawCase();
+  changeJob("job-b");
   $("cases").scrollIntoView();
   $("cases").focus({ preventScroll: true });
 }
@@ -103,13 +115,15 @@ function orderPatients() {
     gap: (patient) => -Math.abs((patientDice(jobB(), patient) ?? 0) - (patientDice(jobA(), patient) ?? 0)),
   }[$("order").value];
   const now = $("patient").value;
-  const ranked = patients.map((patient) => [rank(patient), patient]).sort((a, b) => a[0] - b[0]);
+  const own = patients.filter((patient) => patientDice(jobA(), patient) !== null);
+  const listed = study.folds && own.length ? own : patients;
+  const ranked = listed.map((patient) => [rank(patient), patient]).sort((a, b) => a[0] - b[0]);
   $("patient").replaceChildren(...ranked.map(([, patient]) => el("option", { value: patient }, patient)));
-  if (patients.includes(now)) $("patient").value = now;
+  if (listed.includes(now)) $("patient").value = now;
 }
 
 function choosePatient(patient, last = false) {
-  $("patient").value = patient;
+  $("patient").value = pictures.patient = patient;
   const own = casesOf(patient);
   $("case").replaceChildren(...own.map((row) => el("option", { value: row.index }, row.case)));
   $("case").value = own.at(last ? -1 : 0).index;

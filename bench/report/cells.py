@@ -1,0 +1,151 @@
+"""What is compared with what: cells of the matrix, their plain students and their teachers.
+
+A cell is everything that tells two jobs apart but fold and seed, which are its repeats. Scores of a cell
+are a frame of patients × repeats; a repeat is a pair of fold and seed, the fold ``NO_FOLD`` where a study
+has one split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+NO_FOLD = -1
+
+
+class Cell(NamedTuple):
+    """What is compared: everything that tells two jobs apart but the repeat."""
+
+    dataset: str
+    image_size: int
+    seg_loss: str
+    architecture: str
+    method: str
+    variant: str
+    method_parameters: str
+    teacher: str
+    labels: str
+    teacher_labels: str
+    unlabelled: str
+    updates_asked: str
+
+
+OWN = ("teacher", "variant", "method_parameters")
+"""Fields that are empty where a method has none."""
+NETWORK = ("dataset", "image_size", "seg_loss", "architecture", "labels", "updates_asked")
+"""What a cell shares with its plain student."""
+SETTING = ("dataset", "image_size", "labels", "updates_asked")
+"""What a plain student shares with the students whose teacher it is compared with."""
+
+
+def cells_of(frame: pd.DataFrame) -> list[Cell]:
+    """The cell of each row."""
+    filled = frame.fillna(dict.fromkeys(OWN, ""))
+    return [Cell(*row) for row in filled[list(Cell._fields)].itertuples(index=False)]
+
+
+def groups(done: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:
+    """Every cell with its jobs."""
+    filled = done.fillna(dict.fromkeys(OWN, ""))
+    for key, group in filled.groupby(list(Cell._fields), sort=False, dropna=False):
+        yield Cell(*key), group
+
+
+def network(cell: Cell) -> tuple:
+    """What the cell shares with its plain student."""
+    return tuple(getattr(cell, name) for name in NETWORK)
+
+
+def is_plain(frame: pd.DataFrame) -> pd.Series:
+    """Which jobs are students trained plainly.
+
+    A teacher that learned from other patients than its students says so in ``teacher_labels`` and is none.
+    """
+    return (frame.method == "baseline") & (frame.teacher_labels == "same") & (frame.unlabelled == "none")
+
+
+def baseline(done: pd.DataFrame, cell: Cell) -> list[str]:
+    """Jobs of the same network trained plainly, on as many labels; none for a baseline itself."""
+    if cell.method == "baseline":
+        return []
+    same = (done[list(NETWORK)] == list(network(cell))).all(axis=1)
+    return list(done.id[same & is_plain(done)])
+
+
+def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
+    """The cell's own teachers; a plain student's are those of the distilled ones, the largest of them.
+
+    Of distilled students of other labels or updates a plain one takes none, and of several kinds of teacher
+    that which learned from the same patients. None for a teacher, and where a student has several at once.
+    """
+    named = group.teachers.fillna("").str.split()
+    if (named.str.len() > 1).any():
+        return []
+    own = {name for names in named for name in names}
+    if own:
+        return list(own)
+    if set(group.id) & {name for names in done.teachers.fillna("") for name in names.split()}:
+        return []
+    near = done[(done[list(SETTING)] == [getattr(cell, name) for name in SETTING]).all(axis=1)]
+    taught = near[near.teachers.fillna("") != ""]
+    usual = taught[taught.teacher_labels == "same"]
+    everyone = {name for names in (usual if len(usual) else taught).teachers for name in names.split()}
+    teaching = done[done.id.isin(everyone)]
+    if not len(teaching):
+        return []
+    largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]
+    return list(teaching.id[teaching.architecture == largest])
+
+
+def patient_means(cases: pd.DataFrame) -> pd.DataFrame:
+    """Dice of every patient in every job: the mean over the patient's cases."""
+    folds = cases.fold.fillna(NO_FOLD).astype(int)
+    return cases.assign(fold=folds).groupby(["id", "fold", "seed", "patient"], as_index=False).dice.mean()
+
+
+def scores(means: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
+    """Patients × repeats of the jobs ``ids``; those that weren't scored at all are left out."""
+    own = means[means.id.isin(ids)]
+    table = own.pivot_table(index="patient", columns=["fold", "seed"], values="dice", aggfunc="mean")
+    return table.astype(np.float64)
+
+
+def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Patients × repeats that both have."""
+    return (ours - theirs).dropna(axis=1, how="all").dropna(axis=0, how="all")
+
+
+def scores_by_cell(done: pd.DataFrame, cases: pd.DataFrame) -> dict[Cell, pd.DataFrame]:
+    """Dice of every cell, patients × repeats."""
+    means = patient_means(cases)
+    return {cell: scores(means, group.id) for cell, group in groups(done)}
+
+
+def has_folds(paired: pd.DataFrame) -> bool:
+    """Whether the repeats are folds."""
+    folds = paired.columns.get_level_values("fold")
+    return bool(len(folds)) and bool((folds != NO_FOLD).all())
+
+
+def fold_means(paired: pd.DataFrame) -> pd.Series:
+    """The mean of each fold over patients, seeds averaged before; empty where there are no folds."""
+    if not has_folds(paired):
+        return pd.Series(dtype=np.float64)
+    by_patient = paired.T.groupby(level="fold").mean().T
+    means: pd.Series = by_patient.mean(axis=0)
+    return means
+
+
+def repeat_means(paired: pd.DataFrame) -> pd.Series:
+    """The mean of each fold, or without folds of each seed."""
+    means: pd.Series = fold_means(paired) if has_folds(paired) else paired.mean(axis=0)
+    return means
+
+
+def overall(paired: pd.DataFrame) -> float:
+    """The mean over folds; without folds over patients, seeds averaged before."""
+    values = fold_means(paired) if has_folds(paired) else paired.mean(axis=1)
+    return float(values.mean()) if len(values) else float("nan")

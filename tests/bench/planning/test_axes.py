@@ -1,0 +1,114 @@
+"""Folds, updates and labels crossed with the rest of a matrix."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from samples import a_setting
+
+from bench.errors import UserError
+from bench.planning.cells import cells
+from bench.planning.matrix import contrasts, parse_matrix, read_matrix
+
+PAIR = {"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": ["baseline", "pm-kd"]}
+NINE = {"students": ["unet-2", "unet-4", "unet-2-4"], "methods": ["pm-kd", "at-kd", "combined"]}
+TEACHERS = ["same", "disjoint", "all"]
+
+
+def planned(setting=None, **more):
+    return list(cells(parse_matrix(PAIR | more, "m.yaml"), setting or a_setting()))
+
+
+def fold_setting(fold, folds=5):
+    setting = a_setting(fold=fold, split=f"s{fold}")
+    return replace(setting, folds=folds)
+
+
+def test_every_fold_has_a_teacher_and_a_seed_of_its_own():
+    jobs = [c.job for fold in range(5) for c in planned(fold_setting(fold), seeds=[0, 1])]
+    assert len(jobs) == 5 * 2 * 3
+    assert {(job.fold, job.seed) for job in jobs} == {(k, s * 5 + k) for k in range(5) for s in (0, 1)}
+    teachers = {job.id: job for job in jobs if job.architecture == "unet-4-8-16"}
+    assert len(teachers) == 10
+    for job in jobs:
+        for teacher in job.teachers:
+            assert (teachers[teacher].fold, teachers[teacher].seed) == (job.fold, job.seed)
+
+
+def test_updates_are_an_axis_that_teachers_follow():
+    jobs = [cell.job for cell in planned(updates=[500, 2000])]
+    assert Counter(job.updates for job in jobs) == {500: 3, 2000: 3}
+    by_id = {job.id: job for job in jobs}
+    assert all(by_id[t].updates == job.updates for job in jobs for t in job.teachers)
+    assert {cell.job.updates for cell in planned(updates=40, setting=a_setting(train_cases=640))} == {40}
+
+
+def test_labels_are_an_axis_and_what_does_nothing_takes_its_default():
+    listed = planned(labels=[8, "all"], teacher_labels=TEACHERS, unlabelled=["none", "maps"])
+    assert not any(cell.reason for cell in listed)
+    jobs = [cell.job for cell in listed]
+    assert len(set(jobs)) == len(jobs) == len({job.id for job in jobs})
+
+    def known(kind):
+        return sorted((str(j.labels), j.teacher_labels, j.unlabelled) for j in jobs if kind(j))
+
+    plain = known(lambda job: job.architecture == "unet-2-4" and job.method == "baseline")
+    assert plain == [("8", "same", "none"), ("None", "same", "none")]
+    taught = known(lambda job: job.teachers)
+    assert taught == sorted(
+        [("8", t, u) for t in TEACHERS for u in ("none", "maps")] + [("None", "same", "none")]
+    )
+    teachers = known(lambda job: job.architecture == "unet-4-8-16")
+    assert teachers == sorted([("8", "same", "none"), *(("None", t, "none") for t in TEACHERS)])
+    usual = [cell.job for cell in planned()]
+    assert usual == [job for job in jobs if job.labels is None and job.teacher_labels == "same"]
+
+
+def test_jobs_with_fewer_labels_and_their_teachers_keep_the_last_epoch():
+    for cell in planned(labels=[8, "all"], teacher_labels=TEACHERS):
+        job = cell.job
+        assert job.keeps_last_epoch == (job.labels == 8 or job.teacher_labels != "same")
+
+
+def test_without_labels_there_must_be_a_teacher_with_some():
+    reasons = {
+        (c.job.method, c.job.teacher_labels, c.job.unlabelled): c.reason
+        for c in planned(labels=0, teacher_labels=["same", "all"], unlabelled=["none", "maps"])
+        if c.job.architecture == "unet-2-4"
+    }
+    assert not reasons.pop(("pm-kd", "all", "maps"))
+    assert set(reasons.values()) == {"labels 0: there is nothing to learn from"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"updates": 510}, "m.yaml: updates 510: must be a multiple of the 20 epochs, e.g. 520"),
+        ({"updates": 10}, "m.yaml: updates 10: must be a multiple of the 20 epochs, e.g. 20"),
+        ({"labels": -1}, "labels"),
+        ({"labels": "some"}, "labels"),
+        ({"teacher_labels": "other"}, "teacher_labels"),
+        ({"folds": 1}, "folds"),
+        ({"contrasts": ["unet-2-4:baseline"]}, "'unet-2-4:baseline'; a student's distilled cells are"),
+        (
+            {**NINE, "contrasts": [f"{s}:{m}" for s in NINE["students"] for m in NINE["methods"]]},
+            "contrasts names more than 6",
+        ),
+    ],
+)
+def test_bad_axes_are_one_line(content, message):
+    with pytest.raises(UserError) as error:
+        planned(**content)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_training_must_see_the_samples_once():
+    with pytest.raises(UserError, match="updates 20: the 400 training samples fill 25 batches"):
+        planned(updates=20)
+
+
+def test_contrasts_are_those_named_or_all_where_they_are_few():
+    assert contrasts(parse_matrix(PAIR, "m")) == ["unet-2-4:pm-kd"]
+    assert contrasts(parse_matrix(PAIR | NINE, "m")) == []
+    assert len(contrasts(read_matrix("unets"))) == 6

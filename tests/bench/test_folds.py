@@ -1,0 +1,108 @@
+"""Studies in folds and with few labels, as a user runs them."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from bench.study.store import Study
+
+MATRIX = {
+    "teacher": "unet-4-8",
+    "students": ["unet-2"],
+    "methods": ["baseline", "pm-kd"],
+    "image_size": 16,
+    "updates": 80,
+    "workers": 2,
+}
+
+
+def write(path, **more):
+    path.write_text(json.dumps(MATRIX | more))
+    return path
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    return ("--matrix", write(tmp_path / "m.yaml"), "--results", tmp_path / "s", "--device", "cpu")
+
+
+@pytest.mark.slow
+def test_two_of_three_folds_then_the_third(bench, arguments, tmp_path):
+    first = bench(*arguments, "--folds", 3, "--fold", "0,1")
+    assert first.code == 0, first.err
+    assert "may be claimed: unet-2:pm-kd" in first.out
+    assert "6 jobs, 0 done, 6 to run" in first.out
+    assert "2 of 3 folds" in first.out + (tmp_path / "s" / "tables" / "matrix.md").read_text()
+    last = bench(*arguments)
+    assert "9 jobs, 6 done, 3 to run" in last.out
+    study = Study(tmp_path / "s")
+    assert study.settings()["folds"] == 3
+    assert study.settings()["contrasts"] == ["unet-2:pm-kd"]
+    frame = pd.read_csv(tmp_path / "s" / "summary.csv")
+    assert sorted(frame.fold) == sorted([0, 1, 2] * 3)
+    assert set(frame.status) == {"done"}
+    cases = pd.read_csv(tmp_path / "s" / "cases.csv")
+    for _, own in cases.groupby(["architecture", "method"]):
+        assert sorted(own.patient.unique()) == sorted({f"phantom{k:03}" for k in range(25)})
+        assert own.case.is_unique, "every case is tested once"
+    assert set(study.record(frame.id[0])["dataset"]) >= {"train_patients", "labelled_patients"}
+    assert "nothing to run" in bench(*arguments).out
+
+
+@pytest.mark.slow
+def test_few_labels_recorded_and_live_give_the_same_student(bench, tmp_path):
+    matrix = write(
+        tmp_path / "m.yaml", labels=4, teacher_labels="disjoint", unlabelled="maps", methods=["combined"]
+    )
+    weights = []
+    for name, limit in (("recorded", 8), ("live", 0)):
+        result = bench(
+            *("--matrix", matrix, "--results", tmp_path / name, "--device", "cpu", "--no-test"),
+            *("--targets-gb", limit),
+        )
+        assert result.code == 0, result.err
+        study = Study(tmp_path / name)
+        assert (study.root / "targets").exists() == (limit > 0)
+        teacher, student = sorted(study.records(), key=lambda record: len(record["job"]["teachers"]))
+        assert teacher["job"]["teacher_labels"] == student["job"]["teacher_labels"] == "disjoint"
+        assert teacher["dataset"]["labelled_patients"] == 8
+        assert student["dataset"]["labelled_patients"] == 4
+        assert {record["best_epoch"] for record in (teacher, student)} == {20}, "the last"
+        weights.append(study.path("weights", student["id"]).read_bytes())
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--folds", 26), "--folds 26: dataset phantom has 25 patients"),
+        (("--fold", "1"), "--fold 1: no such fold; the study's folds are none; see --folds"),
+        (("--folds", 3, "--fold", "0,3"), "--fold 3: no such fold; the study's folds are 0 to 2"),
+        (("--updates", 510), "--updates 510: must be a multiple of the 20 epochs"),
+        (("--updates", 0), "--updates 0: must be a multiple of the 20 epochs, e.g. 20"),
+        (("--image-size", 16, "--updates", -20), "--updates -20: must be a multiple"),
+    ],
+)
+def test_mistakes_are_one_line(refused, arguments, more, message):
+    assert message in refused(*arguments, *more, "--dry-run")
+
+
+def test_more_labels_than_patients_are_refused(refused, tmp_path):
+    matrix = write(tmp_path / "m.yaml", labels=17)
+    line = refused("--matrix", matrix, "--results", tmp_path / "s", "--device", "cpu", "--dry-run")
+    assert "labels 17: there are 16 training patients to draw from; at most 16, or all" in line
+    assert not (tmp_path / "s").exists()
+
+
+def test_folds_are_frozen_with_the_study(bench, refused, arguments, monkeypatch):
+    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
+    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
+    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
+    assert bench(*arguments).code == 0
+    assert "was begun without folds; name another folder" in refused(*arguments, "--folds", 3)
+
+
+def test_given_weights_teach_no_folds(refused, arguments, tmp_path):
+    line = refused(*arguments, "--folds", 3, "--teacher", tmp_path / "w.safetensors")
+    assert "what it was trained on is not known, so a study with folds" in line
