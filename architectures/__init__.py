@@ -1,27 +1,29 @@
 """Registry of networks: a name and four numbers give a module that returns logits.
 
-Every network is an ``nn.Module`` with two methods:
+Every network is an ``nn.Module`` with two methods, the second only where a method needs it:
 
 ``forward(x)``
     ``(N, in_channels, *spatial)`` to logits ``(N, out_channels, *spatial)``; no activation inside.
 ``forward_intermediates(x)``
     ``(logits, {tap: feature})`` with one feature ``(N, C, *spatial / stride)`` after every block.
     A tap is ``(side, stride)``, e.g. ``("encoder", 2)``: taps of two networks match where the keys do.
+    ``tapped`` gives it to a network that was not made for this.
 
-A new family is one file with ``NAMES``, ``understands(name)``, ``stride(name)`` and ``build(name, ...)``,
-and one line in ``FAMILIES``. The package imports nothing from the harness and can be used alone.
+A new network is registered by ``register``, in a user's own file (``--plugin``) or in one here. A family of
+many names is a module with ``NAMES``, ``understands(name)``, ``stride(name)`` and ``build(name, ...)`` in
+``FAMILIES``. The package imports nothing from the harness and can be used alone.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
-from architectures import dmfnet, unet
+from architectures.registry import FAMILIES, register
+from architectures.taps import Tap, tapped
 
-Tap = tuple[str, int]
-
-FAMILIES = (unet, dmfnet)
-"""Modules that build networks; the first that understands a name builds it."""
+__all__ = ["FAMILIES", "Tap", "build", "names", "register", "stride", "supports", "tapped"]
 
 
 def names() -> list[str]:
@@ -37,11 +39,8 @@ def build(name: str, spatial_dims: int = 2, in_channels: int = 1, out_channels: 
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, not {spatial_dims}")
-    for family in FAMILIES:
-        if family.understands(name):
-            return family.build(name, spatial_dims, in_channels, out_channels)
-    known = ", ".join(names())
-    raise ValueError(f"unknown architecture {name!r}; known: {known}, or any unet-<widths>")
+    model: nn.Module = _family(name).build(name, spatial_dims, in_channels, out_channels)
+    return model
 
 
 def stride(name: str) -> int:
@@ -50,8 +49,24 @@ def stride(name: str) -> int:
     Raises:
         ValueError: unknown name.
     """
+    return int(_family(name).stride(name))
+
+
+def supports(name: str, spatial_dims: int, sides: tuple[int, ...]) -> str:
+    """Why the network can't take inputs of ``sides``, as it says itself; empty where it can, or is silent.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    reason = getattr(_family(name), "supports", None)
+    return str(reason(name, spatial_dims, sides) or "") if reason is not None else ""
+
+
+def _family(name: str) -> Any:
     for family in FAMILIES:
         if family.understands(name):
-            return family.stride(name)
+            return family
     known = ", ".join(names())
-    raise ValueError(f"unknown architecture {name!r}; known: {known}, or any unet-<widths>")
+    raise ValueError(
+        f"unknown architecture {name!r}; known: {known}, or any unet-<widths>, or one of a --plugin"
+    )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+import bench
 from bench.errors import UserError
 from bench.files import stopping
 from bench.files.atomic import disk_trouble
@@ -51,7 +52,7 @@ def with_flags(only: Callable[[str, Flag], bool]) -> Callable[[Callable[..., Non
                 inspect.Parameter.KEYWORD_ONLY,
                 default=own.default,
                 annotation=Annotated[
-                    str | None if known.parse else types[own.name],
+                    types[own.name] if not known.parse else list[str] if own.default == () else str | None,
                     typer.Option(typed_as(own, known), help=known.help, **known.shown),
                 ],
             )
@@ -71,9 +72,21 @@ def with_flags(only: Callable[[str, Flag], bool]) -> Callable[[Callable[..., Non
     return decorate
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"lightseg-bench {bench.__version__}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
 @with_flags(lambda name, flag: True)
-def matrix(context: typer.Context, options: Options) -> None:
+def matrix(
+    context: typer.Context,
+    options: Options,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
     """Run a matrix: plan its jobs, run those without a record, profile and report."""
     from bench.commands import run_matrix
 
@@ -94,10 +107,13 @@ def job(
 
 
 @app.command()
-def profile(study: StudyFolder) -> None:
+@with_flags(lambda name, flag: name == "plugin")
+def profile(study: StudyFolder, options: Options) -> None:
     """Measure parameters, MACs, latency and memory of a study's networks."""
+    from bench import plugins
     from bench.commands import existing, profile_study
 
+    plugins.load(options.plugin)
     root = existing(study)
     profile_study(root, root.jobs())
 
@@ -145,11 +161,32 @@ def prepare(
     make(dataset, source, data or Path("data") / dataset)
 
 
+@app.command()
+def status(study: StudyFolder) -> None:
+    """Say what of a study is done, running, waiting or failed, from its files alone."""
+    from bench.study.store import existing
+    from bench.watching.status import status_lines
+
+    for line in status_lines(existing(study)):
+        print(line)
+
+
+@app.command("check-plugin")
+def check_plugin(file: Annotated[Path, typer.Argument(metavar="FILE", help="A Python file.")]) -> None:
+    """Say whether the methods and networks of a plug-in do what they must."""
+    from bench.commands import check_plugin as check
+
+    raise typer.Exit(check(file))
+
+
 @app.command("list")
-def list_() -> None:
-    """List architectures, methods with their parameters, datasets and matrices."""
+@with_flags(lambda name, flag: name == "plugin")
+def list_(options: Options) -> None:
+    """List architectures, methods with their parameters, datasets, matrices and plug-ins."""
+    from bench import plugins
     from bench.commands import list_registered
 
+    plugins.load(options.plugin)
     list_registered()
 
 

@@ -11,26 +11,36 @@ from pathlib import Path
 
 import architectures
 import methods
+from bench import plugins
 from bench.data import datasets
 from bench.errors import UserError
 from bench.files import lease
 from bench.job import Job
-from bench.planning.estimates import human_bytes
 from bench.planning.matrix import BUILT_IN
 from bench.planning.options import Options
 from bench.planning.todo import kind, states
 from bench.report.report import write_report
 from bench.running.executors import Engine, engine, local
 from bench.running.job_process import run_job
-from bench.running.plan import Plan, make_plan, predicted_target_bytes, resolved, write_plan
+from bench.running.plan import Plan, make_plan, resolved, write_plan
 from bench.running.time_spent import shares
+from bench.scoring.forecast import forecast
 from bench.scoring.profiling import is_measured, profile
 from bench.study.reporter import Phases
-from bench.study.store import Study, failure
+from bench.study.store import Study, existing, failure
+from bench.training.conformance import faults_of_method, faults_of_network
 from bench.watching.beside_jobs import following
 from bench.watching.trackers import open_trackers
 
-__all__ = ["existing", "list_registered", "profile_study", "report_study", "run_job", "run_matrix"]
+__all__ = [
+    "check_plugin",
+    "existing",
+    "list_registered",
+    "profile_study",
+    "report_study",
+    "run_job",
+    "run_matrix",
+]
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +79,10 @@ def _list_jobs(plan: Plan) -> int:
     for cell in plan.cells:
         state = f"skipped: {cell.reason}" if cell.reason else found[cell.job]
         print(f"{cell.job.id}  {cell.job.label}  {state}")
-    print(f"predicted targets: {human_bytes(predicted_target_bytes(plan.todo, plan.session))}")
+    if plan.todo:
+        options = plan.options
+        for line in forecast(plan.session, plan.todo, options.elsewhere, options.no_test).lines():
+            print(line)
     return 0
 
 
@@ -117,14 +130,6 @@ def _tell_failures(study: Study, jobs: list[Job]) -> int:
     return len(failed)
 
 
-def existing(root: Path) -> Study:
-    """The study in ``root``, which must have been begun."""
-    study = Study(root)
-    if study.settings() is None:
-        raise UserError(f"{root}: no study.json here; name a folder that --matrix has filled")
-    return study
-
-
 def profile_study(study: Study, jobs: list[Job]) -> None:
     """Measure the networks of ``jobs`` where that has not been done, alone on this machine."""
     if is_measured(study, jobs):
@@ -148,8 +153,8 @@ def report_study(study: Study, data: Path | None) -> None:
         )
     dataset = None
     if data is not None or datasets.source(settings["dataset"]).built_in:
-        key = settings.get("patient_key", "")
-        dataset = datasets.load(settings["dataset"], data, study.root / "cache", key)
+        key, column = settings.get("patient_key", ""), settings.get("patient_column", "")
+        dataset = datasets.load(settings["dataset"], data, study.root / "cache", key, column)
     with lease.waited_for(study.root, "report"):
         write_report(study, dataset)
 
@@ -161,6 +166,25 @@ def list_registered() -> None:
         values = methods.parameters(methods.build(name))
         print(f"method {name}" + "".join(f"  {key}={value}" for key, value in values.items()))
     print(
-        "datasets: " + ", ".join(datasets.DATASETS) + ", any folder in the Decathlon's or nnU-Net's layout"
+        "datasets: " + ", ".join(datasets.DATASETS) + ", any folder of images with masks, or of volumes in "
+        "the Decathlon's or nnU-Net's layout"
     )
     print("matrices: " + ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.yaml"))))
+    for plugin in plugins.LOADED.values():
+        print(
+            f"plug-in {plugin.name}: " + ", ".join(f"{kind} {name}" for kind, name in sorted(plugin.brings))
+        )
+    for name, why in plugins.BROKEN.items():
+        print(f"plug-in {name}: left out, for it fails ({why})")
+
+
+def check_plugin(path: Path) -> int:
+    """Ask of what a user's file brings all that the tests ask of what is built in; the exit code."""
+    plugin = plugins.load_file(path)
+    faults = 0
+    for what, name in sorted(plugin.brings):
+        asked = {"method": faults_of_method, "architecture": faults_of_network}.get(what)
+        found = asked(name) if asked is not None else []
+        faults += len(found)
+        print(f"{what} {name}: " + ("; ".join(found) if found else "well" if asked else "registered"))
+    return 1 if faults else 0

@@ -48,6 +48,10 @@ class Method:
     unlabelled_weight: ClassVar[float] = 1.0
     """By what the terms of samples without labels count; in a ``Distillation`` it is a parameter."""
 
+    def supports(self, spatial_dims: int, out_channels: int) -> str:
+        """Why the method can't be used on such data, for which its cells are skipped; empty if it can."""
+        return ""
+
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """What is kept of the teacher for a batch: tensors ``(N, ...)`` in fp32, by name.
 

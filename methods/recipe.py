@@ -1,7 +1,7 @@
 """The grammar: ``pm-kd[temperature=2]`` gives a method with its parameters set, and back.
 
-A new method is one file in ``methods/training/`` with a frozen dataclass that extends
-``methods.base.Method``, and one line in ``METHODS``.
+A new method is a frozen dataclass that extends ``methods.base.Method``, decorated with ``register``: in a
+file of ``methods/training/`` that ``methods/__init__.py`` imports, or in a user's own file (``--plugin``).
 """
 
 from __future__ import annotations
@@ -13,12 +13,7 @@ from collections.abc import Iterable
 from typing import Any, get_type_hints
 
 from methods.base import Method
-from methods.training.at_kd import AtKd
-from methods.training.baseline import Baseline
-from methods.training.combined import Combined
-from methods.training.pm_kd import PmKd
-
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Baseline, PmKd, AtKd, Combined)}
+from methods.registry import METHODS
 
 
 def names() -> list[str]:

@@ -62,7 +62,7 @@ def main() -> None:
     verbs.run_job = job_process.run_job = short_jobs.run_job
     profiling.latencies = functools.partial(profiling.latencies, seconds=0.0)
     profiling.in_own_process, profiling.LARGE_SIDE = lambda *_: None, 64
-    commands.ENTRY = SCRIPT
+    commands.ENTRY = [str(SCRIPT)]
     cli.main()
 
 

@@ -16,16 +16,19 @@ FLOORS = [
     ["architectures", "methods"],
     ["bench.compute"],
     ["bench.data"],
+    ["bench.plugins"],
     ["bench.study"],
     ["bench.planning"],
     ["bench.training"],
     ["bench.scoring"],
     ["bench.running"],
     ["bench.report"],
+    ["bench.using"],
     ["bench.watching"],
     ["bench.performance"],
     ["bench.commands"],
-    ["bench.cli"],
+    ["bench.api", "bench.cli"],
+    ["bench.__main__"],
 ]
 """From the ground up; what stands on one floor knows nothing of each other."""
 ROOMS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -119,6 +122,10 @@ def test_the_value_of_a_job_is_light():
 
 def test_the_command_line_answers_without_torch():
     assert "torch" not in loaded("bench.cli")
+
+
+def test_a_studys_status_is_said_without_torch():
+    assert "torch" not in loaded("bench.watching.status")
 
 
 def test_pieces_fit_on_a_screen():

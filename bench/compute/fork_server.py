@@ -7,5 +7,8 @@ passes them on; the server stays, for without it nobody could tell how its proce
 import os
 import signal
 
+from bench.compute.processes import put_environment_back
+
+put_environment_back()
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.setsid()

@@ -6,13 +6,20 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bench.data import image_folder, phantom, volume_folder
 from bench.data.dataset import Dataset
+from bench.data.pairs import Patients
 from bench.errors import UserError
-from bench.files.checked import check_name
+from bench.files.checked import check_name, parse_json
 
-__all__ = ["DATASETS", "Dataset", "Source", "load", "locate", "source"]
+__all__ = ["DATASETS", "Dataset", "Source", "load", "locate", "register", "source"]
+
+LAYOUTS = "images/, masks/ and index.csv (2-D images) or dataset.json, imagesTr/ and labelsTr/ (volumes)"
+"""What a folder must hold."""
+OF_VOLUMES = {"training", "modality", "channel_names", "numTraining", "file_ending"}
+"""Keys of a ``dataset.json`` in the Decathlon's or nnU-Net's layout."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +102,41 @@ DATASETS: dict[str, Source] = {
 }
 
 
+Read = TypeVar("Read", bound=Callable[[Path, Path | None], Dataset])
+
+
+def register(name: str, image_size: int, built_in: bool = False) -> Callable[[Read], Read]:
+    """Make a dataset known by a name: ``@register("my-scans", image_size=128)`` above a function.
+
+    The function is called with the folder of ``--data`` and a folder for decoded arrays, or None, and gives
+    a ``Dataset``; ``bench.data.image_folder.load`` and ``volume_folder.load`` do most of that.
+
+    Args:
+        image_size: the side that networks see where the user names none.
+        built_in: whether it needs no folder.
+
+    Raises:
+        ValueError: a name that another dataset has.
+    """
+
+    def decorate(read: Read) -> Read:
+        if name in DATASETS:
+            raise ValueError(
+                f"the dataset {name!r} is there already, in {DATASETS[name].read.__module__}; "
+                f"{read.__module__} needs another name"
+            )
+        check_name(name, "a dataset's name")
+        DATASETS[name] = Source(read, built_in, image_size)
+        return read
+
+    return decorate
+
+
 def source(name: str) -> Source:
-    """The registered dataset of that name; any other name is that of a folder of volumes."""
+    """The registered dataset of that name; any other name is that of a folder of images or volumes."""
 
     def read(root: Path, cache: Path | None) -> Dataset:
-        return volume_folder.load(name, root, None, cache)
+        return _read_folder(name, root, cache, Patients())
 
     return DATASETS.get(name) or Source(read, built_in=False, image_size=64)
 
@@ -107,8 +144,8 @@ def source(name: str) -> Source:
 def locate(name: str, root: Path | None) -> tuple[str, Path | None]:
     """``--dataset`` and ``--data`` to a dataset's short name and its folder.
 
-    A name that isn't registered may be the path of a folder in the Decathlon's or nnU-Net's layout, or
-    the name that such a folder, given by ``--data``, shall have.
+    A name that isn't registered may be the path of a folder of 2-D images or of volumes, or the name that
+    such a folder, given by ``--data``, shall have.
 
     Raises:
         UserError: neither registered nor such a folder.
@@ -116,16 +153,39 @@ def locate(name: str, root: Path | None) -> tuple[str, Path | None]:
     if name in DATASETS:
         return name, root
     folder = root or Path(name)
-    if not _is_folder(folder) or (root is not None and not (folder / "dataset.json").is_file()):
+    if not _is_folder(folder) or not (_holds_images(folder) or (folder / "dataset.json").is_file()):
+        found = f"{folder} holds neither" if _is_folder(folder) else f"{folder} is no folder"
         raise UserError(
-            f"--dataset {name!r} is unknown; known: {', '.join(DATASETS)}, or a folder with a dataset.json "
-            "(Decathlon or nnU-Net)"
+            f"--dataset {name!r} is unknown; known: {', '.join(DATASETS)}, or the path of a folder with "
+            f"{LAYOUTS}; {found}"
         )
     try:
         short = Path(name).resolve().name
     except (OSError, ValueError):
         short = name
+    if short in DATASETS:
+        raise UserError(
+            f"--dataset {name!r}: {short} is a registered dataset; must be --dataset {short} (with --data) "
+            "for that one, for your own another name: rename the folder, or --dataset NAME --data FOLDER"
+        )
     return check_name(short, f"--dataset {name!r}"), folder
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether a folder is one of 2-D images; a ``dataset.json`` as volumes have it decides against that.
+
+    Raises:
+        UserError: it is both.
+    """
+    if not image_folder.holds_images(folder):
+        return False
+    if (folder / "images").is_dir() and (folder / "imagesTr").is_dir():
+        raise UserError(f"{folder}: holds images/ and imagesTr/; must hold one dataset, {LAYOUTS}")
+    try:
+        content = parse_json((folder / "dataset.json").read_bytes())
+    except (OSError, ValueError):  # whoever reads it says so
+        return True
+    return not (isinstance(content, dict) and content.keys() & OF_VOLUMES)
 
 
 def _is_folder(path: Path) -> bool:
@@ -135,13 +195,20 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def load(name: str, root: Path | None = None, cache: Path | None = None, patient_key: str = "") -> Dataset:
+def load(
+    name: str,
+    root: Path | None = None,
+    cache: Path | None = None,
+    patient_key: str = "",
+    patient_column: str = "",
+) -> Dataset:
     """Read a dataset by name.
 
     Args:
         root: its folder (``--data``); built-in datasets need none.
         cache: where decoded arrays are kept between jobs.
         patient_key: ``--patient-key``, for folders that are not registered.
+        patient_column: ``--patient-column``, for such folders of 2-D images.
 
     Raises:
         UserError: unknown name, missing folder, or content that is not as it should be.
@@ -150,10 +217,25 @@ def load(name: str, root: Path | None = None, cache: Path | None = None, patient
     found = source(name)
     if root is None and not found.built_in:
         raise UserError(f"dataset {name}: --data must name its folder")
-    if patient_key:
-        if name in DATASETS:
-            raise UserError(f"--patient-key {patient_key!r}: dataset {name} has its own; leave it out")
-        note = f"patients by the key {patient_key!r} in the names of volumes"
-        key = volume_folder.by_key(patient_key)
-        return volume_folder.load(name, root or Path(), key, cache, note=note)
+    patients = Patients(patient_column, patient_key)
+    if name not in DATASETS:
+        return _read_folder(name, root or Path(), cache, patients)
+    for flag, value in (("--patient-key", patient_key), ("--patient-column", patient_column)):
+        if value:
+            raise UserError(f"{flag} {value!r}: dataset {name} has its own; leave it out")
     return found.read(root or Path(), cache)
+
+
+def _read_folder(name: str, root: Path, cache: Path | None, patients: Patients) -> Dataset:
+    """Read a folder that is not registered, of images or of volumes."""
+    if _holds_images(root):
+        return image_folder.read(name, root, patients, cache)
+    if patients.column:
+        raise UserError(
+            f"--patient-column {patients.column!r}: {root} holds volumes, which have no index.csv; "
+            "--patient-key finds the patient in their names"
+        )
+    if not patients.key:
+        return volume_folder.load(name, root, None, cache)
+    note = f"patients by the key {patients.key!r} in the names of volumes"
+    return volume_folder.load(name, root, volume_folder.by_key(patients.key), cache, note=note)

@@ -1,131 +1,211 @@
-"""A folder of 2-D images with masks: ``images/``, ``masks/`` (same file names) and ``index.csv``.
+"""A folder of 2-D images with masks: ``images/``, ``masks/`` and ``index.csv``.
 
-``index.csv`` has a column ``file`` and the patient key's column; further columns are ignored. Masks
-hold 0 for background and 255 (or 1) for the one class.
+``index.csv`` has a column ``file`` and the patient key's column, and may have ``spacing_x`` and
+``spacing_y`` in mm; further columns are ignored. ``dataset.json`` says what the values in masks mean,
+where they don't say it themselves.
 """
 
 from __future__ import annotations
 
-import csv
-import warnings
+import json
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from bench.data.dataset import Dataset, fingerprint
 from bench.data.decoded import decode_once
+from bench.data.described import Known, described
+from bench.data.mask_values import class_indices, class_names
+from bench.data.pairs import Pair, Patients, find_pairs
+from bench.data.pictures import Picture, RawMask, is_grey, read_grey, read_image, read_mask
 from bench.errors import UserError
-from bench.files.checked import check_name
 from bench.files.checksums import digest
 
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-"""Pillow's kinds of images with eight bits a channel or fewer."""
+__all__ = ["Patients", "holds_images", "load", "read", "read_grey"]
+
+log = logging.getLogger(__name__)
+
+
+def holds_images(root: Path) -> bool:
+    """Whether ``root`` looks like such a folder, whole or not."""
+    return any((root / name).exists() for name in ("images", "masks", "index.csv"))
 
 
 def load(
     name: str,
     root: Path,
     patient_column: str,
-    class_name: str,
+    class_name: str = "",
     cache: Path | None = None,
     note: str = "",
     licence: str = "",
 ) -> Dataset:
-    """Read the folder ``root``.
+    """Read the folder ``root`` of a registered dataset.
+
+    Args:
+        class_name: of the one class; without it ``dataset.json`` names them, or the masks' values do.
 
     Raises:
         UserError: anything missing, unreadable or contradictory; the line names the file.
     """
-    files, patients = read_index(root, patient_column)
-    content = [_bytes(root / kind / file) for kind in ("images", "masks") for file in files]
-    stored_as = f"{name}-{digest(*files, *content)}"
-    images, masks, contents = decode_once(cache, stored_as, len(files), lambda: _decode(root, files))
-    cases = tuple(Path(file).stem for file in files)
+    if not class_name:
+        known = described(root)
+        known = Known(known.labels, known.spacing, note or known.note, licence or known.licence)
+        return _read(name, root, Patients(patient_column), known, cache)
+    one = {0: "background", 1: class_name}
+    return _read(
+        name, root, Patients(patient_column), Known(one, (), note, licence), cache, registered=True
+    )
+
+
+def read(name: str, root: Path, patients: Patients, cache: Path | None = None) -> Dataset:
+    """Read a folder that nobody has registered: what it is, it says itself.
+
+    Raises:
+        UserError: anything missing, unreadable or contradictory; the line names the file.
+    """
+    known = described(root)
+    by = (
+        f"column {patients.column!r} of index.csv"
+        if patients.column
+        else f"key {patients.key!r} in files' names"
+    )
+    note = "; ".join(filter(None, (known.note, f"patients by the {by}")))
+    return _read(name, root, patients, Known(known.labels, known.spacing, note, known.licence), cache)
+
+
+def _read(
+    name: str, root: Path, patients: Patients, known: Known, cache: Path | None, registered: bool = False
+) -> Dataset:
+    pairs = find_pairs(root, patients)
+    images, masks = [pair.image for pair in pairs], [pair.mask for pair in pairs]
+    parts: list[str | bytes] = [path.name for path in images]
+    parts += [_bytes(path) for path in (*images, *masks)]
+    same = [path.name for path in images] == [path.name for path in masks]
+    if not registered or not same:
+        labels = None if known.labels is None else sorted(known.labels.items())
+        parts += ["in full", json.dumps([[path.name for path in masks], labels])]
+    stored_as = f"{name}-{digest(*parts)}"
+    decoded = decode_once(cache, stored_as, len(pairs), lambda: _decode(pairs, known.labels))
+    if known.labels is None:
+        classes = class_names(max(int(mask.max(initial=0)) for mask in decoded.masks))
+    else:
+        classes = tuple(known.labels[value] for value in sorted(known.labels)[1:])
+    spacing = _spacing(root, pairs, known.spacing)
+    note = known.note
+    if not registered:
+        note = "; ".join(filter(None, (note, "" if spacing else "no spacing: distances are in pixels")))
+    cases, people = tuple(pair.case for pair in pairs), tuple(pair.patient for pair in pairs)
+    decides = classes[0] if len(classes) == 1 else classes
     return Dataset(
         name=name,
         cases=cases,
-        patients=tuple(patients),
-        images=images,
-        masks=masks,
-        classes=(class_name,),
-        fingerprint=fingerprint(cases, patients, contents, declared=class_name),
+        patients=people,
+        images=decoded.images,
+        masks=decoded.masks,
+        classes=classes,
+        fingerprint=fingerprint(cases, people, decoded.contents, spacing, declared=decides),
         note=note,
-        licence=licence,
+        licence=known.licence,
+        spacing=spacing,
         stored_as=stored_as,
     )
 
 
-def read_index(root: Path, patient_column: str) -> tuple[list[str], list[str]]:
-    """File names and patients of ``index.csv``, checked against the two folders; sorted by case.
-
-    The order of rows says nothing, so that a re-sorted index is the same data.
-    """
-    index = root / "index.csv"
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
-    if not index.is_file():
-        raise UserError(f"{root}: index.csv is missing; see docs/adding-a-dataset.md for the layout")
-    try:
-        with index.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except (csv.Error, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{index}: not a CSV file in UTF-8 ({error})") from None
-    for column in ("file", patient_column):
-        if list(columns).count(column) != 1:
-            what = "is there twice" if column in columns else "is missing"
-            raise UserError(f"{index}: column {column!r} {what}; found: {', '.join(columns)}")
-    for line, row in rows:
-        file, patient = row["file"], row[patient_column]
-        if not file or not patient:
-            raise UserError(f"{index}: line {line} has no {'file' if not file else patient_column}")
-        if Path(file).name != file:
-            raise UserError(f"{index}: line {line}: {file!r} must be a plain file name")
-        for name in (file, patient):
-            check_name(name, f"{index}: line {line}")
-    files = [row["file"] for _, row in rows]
-    for what, names in (("file", files), ("case", [Path(file).stem for file in files])):
-        name, count = Counter(names).most_common(1)[0] if names else ("", 0)
-        if count > 1:
-            raise UserError(f"{index}: {name} is listed {count} times; one row a {what}")
-    _check_folder(root, "images", files)
-    _check_folder(root, "masks", files)
-    if not files:
-        raise UserError(f"{root}: no images; put them under images/ with a row each in index.csv")
-    by_case = sorted(((row["file"], row[patient_column]) for _, row in rows), key=lambda r: Path(r[0]).stem)
-    return [file for file, _ in by_case], [patient for _, patient in by_case]
-
-
-def _check_folder(root: Path, kind: str, files: list[str]) -> None:
-    folder = root / kind
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    for file in files:
-        if file not in there:
-            what = "image" if kind == "images" else "mask"
-            raise UserError(f"{folder / file}: missing; index.csv lists it but it has no {what}")
-    extra = sorted(there - set(files))
-    if extra:
-        raise UserError(f"{folder / extra[0]}: no row in index.csv; add one or remove the file")
-
-
-def _decode(root: Path, files: list[str]) -> tuple[list, list]:
-    images, masks = [], []
-    for file in files:
-        image, mask = read_grey(root / "images" / file), read_grey(root / "masks" / file)
-        if image.shape != mask.shape:
+def _spacing(root: Path, pairs: Sequence[Pair], of_all: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
+    """Millimetres between rows and columns of each image's pixels; empty where nobody says it."""
+    own = tuple(pair.spacing for pair in pairs)
+    for pair in pairs:
+        if of_all and pair.spacing and not np.allclose(of_all, pair.spacing, rtol=1e-3):
+            y, x = pair.spacing
             raise UserError(
-                f"{root / 'masks' / file}: mask is {_size(mask)}, its image {_size(image)}; "
+                f"{root / 'index.csv'}: {pair.image.name} has spacing_y {y:g} and spacing_x {x:g}, "
+                f"dataset.json pixel_spacing {of_all[0]:g}, {of_all[1]:g} (rows first); leave one out"
+            )
+    return own if own[0] else (of_all,) * len(pairs) if of_all else ()
+
+
+def _decode(pairs: Sequence[Pair], labels: dict[int, str] | None) -> tuple[list, list]:
+    _tell_patients(pairs)
+    pictures: list[Picture] = []
+    masks: list[RawMask] = []
+    for pair in pairs:
+        picture, mask = read_image(pair.image), read_mask(pair.mask)
+        if picture.pixels.shape[:2] != mask.values.shape:
+            turned = " once turned as its EXIF orientation says" if picture.turned or mask.turned else ""
+            raise UserError(
+                f"{pair.mask}: mask is {_size(mask.values)}, its image {_size(picture.pixels)}{turned}; "
                 "they must have the same size"
             )
-        images.append(image[None])
-        masks.append(_labels(root / "masks" / file, mask))
-    return images, masks
+        pictures.append(picture)
+        masks.append(mask)
+    odd = [
+        pair
+        for pair, picture, mask in zip(pairs, pictures, masks, strict=True)
+        if picture.turned != mask.turned
+    ]
+    if odd:
+        log.warning(
+            f"{odd[0].image}: of {len(odd)} cases only the image or only the mask has an EXIF "
+            "orientation; each is turned as its own file says, see that they still fit"
+        )
+    indices = class_indices([pair.mask for pair in pairs], masks, labels)
+    return _with_channels([pair.image for pair in pairs], pictures), indices
+
+
+def _tell_patients(pairs: Sequence[Pair]) -> None:
+    """Say it where the patients are hardly what was meant."""
+    count = Counter(pair.patient for pair in pairs)
+    patient, most = count.most_common(1)[0]
+    if most == 1 and len(pairs) > 1:
+        log.warning(
+            f"every one of the {len(pairs)} images is of a patient of its own; images of one person in "
+            "two parts of the split make scores too good"
+        )
+    elif len(count) > 1 and most > len(pairs) / 2:
+        log.warning(f"patient {patient!r} has {most} of the {len(pairs)} images")
+    folded = Counter(name.casefold() for name in count)
+    twice = sorted(name for name in count if folded[name.casefold()] > 1)
+    if twice:
+        log.warning(
+            f"patients {twice[0]!r} and {twice[1]!r} differ in upper and lower case alone: taken for two"
+        )
+
+
+def _with_channels(paths: Sequence[Path], pictures: Sequence[Picture]) -> list[np.ndarray]:
+    """Images ``(channels, height, width)``: all of three channels, or all grey.
+
+    Raises:
+        UserError: grey and colour mixed.
+    """
+    stored = [path for path, picture in zip(paths, pictures, strict=True) if picture.pixels.ndim == 3]
+    colour = [path for path, picture in zip(paths, pictures, strict=True) if not is_grey(picture.pixels)]
+    grey = [path for path in paths if path not in set(stored)]
+    if colour and grey:
+        raise UserError(
+            f"{colour[0]} is in colour and {grey[0]} is grey; a dataset must hold images of one kind, "
+            "so save all as RGB or all as grey"
+        )
+    deep = [path for path, picture in zip(paths, pictures, strict=True) if picture.pixels.dtype != np.uint8]
+    if deep and len(deep) < len(paths):
+        flat = next(path for path in paths if path not in set(deep))
+        log.warning(f"{deep[0]} has more than 8 bits, {flat.name} has 8: are their values on one scale?")
+    if colour:
+        return [np.ascontiguousarray(np.moveaxis(picture.pixels, -1, 0)) for picture in pictures]
+    if stored:
+        log.info(
+            f"{stored[0]}: {len(stored)} of {len(paths)} images are stored as RGB with three equal "
+            "channels; read as grey"
+        )
+    return [_first(picture.pixels)[None] for picture in pictures]
+
+
+def _first(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
 
 
 def _bytes(path: Path) -> bytes:
@@ -135,32 +215,5 @@ def _bytes(path: Path) -> bytes:
         raise UserError(f"{path}: can't be read ({error.strerror}); it must be an image's file") from None
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """An image as grey values ``(height, width)``.
-
-    Raises:
-        UserError: not an image, damaged, of more than 8 bits a channel, or so large that it may be a trap.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                mode = image.mode
-                pixels = np.asarray(image.convert("L"))
-    except Exception as error:  # what a decoder makes of damaged bytes may be any
-        raise UserError(f"{path}: not a readable image ({error})") from None
-    if mode not in MODES:  # Pillow would cut off what is above 255
-        raise UserError(f"{path}: has pixels of the kind {mode}; images must have 8 bits a channel")
-    return pixels
-
-
-def _labels(path: Path, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    values = set(np.unique(mask).tolist())
-    if not (values <= {0, 255} or values <= {0, 1}):
-        odd = sorted(values - {0, 255})[0]
-        raise UserError(f"{path}: undeclared label {odd}; a mask holds 0 and 255 (or 0 and 1)")
-    return (mask > 0).astype(np.uint8)
-
-
-def _size(array: NDArray[np.uint8]) -> str:
-    return "x".join(str(side) for side in array.shape)
+def _size(array: np.ndarray[Any, Any]) -> str:
+    return "x".join(str(side) for side in array.shape[:2])

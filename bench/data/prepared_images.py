@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -60,7 +61,13 @@ class PreparedImages:
 
     def facts(self) -> dict[str, Any]:
         """What a record says about the data."""
-        return {"mean": self.normalisation.mean, "std": self.normalisation.std}
+        facts: dict[str, Any] = {"mean": self.normalisation.mean, "std": self.normalisation.std}
+        if self.dataset.window is not None:
+            facts["window"] = self.dataset.window
+        if self.dataset.spacing:
+            steps = [self.dataset.spacing[k] for k in self.split.indices(self.dataset, "train")]
+            facts["spacing_mm"] = np.median(steps, axis=0).tolist()
+        return facts
 
     @cached_property
     def _train_raw(self) -> Tensor:
@@ -119,6 +126,7 @@ class PreparedImages:
             patients=tuple(self.dataset.patients[k] for k in indices),
             images=self.normalisation(self._resized(part)),
             masks=[self.dataset.masks[k] for k in indices],
+            spacing=tuple(self.dataset.spacing[k] for k in indices) if self.dataset.spacing else (),
         )
 
 

@@ -30,6 +30,8 @@ from bench.data.splits import Split
 from bench.errors import UserError
 from bench.protocol import BATCH_SIZE
 
+ChannelOfCT = tuple[float, float, float, float]
+"""Window, mean and standard deviation."""
 GRID = 16
 """Sides of padded volumes are multiples of this: four poolings."""
 WINDOW_PERCENTILES = (0.5, 99.5)
@@ -155,12 +157,12 @@ class PreparedVolumes:
         return self._scored("test")
 
     @cached_property
-    def ct(self) -> list[tuple[float, float, float, float] | None]:
+    def ct(self) -> list[ChannelOfCT | None]:
         """For each channel of a CT: window, mean and standard deviation; None: normalised per volume.
 
         Mean and deviation are those of all training voxels, clipped to the window.
         """
-        rows: list[tuple[float, float, float, float] | None] = []
+        rows: list[ChannelOfCT | None] = []
         for channel, modality in enumerate(self.dataset.modalities):
             if modality.upper() != "CT":
                 rows.append(None)
@@ -199,11 +201,7 @@ class PreparedVolumes:
 
     def _grid(self, k: int) -> tuple[int, ...]:
         """The sides of a volume on the common grid."""
-        sides = zip(self.dataset.masks[k].shape, self.dataset.spacing[k], self.spacing, strict=True)
-        return tuple(
-            side if math.isclose(own, common, rel_tol=1e-3) else max(1, round(side * own / common))
-            for side, own, common in sides
-        )
+        return grid_of(self.dataset.masks[k].shape, self.dataset.spacing[k], self.spacing)
 
     def _image(self, k: int) -> Tensor:
         return resample(torch.from_numpy(self.dataset.images[k]), self._grid(k))
@@ -213,20 +211,11 @@ class PreparedVolumes:
         labels = resample_labels(
             torch.from_numpy(self.dataset.masks[k]), self._grid(k), len(self.dataset.classes)
         )
-        own = [
-            (float(values.mean()), float(values.std(correction=0))) if row is None else row[2:]
-            for row, values in zip(self.ct, (channel.double() for channel in image), strict=True)
-        ]
-        mean, std = torch.tensor(own).T
-        return Volume(image, labels, mean, std.clamp(min=1e-6))
+        return Volume(image, labels, *mean_and_std(image, self.ct))
 
     def _normalised(self, image: Tensor, volume: Volume) -> Tensor:
         """Some voxels ``(C, ...)`` of a volume."""
-        channels = [
-            (values if row is None else values.clamp(row[0], row[1])).sub(mean).div(std)
-            for row, values, mean, std in zip(self.ct, image.float(), volume.mean, volume.std, strict=True)
-        ]
-        return torch.stack(channels)
+        return normalised(image, self.ct, volume.mean, volume.std)
 
     def _cut(self, volume: Volume, z: int | None, place: np.ndarray) -> tuple[Tensor, Tensor]:
         """A patch, of slice ``z`` where there is one, padded by zeros.
@@ -260,6 +249,33 @@ class PreparedVolumes:
             spacing=tuple(self.dataset.spacing[k] for k in indices),
             patch=self.patch,
         )
+
+
+def grid_of(shape: Sequence[int], own: Sequence[float], common: Sequence[float]) -> tuple[int, ...]:
+    """The sides that a volume of ``shape`` and spacing ``own`` has at the spacing ``common``, in mm."""
+    return tuple(
+        side if math.isclose(one, other, rel_tol=1e-3) else max(1, round(side * one / other))
+        for side, one, other in zip(shape, own, common, strict=True)
+    )
+
+
+def mean_and_std(image: Tensor, ct: Sequence[ChannelOfCT | None]) -> tuple[Tensor, Tensor]:
+    """What to normalise the channels ``(C, ...)`` of a volume by: those of the CT, else its own."""
+    own = [
+        (float(values.mean()), float(values.std(correction=0))) if row is None else row[2:]
+        for row, values in zip(ct, (channel.double() for channel in image), strict=True)
+    ]
+    mean, std = torch.tensor(own).T
+    return mean, std.clamp(min=1e-6)
+
+
+def normalised(image: Tensor, ct: Sequence[ChannelOfCT | None], mean: Tensor, std: Tensor) -> Tensor:
+    """Some voxels ``(C, ...)`` of a volume, clipped where they are of a CT; float32."""
+    channels = [
+        (values if row is None else values.clamp(row[0], row[1])).sub(one).div(other)
+        for row, values, one, other in zip(ct, image.float(), mean, std, strict=True)
+    ]
+    return torch.stack(channels)
 
 
 def resample(image: Tensor, grid: tuple[int, ...]) -> Tensor:

@@ -10,10 +10,11 @@ from typing import Any
 
 import architectures
 import methods
+from bench import plugins
 from bench.compute.compiling import COMPILE_FROM_FLOPS
 from bench.errors import UserError
 from bench.job import Job
-from bench.planning.estimates import taps, training_flops
+from bench.planning.estimates import Probe, probe, training_flops
 from bench.planning.matrix import LARGEST_SIDE, Matrix
 from bench.planning.session import Setting
 from bench.protocol import BATCH_SIZE, SEEDS
@@ -60,7 +61,8 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
             if _chosen(cell.job, only) and replace(cell.job, threads=teacher.threads) != teacher
         ]
         if _chosen(teacher, only) or any(cell.job.teachers and not cell.reason for cell in students):
-            students = [Cell(teacher, "" if teacher.labels != 0 else NOTHING_KNOWN), *students]
+            reason = probe(teacher.architecture, teacher).reason
+            students = [Cell(teacher, reason or ("" if teacher.labels != 0 else NOTHING_KNOWN)), *students]
         yield from (cell for cell in dict.fromkeys(students) if cell.job not in seen)
         seen |= {cell.job for cell in students}
 
@@ -111,14 +113,33 @@ def _cell(
     teachers = (teacher.id,) if built.needs_teacher else ()
     job = _job(setting, student, method, loss, teachers)
     job = replace(job, **known) if teachers else replace(job, labels=known["labels"])
-    reason = ""
-    if built.needs_taps and not taps(student, setting.job.spatial_dims) & taps(
-        teacher.architecture, setting.job.spatial_dims
-    ):
-        reason = f"{student} and {teacher.architecture} have no tap of the same side and stride"
-    elif job.labels == 0 and (teacher.labels == 0 or job.unlabelled == "none" or not teachers):
+    reason = _unsupported(job, built, teacher)
+    if not reason and job.labels == 0 and (teacher.labels == 0 or job.unlabelled == "none" or not teachers):
         reason = NOTHING_KNOWN
     yield Cell(job, reason)
+
+
+def _unsupported(job: Job, method: methods.Method, teacher: Job) -> str:
+    """Why the cell can't be: what its network or method says, or taps that are missing."""
+    student, teaching = probe(job.architecture, job), Probe()
+    reasons = [student.reason]
+    if own := method.supports(job.spatial_dims, job.out_channels):
+        reasons.append(f"{job.method}: {own}")
+    if method.needs_teacher:
+        teaching = probe(teacher.architecture, job)
+        reasons.append(f"its teacher {teaching.reason}" if teaching.reason else "")
+    if method.needs_taps:
+        pairs = ((job.architecture, student.taps), (teacher.architecture, teaching.taps))
+        reasons += [
+            f"{name} has no forward_intermediates, which {job.method} reads"
+            for name, taps in pairs
+            if taps is None
+        ]
+        if not (student.taps or frozenset()) & (teaching.taps or frozenset()):
+            reasons.append(
+                f"{job.architecture} and {teacher.architecture} have no tap of the same side and stride"
+            )
+    return next((reason for reason in reasons if reason), "")
 
 
 def _job(setting: Setting, architecture: str, method: str, loss: str, teachers: tuple) -> Job:
@@ -131,6 +152,9 @@ def _job(setting: Setting, architecture: str, method: str, loss: str, teachers: 
         seg_loss=loss,
         teachers=teachers,
     )
+    job = replace(job, plugin=plugins.hash_for(job))
+    if probe(architecture, job).reason:
+        return job
     flops = training_flops(job, setting.train_cases)
     pays = setting.can_compile and flops >= COMPILE_FROM_FLOPS
     return replace(job, compiled=pays and not job.recompute)

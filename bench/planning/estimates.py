@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -15,13 +16,45 @@ from bench.job import Job
 from bench.protocol import BATCH_SIZE, EPOCHS, epoch_batches
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What a network is on some input, found without computing anything; ``reason``: why it can't take it.
+
+    ``taps`` is None where the network has no ``forward_intermediates``.
+    """
+
+    taps: frozenset[tuple[str, int]] | None = None
+    reason: str = ""
+
+
+def probe(architecture: str, job: Job) -> Probe:
+    """Try a network on the input that ``job`` has, on torch's meta device."""
+    return _probe(architecture, job.spatial_dims, job.in_channels, job.out_channels, job.shape)
+
+
 @cache
-def taps(architecture: str, spatial_dims: int) -> frozenset[tuple[str, int]]:
-    """The tap keys of a network, found without computing anything."""
-    with torch.device("meta"):
-        model = architectures.build(architecture, spatial_dims)
-        x = torch.zeros(1, 1, *[2 * architectures.stride(architecture)] * spatial_dims)
-        return frozenset(model.forward_intermediates(x)[1])  # type: ignore[operator]
+def _probe(
+    architecture: str, spatial_dims: int, in_channels: int, out_channels: int, sides: tuple[int, ...]
+) -> Probe:
+    said = architectures.supports(architecture, spatial_dims, sides)
+    if said:
+        return Probe(reason=f"{architecture}: {said}")
+    reason = ""
+    for device in ("meta", "cpu"):  # few networks can't be tried on the first, which computes nothing
+        try:
+            with torch.device(device), torch.no_grad():
+                model = architectures.build(architecture, spatial_dims, in_channels, out_channels)
+                # In training mode as in a job, and two samples: some normalise what one hasn't.
+                x = torch.zeros(2, in_channels, *sides)
+                if not hasattr(model, "forward_intermediates"):
+                    model(x)
+                    return Probe()
+                taps: Callable[[torch.Tensor], tuple] = model.forward_intermediates  # type: ignore[assignment]
+                return Probe(frozenset(taps(x)[1]))
+        except Exception as error:  # whatever a network says to an input that it can't take
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+    size = "x".join(map(str, sides))
+    return Probe(reason=f"{architecture} can't take {size} in {spatial_dims}-D ({reason})")
 
 
 def target_sizes(job: Job, teacher: str) -> dict[str, int]:
@@ -29,10 +62,20 @@ def target_sizes(job: Job, teacher: str) -> dict[str, int]:
     with torch.device("meta"):
         model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels)
         x = torch.zeros(1, job.in_channels, *job.shape)
-        outputs = methods.Outputs(*model.forward_intermediates(x))  # type: ignore[operator]
+        method = methods.build(job.spec)
+        outputs = outputs_of(model, [method], x)
         labels = torch.zeros(1, *x.shape[2:], dtype=torch.uint8)
-        kept = methods.build(job.spec).targets(outputs, labels)
+        kept = method.targets(outputs, labels)
     return {name: value.numel() for name, value in kept.items()}
+
+
+def outputs_of(
+    model: torch.nn.Module, wanted: Sequence[methods.Method], x: torch.Tensor
+) -> methods.Outputs:
+    """The outputs that methods read: taps only where one of them needs them."""
+    if any(method.needs_taps for method in wanted):
+        return methods.Outputs(*model.forward_intermediates(x))  # type: ignore[operator]
+    return methods.Outputs(model(x), {})
 
 
 def recording_bytes(students: Sequence[Job], teacher: str, train_cases: int) -> int:
@@ -51,6 +94,45 @@ def training_flops(job: Job, train_cases: int) -> float:
     """FLOPs of all forward and backward passes of a job (three forward passes' worth a step)."""
     macs = forward_macs(job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.shape)
     return 6.0 * macs * BATCH_SIZE * updates_of(job, train_cases)
+
+
+def weight_bytes(job: Job) -> int:
+    """The size of a job's network as it is kept."""
+    return _bytes(job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.shape)[0]
+
+
+def training_bytes(job: Job) -> int:
+    """Memory of a training step in fp32: weights, gradients, Adam's two moments, what backward needs.
+
+    A job that recomputes, or computes in bf16, takes less.
+    """
+    own = _bytes(job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.shape)
+    return 4 * own[0] + own[1] * job.micro_batch
+
+
+@cache
+def _bytes(
+    architecture: str, spatial_dims: int, in_channels: int, out_channels: int, sides: tuple[int, ...]
+) -> tuple[int, int]:
+    """Of a network: its weights, and what a sample takes in training."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.device("meta"):
+        model = architectures.build(architecture, spatial_dims, in_channels, out_channels).train()
+        x = torch.zeros(2, in_channels, *sides)  # two: so many normalise where one can't
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits = model(x)
+    for parameter in model.parameters():
+        kept.pop(parameter.untyped_storage()._cdata, None)
+    # The largest activation's gradient and the next one's are there beside them, and the loss's terms.
+    a_batch = sum(kept.values()) + 2 * max(kept.values(), default=0) + 4 * logits.nbytes
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    return weights, a_batch // len(x)
 
 
 def human_bytes(count: float) -> str:

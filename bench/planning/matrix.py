@@ -35,7 +35,8 @@ class Matrix(BaseModel):
 
     Further axes: ``folds``; ``updates``; ``labels``, the number of training patients that L_seg knows, with
     ``teacher_labels`` and ``unlabelled`` (docs/protocol.md). ``contrasts`` names the differences,
-    ``architecture:method`` each, that a study with folds may claim.
+    ``architecture:method`` each, that a study with folds may claim. ``plugins`` are files, as seen from the
+    matrix file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +56,7 @@ class Matrix(BaseModel):
     teacher_labels: Annotated[tuple[Literal["same", "disjoint", "all"], ...], *SEVERAL] = ("same",)
     unlabelled: Annotated[tuple[Literal["none", "maps"], ...], *SEVERAL] = ("none",)
     contrasts: tuple[str, ...] | None = None
+    plugins: tuple[str, ...] = ()
 
 
 class _Loader(yaml.SafeLoader):

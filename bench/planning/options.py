@@ -31,8 +31,8 @@ class Flag:
     help: str
     name: str = ""
     """As it is typed; empty: ``--name-of-the-field``."""
-    parse: Callable[[str], Any] | None = None
-    """From text, where the type is none that a command line knows."""
+    parse: Callable[[Any], Any] | None = None
+    """From text, where the type is none that a command line knows; of a repeatable flag from a list."""
     check: Callable[[Any], None] = lambda value: None
     """Raises ``UserError`` for a value that can't be; not called with the default."""
     frozen: str = ""
@@ -102,7 +102,7 @@ class Options:
     """
 
     matrix: str | None = flag(None, "quick, unets, smallest, full, or a YAML file.")
-    dataset: str | None = flag(None, "See 'list', or a folder of volumes.")
+    dataset: str | None = flag(None, "See 'list', or a folder of images or volumes.")
     data: Path | None = flag(None, "The dataset's folder.", of_a_job=True)
     results: Path | None = flag(None, "Default: results/<dataset>; of quick results/quick.")
     image_size: int | None = flag(None, "Side of the square that networks see.")
@@ -119,6 +119,13 @@ class Options:
         shown={"metavar": "N"},
         check=partial(check_updates, "--updates"),
     )
+    plugin: tuple[Path, ...] = flag(
+        (),
+        "A Python file that registers methods, networks or datasets; repeatable.",
+        parse=lambda words: tuple(Path(word) for word in words),
+        shown={"metavar": "FILE"},
+        of_a_job=True,
+    )
     only: str | None = flag(None, "architecture:method, wildcards allowed.")
     device: str = flag(
         "auto", "auto, cpu, cuda or mps.", check=one_of("--device", DEVICES), frozen="device", of_a_job=True
@@ -128,7 +135,13 @@ class Options:
     )
     splits: Path | None = flag(None, "Use this splits.json.")
     patient_key: str = flag(
-        "", "What of a volume's name is its patient; folders by path only.", shown={"metavar": "REGEX"}
+        "", "What of a case's name is its patient; folders by path only.", shown={"metavar": "REGEX"}
+    )
+    patient_column: str = flag(
+        "",
+        "index.csv's column of patients; folders of 2-D images by path only.",
+        shown={"metavar": "NAME"},
+        frozen="patient_column",
     )
     slices: str = flag("", "axial: 2-D networks on the slices of volumes.", check=_check_slices)
     micro_batch: int | None = flag(
@@ -152,7 +165,10 @@ class Options:
         frozen="checkpointing",
     )
     workers: int | None = flag(
-        None, "Jobs at a time; the cores are divided among them.", shown={"min": 1, "max": 1024}
+        None,
+        "Jobs at a time; the cores are divided among them.",
+        shown={"min": 1, "max": 1024},
+        frozen="workers",
     )
     executor: str = flag("local", "local, ray or slurm.")
     address: str | None = flag(None, "Of a Ray cluster, e.g. auto; else one is made.")
@@ -210,9 +226,10 @@ class Options:
             value = getattr(self, own.name)
             if value == own.default:
                 continue
-            words.append(typed_as(own, known))
-            if value is not True:
-                words.append(str(value.resolve() if isinstance(value, Path) else value))
+            for one in value if own.default == () else (value,):
+                words.append(typed_as(own, known))
+                if one is not True:
+                    words.append(str(one.resolve() if isinstance(one, Path) else one))
         return words
 
 

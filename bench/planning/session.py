@@ -16,6 +16,7 @@ from bench.data import datasets
 from bench.data.dataset import Dataset
 from bench.data.decoded import keep_decoded
 from bench.data.folds import folds_by_patient
+from bench.data.foreground import check_foreground
 from bench.data.prepared import Prepared
 from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_volumes import PreparedVolumes
@@ -134,8 +135,11 @@ class Session:
         return self.prepared(wish).usual_size
 
 
-def open_session(root: Path, options: Options) -> Session:
+def open_session(root: Path, options: Options, workers: int | None = None) -> Session:
     """Open the study in ``root``; nothing is written before ``Session.begin``.
+
+    Args:
+        workers: how many jobs at a time a matrix wishes for, of a new study only.
 
     Raises:
         UserError: data or options that differ from what the study was begun with.
@@ -143,9 +147,13 @@ def open_session(root: Path, options: Options) -> Session:
     study = Study(root)
     device = choose_device(options.device, options.elsewhere)
     frozen = study.settings()
-    key = options.patient_key or (frozen or {}).get("patient_key", "")
-    dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key)
+    if frozen is not None and options.patient_column:  # before another column's patients are read
+        _check_frozen(root / "study.json", frozen, {"patient_column": options.patient_column})
+    key, column = _patients(options, frozen or {})
+    dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key, column)
     splits = _splits(root, dataset, options, frozen)
+    if frozen is None and dataset.spatial_dims == 2:
+        check_foreground(dataset, splits)
     # The name, the data and the split always must be those of the study, options where they are given.
     fixed = {
         "protocol": PROTOCOL_VERSION,
@@ -157,7 +165,7 @@ def open_session(root: Path, options: Options) -> Session:
         asked = fixed | options.asked | ({"device": device.type} if options.device != "auto" else {})
         _check_frozen(root / "study.json", frozen, asked)
         return Session(study, dataset, splits, choose_device(frozen["device"], options.elsewhere), frozen)
-    workers = options.workers or (max(1, len(visible_gpus())) if device.type == "cuda" else 1)
+    workers = options.workers or workers or (max(1, len(visible_gpus())) if device.type == "cuda" else 1)
     fresh = {
         **fixed,
         "synthetic": dataset.synthetic,
@@ -171,6 +179,13 @@ def open_session(root: Path, options: Options) -> Session:
         **({"patient_key": key} if key else {}),
     }
     return Session(study, dataset, splits, device, fresh)
+
+
+def _patients(options: Options, frozen: dict[str, Any]) -> tuple[str, str]:
+    """The key and the column that name patients: what is asked for, else those of the study."""
+    if options.patient_key or options.patient_column:
+        return options.patient_key, options.patient_column
+    return frozen.get("patient_key", ""), frozen.get("patient_column", "")
 
 
 def _splits(

@@ -79,6 +79,9 @@ def cautions(frame: pd.DataFrame) -> str:
         texts.append(f"Under-trained: {jobs} fewer than {FEW_UPDATES} updates.")
     if (frame.teacher_labels == "all").any():
         texts.append("Teacher's labels all: an upper bound, the teacher saw these labels.")
+    versions = frame.code.nunique()
+    if versions > 1:
+        texts.append(f"Not all of one code: {versions} versions of it made these records.")
     return "".join(f" {text}" for text in texts)
 
 

@@ -44,9 +44,10 @@ SUMMARY_COLUMNS = (
     *("micro_batch", "checkpointing"),
     *("fold", "labels", "teacher_labels", "unlabelled", "source", "gap_closed"),
 )
-UNWRITTEN_COLUMNS = ("changed", "stride", "receptive_field", "updates_asked", "folds")
+UNWRITTEN_COLUMNS = ("changed", "stride", "receptive_field", "updates_asked", "folds", "code")
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, the
-updates that were asked for (empty: the protocol's number), and the study's folds (missing: it has none)."""
+updates that were asked for (empty: the protocol's number), the study's folds (missing: it has none), and
+what tells code apart: its fingerprint, or of old records the commit."""
 CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
 """Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
 
@@ -85,7 +86,7 @@ def written(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[str, Any]]) -> dict:
     job = Job.from_dict(record["job"])
-    said = shown(record)
+    said, origin = shown(record), record.get("provenance", {})
     row: dict[str, Any] = {
         "id": record["id"],
         "dataset": job.dataset,
@@ -113,7 +114,8 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "precision_train": job.precision,
         "compiled": job.compiled,
         "reason": record.get("reason", record.get("failure", "")),
-        "commit": record.get("provenance", {}).get("commit"),
+        "commit": origin.get("commit"),
+        "code": origin.get("fingerprint") or origin.get("commit"),
     }
     if record["status"] != "done":
         return row

@@ -9,6 +9,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from bench import plugins
 from bench.errors import UserError
 from bench.files import lease, stopping
 from bench.job import Job
@@ -33,8 +34,10 @@ def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, to_a
     What every executor runs: it takes the job's lease, waits for whoever else has it, and leaves a record
     of whatever comes out. Stopped by a signal or killed, it leaves none.
     """
+    plugins.load(options.plugin)
     study = Study(root)
     job = study.job(job_id)
+    plugins.require(job, study.plugins())
     if to_a_file:
         log_to(study.path("logs", job.id).with_suffix(".out"))
     progress = Progress(

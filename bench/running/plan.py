@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench import plugins
 from bench.data import datasets
 from bench.data.labels import known_to
 from bench.errors import UserError
@@ -16,7 +17,7 @@ from bench.files import lease
 from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.cells import Cell, cells
-from bench.planning.estimates import recording_bytes, updates_of
+from bench.planning.estimates import updates_of
 from bench.planning.matrix import Matrix, contrasts, read_matrix
 from bench.planning.options import Options
 from bench.planning.session import Session, Setting, open_session
@@ -24,8 +25,8 @@ from bench.planning.todo import to_run
 from bench.protocol import CONTRASTS, FEW_UPDATES
 from bench.running.failures import fail
 from bench.scoring.memory_budget import choose_micro_batch
-from bench.scoring.precision import ask_precision
-from bench.scoring.workers import fill_machine
+from bench.scoring.precision import ask_precision, is_worth_asking
+from bench.scoring.workers import fill_machine, is_worth_measuring
 from bench.study.reporter import Phases
 from bench.study.store import Study
 from bench.training.job_parts import check_teacher
@@ -61,13 +62,13 @@ def resolved(options: Options) -> tuple[Options, Matrix]:
         matrix = matrix.model_copy(update={"seeds": options.seeds})
     if options.updates is not None:
         matrix = matrix.model_copy(update={"updates": (options.updates,)})
+    beside = Path(options.matrix).parent
+    options = replace(options, plugin=(*options.plugin, *(beside / path for path in matrix.plugins)))
+    plugins.load(options.plugin)
     name, folder = datasets.locate(options.dataset or matrix.dataset, options.data)
     usual = Path("results") / ("quick" if options.matrix == "quick" else name)
-    workers, results = options.workers or matrix.workers, options.results or usual
-    folds = options.folds or matrix.folds
-    return replace(
-        options, dataset=name, data=folder, workers=workers, results=results, folds=folds
-    ), matrix
+    results, folds = options.results or usual, options.folds or matrix.folds
+    return replace(options, dataset=name, data=folder, results=results, folds=folds), matrix
 
 
 def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
@@ -78,7 +79,7 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
     """
     root = options.results or Path()
     with phases.time("decoding"):
-        session = open_session(root, options)
+        session = open_session(root, options, matrix.workers)
     if not options.no_test and not all(split.test for split in session.splits):
         raise UserError(f"{options.splits or root / 'splits.json'}: test is empty; give --no-test")
     planned = planned_cells(matrix, session, options)
@@ -171,16 +172,36 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
 
     if len(session.splits) > 1:
         session = _with_contrasts(session, contrasts(matrix))
+    if options.dry_run:
+        _tell_assumed(session, matrix, options, jobs())
+        return session
     if options.precision == "auto":
-        session = ask_precision(session, jobs(), options.dry_run)
-    if options.memory_gb is not None and options.dry_run:
-        log.info("--memory-gb: a run measures how many samples fit; these are the jobs of whole batches")
-    elif options.memory_gb is not None:
+        session = ask_precision(session, jobs())
+    if options.memory_gb is not None:
         chosen = choose_micro_batch(session, options, jobs(), options.memory_gb)
         session = replace(session, settings=session.settings | chosen)
-    if options.workers is None:
-        session = fill_machine(session, jobs(), options.dry_run)
+    if (options.workers or matrix.workers) is None:
+        session = fill_machine(session, jobs())
     return session
+
+
+def _tell_assumed(session: Session, matrix: Matrix, options: Options, jobs: list[Job]) -> None:
+    """One line: what a dry run's ids rest on and a run would measure. Measured twice, it might differ."""
+    assumed, flags = [], []
+    if options.precision == "auto" and is_worth_asking(session, jobs):
+        assumed.append(session.settings["precision"])
+        flags.append("--precision")
+    if (options.workers or matrix.workers) is None and is_worth_measuring(session, jobs):
+        assumed.append(f"one job at a time with {session.settings['threads']} threads")
+        flags.append("--workers")
+    if options.memory_gb is not None:
+        assumed.append("whole batches in memory")
+        flags.append("--micro-batch")
+    if assumed:
+        log.info(
+            f"the ids assume {' and '.join(assumed)}, for a run measures that when the study begins; "
+            f"{' and '.join(flags)} would settle it"
+        )
 
 
 def _with_contrasts(session: Session, named: list[str]) -> Session:
@@ -199,6 +220,7 @@ def write_plan(plan: Plan) -> None:
     """Leave in the study what its jobs start from, and remove what dead processes left."""
     study = plan.session.study
     plan.session.begin()
+    study.keep_plugins(plugins.used_by(plan.jobs))
     lease.tidy(study.root, lambda name: _is_over(study, name))
     for cell in plan.cells:
         study.plan(cell.job)
@@ -212,18 +234,3 @@ def write_plan(plan: Plan) -> None:
 def _is_over(study: Study, name: str) -> bool:
     """Whether a lease of that name is nobody's to take up: of a job with a record, or of no job."""
     return not study.is_planned(name) or study.path("records", name).is_file()
-
-
-def predicted_target_bytes(jobs: list[Job], session: Session) -> int:
-    """What recording the teachers of ``jobs`` takes on disk, if none is over ``--targets-gb``."""
-    recordings: dict[str, list[Job]] = {}
-    for job in jobs:
-        if job.teachers:
-            recordings.setdefault(session.study.targets_folder(job).name, []).append(job)
-    architecture = {job.id: job.architecture for job in jobs}
-    total = 0
-    for students in recordings.values():
-        teacher = students[0].teachers[0]
-        name = architecture.get(teacher) or session.study.job(teacher).architecture
-        total += recording_bytes(students, name, session.prepared_for(students[0]).samples)
-    return total

@@ -39,17 +39,16 @@ Times = dict[tuple[str, str], list[float]]
 """Seconds of each step by (architecture, precision)."""
 
 
-def ask_precision(session: Session, jobs: Sequence[Job], dry_run: bool = False) -> Session:
-    """A new study's session with the precision in which all steps of ``jobs`` take least.
+def is_worth_asking(session: Session, jobs: Sequence[Job]) -> bool:
+    """Whether there is enough work to make it matter."""
+    return training_work(session, jobs)[2] >= MEASURE_FROM_FLOPS
 
-    Nothing is measured for too little work to make it matter, nor in a dry run, which says what it assumes.
-    """
-    trained, cases, work = training_work(session, jobs)
-    if work < MEASURE_FROM_FLOPS:
+
+def ask_precision(session: Session, jobs: Sequence[Job]) -> Session:
+    """A new study's session with the precision in which all steps of ``jobs`` take least."""
+    if not is_worth_asking(session, jobs):
         return session
-    if dry_run:
-        log.info("assumed: fp32; whether bf16 is faster here is measured when the study begins")
-        return session
+    trained, cases, _ = training_work(session, jobs)
     heaviest_first = sorted(trained, key=lambda job: -training_flops(job, cases))
     times, disturbed = _quiet_times(
         list({job.architecture: job for job in heaviest_first}.values()), session

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
 LARGE_SIDE = 512
+EVERY_SECONDS = 10.0
+"""Between two lines about the rounds of latencies."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,17 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     inputs = {key: _inputs(study, job) for key, job in wanted.items()}
     settings = study.settings() or {}
     threads = os.cpu_count() or 1
-    log.info(f"profiling {len(wanted)} networks, batch 1, {threads} thread(s)")
+    log.info(f"profiling {len(wanted)} networks, batch 1, {threads} thread(s): memory, then latency")
     devices = {torch.device("cpu"), torch.device(settings.get("device", "cpu"))}
     fresh: list[Measurement] = []
     for where in sorted(devices, key=str):
-        session = [
-            _describe(study, job, key, i, where, threads)
-            for key, job in wanted.items()
-            for i in inputs[key]
-        ]
+        session = []
+        for number, (key, job) in enumerate(wanted.items(), 1):
+            log.info(f"profiling on {where.type}: memory of {key}, {number} of {len(wanted)}")
+            session += [_describe(study, job, key, i, where, threads) for i in inputs[key]]
         calls = [_call(study, wanted[m.graph], Input(m.side, m.shape, m.volume), where) for m in session]
-        for measurement, values in zip(session, latencies(calls, threads), strict=True):
+        tell = Rounds(where.type)
+        for measurement, values in zip(session, latencies(calls, threads, tell=tell), strict=True):
             measurement.latency_ms = values
         fresh += session
     reaches = {key: _reach(study, job) for key, job in wanted.items()}
@@ -134,24 +136,45 @@ def latencies(
     threads: int,
     repeats: int = MIN_REPEATS,
     seconds: float = MIN_SECONDS,
+    tell: Callable[[int, int], object] = lambda rounds, calls: None,
 ) -> list[list[float]]:
     """Milliseconds of every repeat of every call: round after round, each call once a round.
 
-    A call drops out once it has both ``repeats`` values and ``seconds`` of measured time.
+    A call drops out once it has both ``repeats`` values and ``seconds`` of measured time. ``tell`` gets the
+    number of rounds after each, and how many calls are left.
     """
     torch.set_num_threads(threads)
     values: list[list[float]] = [[] for _ in calls]
     for call in calls:
         for _ in range(WARM_UP):
             call()
-    open_calls = list(range(len(calls)))
+    open_calls, rounds = list(range(len(calls))), 0
     while open_calls:
         for k in open_calls:
             start = time.perf_counter()
             calls[k]()
             values[k].append((time.perf_counter() - start) * 1e3)
         open_calls = [k for k in open_calls if len(values[k]) < repeats or sum(values[k]) < seconds * 1e3]
+        rounds += 1
+        tell(rounds, len(open_calls))
     return values
+
+
+class Rounds:
+    """Says now and then how far the latencies are, in a line."""
+
+    def __init__(self, device: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._device, self._clock, self._told = device, clock, clock()
+
+    def __call__(self, rounds: int, calls: int) -> None:
+        """After a round: how many there were, and how many calls are left."""
+        now = self._clock()
+        if calls and now - self._told >= EVERY_SECONDS:
+            self._told = now
+            log.info(
+                f"profiling on {self._device}: latency, round {rounds} of at least {MIN_REPEATS}, "
+                f"{calls} measurements left"
+            )
 
 
 def inference_memory_mb(study_root: Path, job_id: str, given: Input) -> float:

@@ -37,20 +37,12 @@ Rates = Callable[[Job, int], list[tuple[float, float]]]
 def fill_machine(
     session: Session,
     jobs: Sequence[Job],
-    dry_run: bool,
 ) -> Session:
-    """A new study's session, its ``workers`` and threads as suit this machine and these jobs.
-
-    Nothing is measured where there is no choice or too little work to make it matter, nor in a dry run,
-    which says what it assumes: one job at a time with all cores.
-    """
+    """A new study's session, its ``workers`` and threads as suit this machine and these jobs."""
+    if not is_worth_measuring(session, jobs):
+        return session
     cores = os.cpu_count() or 1
-    trained, cases, work = training_work(session, jobs)
-    if session.device.type != "cpu" or cores < 2 or len(trained) < 2 or work < MEASURE_FROM_FLOPS:
-        return session
-    if dry_run:
-        log.info(f"assumed: one job at a time with {cores} threads; measured when the study begins")
-        return session
+    trained, cases, _ = training_work(session, jobs)
     choice = choose(trained, cases, cores, rates)
     found = choice["measured"]
     log.info(
@@ -61,6 +53,13 @@ def fill_machine(
         else f"{cores} jobs at once did not come through a trial: one at a time"
     )
     return replace(session, settings=session.settings | choice)
+
+
+def is_worth_measuring(session: Session, jobs: Sequence[Job]) -> bool:
+    """Whether there is a choice, and enough work to make it matter."""
+    trained, _, work = training_work(session, jobs)
+    several = len(trained) > 1 and (os.cpu_count() or 1) > 1
+    return session.device.type == "cpu" and several and work >= MEASURE_FROM_FLOPS
 
 
 def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) -> dict[str, Any]:
@@ -77,11 +76,12 @@ def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) ->
     choice = {"workers": 1, "threads": cores}
     ratio = share = 0.0
     if rounds:
+        work = {job.id: training_flops(job, train_cases) for job in jobs}
         ratio = statistics.median(together / alone for alone, together in rounds)
 
         def predicted(threads: int, teachers: int) -> float:
             each = {job.id: teachers if job.id in taught else threads for job in jobs}
-            return makespan(jobs, train_cases, each, {1: ratio / cores, cores: 1.0})
+            return makespan(jobs, work, each, {1: ratio / cores, cores: 1.0})
 
         alike, apart = (predicted(1, teachers) / predicted(cores, cores) for teachers in (1, cores))
         share = min(alike, apart)
@@ -102,32 +102,36 @@ def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) ->
 
 
 def makespan(
-    jobs: Sequence[Job], train_cases: int, threads: Mapping[str, int], speeds: Mapping[int, float]
+    jobs: Sequence[Job],
+    work: Mapping[str, float],
+    threads: Mapping[str, int],
+    speeds: Mapping[int, float],
 ) -> float:
-    """When the last job ends, in FLOPs that all cores do in one job.
+    """When the last job ends, in the unit of ``work`` over that of ``speeds``.
 
     Jobs start in order as the local executor starts them, each with its ``threads`` of all cores;
-    ``speeds`` are by number of threads. Students wait for their teacher, and for the recording of its
-    targets: a third of its training's work, done with the threads of the first of them.
+    ``speeds`` are by number of threads, the most of them all there are. Students wait for their teacher,
+    and for the recording of its targets: a third of its training's work, done with the threads of the
+    first of them.
     """
     tasks: dict[str, tuple[float, int, set[str]]] = {}
     for job in jobs:
         needed = {teacher for teacher in job.teachers if teacher in tasks}
         if needed:
             recording = "recording " + " ".join(job.teachers)
-            work = sum(tasks[teacher][0] for teacher in needed) / 3
-            tasks.setdefault(recording, (work, threads[job.id], needed))
+            third = sum(tasks[teacher][0] for teacher in needed) / 3
+            tasks.setdefault(recording, (third, threads[job.id], needed))
             needed = {recording}
-        tasks[job.id] = (training_flops(job, train_cases), threads[job.id], needed)
+        tasks[job.id] = (work[job.id], threads[job.id], needed)
     waiting, running, now, free = list(tasks), list[tuple[float, str]](), 0.0, max(speeds)
     while waiting or running:
         unfinished = {*waiting, *(name for _, name in running)}
         for name in [one for one in waiting if not unfinished & tasks[one][2]]:
-            work, taken, _ = tasks[name]
+            own, taken, _ = tasks[name]
             if taken > free:
                 break
             free -= taken
-            heapq.heappush(running, (now + work / speeds[taken], name))
+            heapq.heappush(running, (now + own / speeds[taken], name))
             waiting.remove(name)
         now, ended = heapq.heappop(running)
         free += tasks[ended][1]

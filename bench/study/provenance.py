@@ -1,10 +1,9 @@
-"""Where a record comes from: commit, versions, machine. In the record, never in a job's id."""
+"""Where a record comes from: code, versions, machine. In the record, never in a job's id."""
 
 from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,17 @@ from typing import Any
 import torch
 
 from bench.job import Job
+from bench.study.code import code
 
 PACKAGES = ("torch", "numpy", "pandas", "nibabel", "fvcore", "monai", "safetensors")
 
 
 def provenance(job: Job | None = None) -> dict[str, Any]:
-    """Commit, package versions, machine, a job's data by fingerprint; no host name and no path."""
+    """Code, package versions, machine, a job's data by fingerprint; no host name and no path."""
     data = {} if job is None else {"data": job.data, "split": job.split}
     return {
         **data,
-        "commit": _commit(),
+        **code(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "machine": machine(),
@@ -53,21 +53,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _commit() -> str | None:
-    """The commit of the code, with ``+`` where the code differs from it."""
-    here = Path(__file__).resolve().parents[2]
-    try:
-        head = _git(here, "rev-parse", "--short=12", "HEAD")
-        code = ["architectures", "bench", "methods"]
-        return head + ("+" if _git(here, "status", "--porcelain", "--", *code) else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    # Without a lock: one that is killed would leave it behind.
-    return subprocess.run(
-        ["git", "--no-optional-locks", *arguments], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()

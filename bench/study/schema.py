@@ -68,6 +68,7 @@ class Settings(TypedDict, total=False):
     precision: Literal["fp32", "bf16"]
     compile: bool
     patient_key: str
+    patient_column: str
     folds: Annotated[int, Field(ge=2)]
     contrasts: list[Text]
     memory_gb: Annotated[float, Field(gt=0)]
@@ -136,8 +137,10 @@ class About(_Open):
 
 
 class Origin(_Open):
-    """Provenance."""
+    """Provenance: which code made the record."""
 
+    version: str | None = None
+    fingerprint: str | None = None
     commit: str | None = None
 
 

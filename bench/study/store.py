@@ -3,6 +3,7 @@
 ::
 
     study.json      what is frozen at the first run
+    plugins.json    names of plug-ins by the hash of their content
     splits.json     nnU-Net's form
     jobs/ID.json    what a job is (written when it is planned)
     records/ID.json what came out; its being there means that the job is done
@@ -92,6 +93,17 @@ class Study:
         missing = [line for line in wanted if line not in lines]
         if missing:
             write_text(path, "".join(f"{line}\n" for line in [*lines, *missing]))
+
+    def plugins(self) -> dict[str, str]:
+        """The names of the plug-ins that jobs here need, by the hash of their content."""
+        content = read_whole(self.root / "plugins.json") or {}
+        return {str(key): str(name) for key, name in content.items() if key != "checksum"}
+
+    def keep_plugins(self, used: dict[str, str]) -> None:
+        """Add names of plug-ins; their code is never kept."""
+        known = self.plugins()
+        if used.items() - known.items():
+            write_json(self.root / "plugins.json", sealed(known | used))
 
     def tidy(self) -> None:
         """Remove what dead processes left: half-written files, checkpoints and news of jobs that are done.
@@ -205,6 +217,18 @@ class Study:
     def targets_folder(self, job: Job) -> Path:
         """Where the targets for a job are recorded: by a hash of all that decides them."""
         return self.root / "targets" / digest(json.dumps([getattr(job, name) for name in DECIDE_TARGETS]))
+
+
+def existing(root: Path) -> Study:
+    """The study in ``root``, which must have been begun.
+
+    Raises:
+        UserError: it has not.
+    """
+    study = Study(root)
+    if study.settings() is None:
+        raise UserError(f"{root}: no study.json here; name a folder that --matrix has filled")
+    return study
 
 
 def failure(record: dict[str, Any] | None) -> str:

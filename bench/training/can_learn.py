@@ -38,7 +38,8 @@ def check_can_learn(
     """Three questions: does it give logits, does every weight get a gradient, does the loss fall?
 
     Weights with two dimensions or more are asked for a gradient; a bias before a normalisation has
-    none by design. ``at_most`` that many samples are in memory at a time.
+    none by design. One that has none at first, as behind a residual branch or a last layer that begins at
+    zero, must get one within the updates. ``at_most`` that many samples are in memory at a time.
 
     Raises:
         CannotLearn: one of the answers is no.
@@ -52,8 +53,10 @@ def check_can_learn(
         loss = segmentation_loss(logits, y, seg_loss).mean()
         _check_finite(loss)
         loss.backward()
-        _check_gradients(copied)
-        _check_fall(copied, x, y, seg_loss, loss.item())
+        dead = _without_gradient(copied)
+        if dead and len(dead) == sum(p.ndim >= 2 for p in copied.parameters()):
+            raise CannotLearn("no weight has a gradient: a softmax over a single channel, or a cut graph?")
+        _check_fall(copied, x, y, seg_loss, loss.item(), dead)
         _check_unbounded(copied, x)
 
 
@@ -76,22 +79,21 @@ def _check_finite(loss: Tensor) -> None:
         raise CannotLearn(f"the loss is {loss.item()} before the first update")
 
 
-def _check_gradients(model: nn.Module) -> None:
+def _without_gradient(model: nn.Module) -> set[str]:
+    """Weights whose gradient is no more than rounding."""
     largest = {
         name: 0.0 if p.grad is None else p.grad.abs().max().item()
         for name, p in model.named_parameters()
         if p.ndim >= 2
     }
     rounding = torch.finfo(torch.float32).eps * max(largest.values(), default=0.0)
-    dead = [name for name, value in largest.items() if not value > rounding]
-    if dead and len(dead) == len(largest):
-        raise CannotLearn("no weight has a gradient: a softmax over a single channel, or a cut graph?")
-    if dead:
-        raise CannotLearn(f"{len(dead)} of {len(largest)} weights have no gradient, first {dead[0]}")
+    return {name for name, value in largest.items() if not value > rounding}
 
 
-def _check_fall(model: nn.Module, x: Tensor, y: Tensor, seg_loss: str, first: float) -> None:
-    """Train on one batch, whose gradient is there, until its loss has fallen."""
+def _check_fall(
+    model: nn.Module, x: Tensor, y: Tensor, seg_loss: str, first: float, dead: set[str]
+) -> None:
+    """Train on one batch, whose gradient is there, until its loss has fallen and no weight is ``dead``."""
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     lowest = first
     for _ in range(STEPS):
@@ -99,9 +101,15 @@ def _check_fall(model: nn.Module, x: Tensor, y: Tensor, seg_loss: str, first: fl
         optimiser.zero_grad(set_to_none=True)
         loss = segmentation_loss(model(x), y, seg_loss).mean()
         lowest = min(lowest, loss.item())
-        if lowest <= first * (1 - FALL):
+        if lowest <= first * (1 - FALL) and not dead:
             return
         loss.backward()
+        dead = dead & _without_gradient(model) if dead else dead
+    if dead:
+        count = sum(p.ndim >= 2 for p in model.parameters())
+        raise CannotLearn(
+            f"{len(dead)} of {count} weights have no gradient in {STEPS} updates, first {min(dead)}"
+        )
     raise CannotLearn(f"{STEPS} updates on one batch leave the loss at {lowest:.6g} of {first:.6g}")
 
 

@@ -26,6 +26,7 @@ from bench.data.stream import SampleStream
 from bench.files.atomic import on_disk, partial_path, place, write_json, writing
 from bench.files.checked import read_whole, set_aside
 from bench.files.checksums import checksum, sealed
+from bench.planning.estimates import outputs_of
 from bench.protocol import BATCH_SIZE
 from bench.study.reporter import Reporter
 from bench.training.step import Targets, TargetSource
@@ -63,7 +64,7 @@ def live(
 
     def outputs(x: Tensor) -> tuple[Tensor, Mapping]:
         with runtime.autocast():
-            return teacher.forward_intermediates(x)  # type: ignore[operator]
+            return outputs_of(teacher, methods, x)
 
     def run(function: Callable[[Tensor], tuple[Tensor, Mapping]], x: Tensor) -> Outputs:
         return Outputs(*function(x))

@@ -29,15 +29,16 @@ def following(
 
     A tracker that fails is left, with one line: no job fails over it.
     """
+    jobs = [cell.job for cell in cells]
     with ExitStack() as stack:
         for tracker in trackers:
-            tell = Teller(Watch(study, cells, todo), tracker)
+            tell = Teller(Watch(study, jobs, todo), tracker)
             stack.callback(tracker.close)
             stack.enter_context(ticking(tell, partial(_give_up, tracker)))
         shown = bool(todo) and can_show()
         if shown:
             workers = int((study.settings() or {}).get("workers", 1))
-            stack.enter_context(showing(Watch(study, cells, todo), study.root.name, workers))
+            stack.enter_context(showing(Watch(study, jobs, todo), study.root.name, workers))
         yield shown
 
 

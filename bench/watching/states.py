@@ -12,8 +12,6 @@ from statistics import median
 from typing import Any
 
 from bench.job import Job
-from bench.planning.cells import Cell
-from bench.planning.estimates import training_flops
 from bench.protocol import BATCH_SIZE
 from bench.study.progress import read_progress
 from bench.study.store import Study
@@ -37,11 +35,11 @@ class State:
 
 
 class Watch:
-    """Follows the cells of one run; of those in ``todo`` only what is written from now on counts."""
+    """Follows the jobs of one run; of those in ``todo`` only what is written from now on counts."""
 
-    def __init__(self, study: Study, cells: Sequence[Cell], todo: Sequence[Job]) -> None:
+    def __init__(self, study: Study, jobs: Sequence[Job], todo: Sequence[Job]) -> None:
         self.study = study
-        self.jobs = [cell.job for cell in cells]
+        self.jobs = list(jobs)
         self._old = {job.id: written(study.path("records", job.id)) for job in todo}
         self._final: dict[str, tuple[float, State]] = {}
         for job in todo:  # of a run that was killed; one that goes on elsewhere writes it again
@@ -130,4 +128,6 @@ def _kind(job: Job) -> tuple:
 
 def flops(job: Job) -> float:
     """Of a batch; only ratios of it mean something."""
+    from bench.planning.estimates import training_flops  # loads torch, which ``status`` does without
+
     return training_flops(job, BATCH_SIZE)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import short_jobs
 
+from bench.planning.estimates import Probe
 from bench.study.store import Study
 
 
@@ -36,6 +38,10 @@ def test_it_leaves_records_tables_and_figures(finished):
     assert "epoch 20/20" in out
     assert "left" in out
     assert "went to: decoding" in out
+    networks = [
+        f"profiling on cpu: memory of {name}, {k} of 2" for k, name in ((1, "unet-2-4"), (2, "unet-4"))
+    ]
+    assert all(out.count(line) == 1 for line in networks), "a line a network"
     frame = pd.read_csv(root / "summary.csv")
     assert sorted(frame.method) == ["at-kd", "baseline", "baseline", "combined", "pm-kd"]
     assert set(frame.status) == {"done"}
@@ -100,8 +106,38 @@ def test_dry_run_lists_and_writes_nothing(finished, bench, tmp_path):
     assert listed.count(" done") == 5
     fresh = bench("--matrix", matrix, "--results", tmp_path / "new", "--dry-run")
     assert fresh.out.count("to do") == 5
-    assert "predicted targets" in fresh.out
     assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_shows_the_ids_of_the_run_its_hours_bytes_and_memory(finished, bench, tmp_path):
+    root, matrix, _ = finished
+    first = bench("--matrix", matrix, "--results", tmp_path / "new", "--dry-run").out
+    shown = {line.split()[0] for line in first.splitlines() if "to do" in line}
+    assert shown == {path.stem for path in (root / "records").iterdir()}
+    found = re.search(r"predicted time: about \S+ \S+ for 5 jobs, 2 at a time \((.*)\)", first)
+    assert found
+    assert "an estimate from a step of 2 of 2 networks" in found[1]
+    assert re.search(r"predicted targets: \S+ .B; weights: \S+ kB; predictions: \S+ .B at most", first)
+    assert re.search(r"predicted memory: \S+ .B for \S+, \S+ .B for all at a time", first)
+    # Of another seed the study's records tell.
+    again = bench("--matrix", matrix, "--results", root, "--seeds", "1", "--dry-run").out
+    assert "for 5 jobs, 2 at a time (an estimate from the study's records)" in again
+    assert "predicted" not in bench("--matrix", matrix, "--results", root, "--dry-run").out
+
+
+@pytest.mark.slow
+def test_quick_leaves_a_clone_clean(tmp_path):
+    shutil.copyfile(short_jobs.SCRIPT.parents[1] / ".gitignore", tmp_path / ".gitignore")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *words], check=True, cwd=tmp_path)
+    command = [sys.executable, short_jobs.SCRIPT, "--matrix", "quick", "--precision", "fp32"]
+    for more in (["--dry-run"], []):
+        subprocess.run([*command, *more], check=True, cwd=tmp_path, capture_output=True)
+        status = ["git", "status", "--porcelain", "--untracked-files=all"]
+        left = subprocess.run(status, check=True, cwd=tmp_path, capture_output=True, text=True).stdout
+        assert left == "", more
+    assert (tmp_path / "results" / "quick" / "index.html").is_file()
 
 
 def test_another_seed_adds_jobs_and_only_narrows(finished, bench):
@@ -109,7 +145,7 @@ def test_another_seed_adds_jobs_and_only_narrows(finished, bench):
     out = bench("--matrix", matrix, "--results", root, "--seeds", "0,1", "--dry-run").out
     assert out.count("to do") == 5
     out = bench("--matrix", matrix, "--results", root, "--only", "unet-2-4:*-kd", "--dry-run").out
-    assert len(out.strip().splitlines()) <= 4
+    assert out.count(" seed 0  ") == 2
     assert "pm-kd" in out
     assert "unet-4-8-16:baseline" in out, "the teacher that they need"
 
@@ -325,7 +361,9 @@ def test_a_done_teacher_without_weights_is_redone_only_where_a_student_needs_it(
 
 
 def test_a_skipped_cell_is_in_the_summary_with_its_reason(bench, tmp_path, tiny_matrix, monkeypatch):
-    monkeypatch.setattr("bench.planning.cells.taps", lambda name, dims: frozenset({("encoder", len(name))}))
+    monkeypatch.setattr(
+        "bench.planning.cells.probe", lambda name, job: Probe(frozenset({("encoder", len(name))}))
+    )
     monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
     result = bench("--matrix", tiny_matrix, "--results", tmp_path / "s")
     assert "2 skipped" in result.out

@@ -27,9 +27,9 @@ def name(study: Path) -> str:
 
 
 def made_by_report(study: Path) -> dict[str, bytes]:
-    """What ``report`` writes, by path: CSV files, tables, figures, the page."""
+    """What ``report`` writes and git keeps, by path: CSV files, tables, figures, the page."""
     found = [study / file for file in (*MADE, "page-data.js") if (study / file).is_file()]
-    for folder in ("tables", "figures", "page"):
+    for folder in ("tables", "figures", "page/cases"):
         found += [path for path in (study / folder).rglob("*") if path.is_file()]
     return {path.relative_to(study).as_posix(): path.read_bytes() for path in sorted(found)}
 

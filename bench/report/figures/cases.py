@@ -103,8 +103,10 @@ def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFra
 
 
 def grey(dataset: Dataset, index: int) -> np.ndarray:
-    """A case's first channel, windowed as the dataset says, in [0, 1]."""
-    image = dataset.images[index][0].astype(float)
+    """A case's first channel, or the mean of three colours, windowed as the dataset says, in [0, 1]."""
+    channels = dataset.images[index].astype(float)
+    colour = dataset.spatial_dims == 2 and len(channels) == 3
+    image = channels.mean(axis=0) if colour else channels[0]
     low, high = dataset.window or (image.min(), image.max())
     return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
 

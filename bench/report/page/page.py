@@ -2,6 +2,9 @@
 
 It opens from disk, without a server and without a network. Whatever came from a record or a file's name is
 JSON in a script, and becomes text on the page, never markup. Chart.js, bundled, draws the plots.
+
+What is the same in every study is kept from git by a ``.gitignore`` in ``page/``; in a fresh clone of this
+repository ``index.html`` finds it here, in the package.
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ def write_page(
     for source in sorted(STATIC.iterdir()):
         target = index if source.name == index.name else folder / source.name
         write_file(target, partial(shutil.copyfile, source))
+    write_text(folder / ".gitignore", "/*\n!/cases/\n")
     if dataset is not None and len(cases):
         write_pictures(folder / "cases", study, dataset, list(dict.fromkeys(cases.case)))
     content = page_data(study, frame, cases, curves, compared)

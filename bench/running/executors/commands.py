@@ -1,4 +1,8 @@
-"""What clusters run: the commands that a person would type, with the paths that all machines share."""
+"""What clusters run: the commands that a person would type, with the paths that all machines share.
+
+A command runs the code that this process runs. It finds modules where this one does, and not in the
+directory that a cluster happens to start it in.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import bench
+from bench import plugins
+from bench.compute.processes import search_path
 from bench.job import Job
 from bench.planning.options import Options
 from bench.study.store import Study, failure
 
 log = logging.getLogger(__name__)
 
-ENTRY = Path(bench.__file__).resolve().parent.parent / "run_bench.py"
+ENTRY: Sequence[str] = ("-P", "-m", "bench")
+"""What Python runs; ``-P``: the working directory is not searched."""
+PATH = search_path()
 
 
 def job_command(study: Study, job: Job, options: Options) -> list[str]:
-    """``run_bench.py job STUDY ID`` with the flags that jobs are told."""
+    """``python -m bench job STUDY ID`` with the flags that jobs are told."""
     words = options.of_a_job.words()
-    return [sys.executable, str(ENTRY), "job", str(study.root.resolve()), job.id, *words]
+    return [sys.executable, *ENTRY, "job", str(study.root.resolve()), job.id, *words]
 
 
 def profile_command(study: Study) -> list[str]:
-    """``run_bench.py profile STUDY``."""
-    return [sys.executable, str(ENTRY), "profile", str(study.root.resolve())]
+    """``python -m bench profile STUDY``."""
+    return [sys.executable, *ENTRY, "profile", str(study.root.resolve()), *plugins.words()]
 
 
 def run_command(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
@@ -40,12 +46,12 @@ def run_command(command: Sequence[str], environment: Mapping[str, str] | None = 
     this process is asked to stop, so is the command, which saves first. SIGUSR2 is not for it: submitit
     uses that between Slurm and itself.
     """
+    own = dict(os.environ if environment is None else environment)
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, (PATH, own.get("PYTHONPATH"))))
     guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
     ours = signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # what is ignored stays so in the command
     try:
-        process = subprocess.Popen(
-            [*guard, *command], env=None if environment is None else dict(environment)
-        )
+        process = subprocess.Popen([*guard, *command], env=own)
     finally:
         signal.signal(signal.SIGUSR2, ours)
     try:

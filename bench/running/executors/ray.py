@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ import ray
 from bench.errors import UserError
 from bench.job import Job
 from bench.planning.options import Options
+from bench.running.executors import commands
 from bench.running.executors.commands import (
     conclude,
     job_command,
@@ -118,6 +120,12 @@ def _task(command: Sequence[str], threads: str | None) -> int:
     """The command on some node, with ``OMP_NUM_THREADS`` as the user has it."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return run_command(command, environment | ({} if threads is None else {"OMP_NUM_THREADS": threads}))
+
+
+for module in (commands, sys.modules[__name__]):
+    ray.cloudpickle.register_pickle_by_value(
+        module
+    )  # a worker may find another copy of the package, or none
 
 
 def _knock(address: str) -> None:

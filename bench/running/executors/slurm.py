@@ -16,18 +16,21 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import submitit
 
 from bench.errors import UserError
 from bench.files.stopping import Stopped
 from bench.job import Job
 from bench.planning.options import Options
+from bench.running.executors import commands
 from bench.running.executors.commands import conclude, job_command, profile_command, run_command
 from bench.running.executors.graph import levels
 from bench.study.store import Study
@@ -57,6 +60,10 @@ class Command:
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """The same again: a job goes on at its last epoch by itself."""
         return submitit.helpers.DelayedSubmission(self)
+
+
+for module in (commands, sys.modules[__name__]):
+    cloudpickle.register_pickle_by_value(module)  # a node may find another copy of the package, or none
 
 
 def engine(text: str | None) -> SlurmArrays:

@@ -73,6 +73,7 @@ def test_the_real_slices(liver_data):
     dataset = load(liver_data)
     assert len(dataset.cases) == 623
     assert len(set(dataset.patients)) == 122
+    assert dataset.fingerprint == "e9778f5d196ce1f6", "studies depend on it"
     assert {image.shape for image in dataset.images} == {(1, 256, 256)}
 
 
@@ -85,7 +86,30 @@ def truncate(path):
     path.write_bytes(content[: len(content) - 30])
 
 
+def coloured(path):
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[4:9, 4:9] = 255, 0, 0
+    Image.fromarray(pixels).save(path)
+
+
 BROKEN = {
+    "coloured mask": (lambda r: coloured(r / "masks/vol1_z0.png"), "masks/vol1_z0.png: a coloured mask"),
+    "colour among grey": (
+        lambda r: coloured(r / "images/vol1_z0.png"),
+        "images/vol1_z0.png is in colour and ",
+    ),
+    "a folder among images": (
+        lambda r: (r / "images/more").mkdir(),
+        "images/more: a folder; files must lie",
+    ),
+    "two masks of a case": (
+        lambda r: mask_of(0).save(r / "masks/vol1_z0.tif"),
+        "masks/vol1_z0.png and masks/vol1_z0.tif are of one case; remove one",
+    ),
+    "a row too long": (
+        lambda r: write_index(r, [*rows_of(r)[1:], ("vol0_z0.png", "Smith", "J")]),
+        "line 9 has 3 fields, the header 2",
+    ),
     "no folder": (lambda r: r.rename(r.with_name("gone")), "no such folder"),
     "no index": (lambda r: (r / "index.csv").unlink(), "index.csv is missing"),
     "image without mask": (lambda r: (r / "masks/vol1_z0.png").unlink(), "masks/vol1_z0.png: missing"),

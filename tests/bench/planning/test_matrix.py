@@ -1,6 +1,7 @@
 from samples import a_setting
 
 from bench.planning.cells import cells
+from bench.planning.estimates import Probe
 from bench.planning.matrix import parse_matrix, read_matrix
 
 SETTING = a_setting()
@@ -51,8 +52,8 @@ def test_the_weak_recipe_has_the_same_teacher():
 
 def test_a_cell_without_matching_taps_is_skipped_with_its_reason(monkeypatch):
     monkeypatch.setattr(
-        "bench.planning.cells.taps",
-        lambda name, dims: frozenset({("encoder", 2 if name == "unet-8" else 4)}),
+        "bench.planning.cells.probe",
+        lambda name, job: Probe(frozenset({("encoder", 2 if name == "unet-8" else 4)})),
     )
     matrix = parse_matrix({"teacher": "unet-8-16", "students": ["unet-8"]}, "x")
     reasons = {cell.job.method: cell.reason for cell in cells(matrix, SETTING) if cell.job.teachers}

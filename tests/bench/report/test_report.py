@@ -16,6 +16,7 @@ from bench.report.published.table import report_table
 from bench.report.report import write_report
 from bench.report.tables.markup import Table, write_table
 from bench.report.tables.matrix import GAIN, matrix_table, recipes_table
+from bench.scoring import profiling
 from bench.scoring.profiling import latencies
 from bench.study.store import Study
 
@@ -157,6 +158,15 @@ def test_latencies_take_turns_until_both_limits_are_met():
     )
     assert [len(v) for v in values] == [5, 5]
     assert calls[4:] == ["a", "b"] * 5, "interleaved after the warm-up"
+
+
+def test_long_rounds_of_latencies_are_told_now_and_then(monkeypatch, told):
+    clock = iter(range(0, 1000, 4))
+    tell = profiling.Rounds("cpu", lambda: next(clock))
+    latencies([lambda: None] * 3, threads=1, repeats=7, seconds=0.0, tell=tell)
+    assert told == [
+        f"profiling on cpu: latency, round {k} of at least 20, 3 measurements left" for k in (3, 6)
+    ]
 
 
 def test_the_profile_keeps_raw_values(study):

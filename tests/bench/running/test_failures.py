@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import broken_jobs
 import pytest
@@ -13,6 +14,7 @@ import methods
 from bench.commands import run_matrix
 from bench.errors import UserError
 from bench.files import lease
+from bench.planning.estimates import Probe
 from bench.planning.options import Options
 from bench.running import failures
 from bench.running.executors import local
@@ -46,8 +48,8 @@ def run(tmp_path, monkeypatch, told, capsys):
     for name, broken in broken_jobs.METHODS.items():
         monkeypatch.setitem(methods.METHODS, name, broken)
     monkeypatch.setattr(architectures, "FAMILIES", (*architectures.FAMILIES, broken_jobs.FAMILY))
-    monkeypatch.setattr("bench.planning.cells.taps", lambda *_: frozenset({("encoder", 1)}))
-    monkeypatch.setattr("bench.commands.predicted_target_bytes", lambda *_: 0)
+    monkeypatch.setattr("bench.planning.cells.probe", lambda *_: Probe(frozenset({("encoder", 1)})))
+    monkeypatch.setattr("bench.commands.forecast", lambda *_: SimpleNamespace(lines=list))
     monkeypatch.setattr("bench.planning.cells.training_flops", lambda *_: 0)
     for trial in ("ask_precision", "fill_machine"):
         monkeypatch.setattr(f"bench.running.plan.{trial}", lambda session, *_: session)

@@ -91,7 +91,8 @@ def test_a_wish_is_not_measured(begin):
 
 
 def test_a_dry_run_says_what_it_assumes(begin):
-    assert "assumed: fp32; whether bf16 is faster here is measured" in begin("--dry-run")
+    out = begin("--dry-run")
+    assert "the ids assume fp32, for a run measures that when the study begins; --precision would" in out
 
 
 def test_little_work_is_not_measured(begin, monkeypatch):

@@ -28,7 +28,8 @@ def test_the_predicted_time_by_hand():
 
     def predicted(threads, teachers, speeds):
         each = {job.id: teachers if job.architecture == "unet-8-16" else threads for job in jobs}
-        return workers.makespan(jobs, 64, each, speeds)
+        flops = {job.id: training_flops(job, 64) for job in jobs}
+        return workers.makespan(jobs, flops, each, speeds)
 
     one_at_a_time = teacher + recording + 2 * two + 2 * four
     assert predicted(2, 2, {1: 0.5, 2: 1.0}) == pytest.approx(one_at_a_time)
@@ -117,20 +118,21 @@ def begin(bench, tmp_path, monkeypatch):
         assert result.code == 0
         return result.out
 
-    call.measured = 0
+    call.measured, call.matrix = 0, path
     call.settings = lambda: json.loads((tmp_path / "s" / "study.json").read_text())
     return call
 
 
 def test_a_study_is_measured_when_it_begins_and_never_again(begin):
     out = begin("--dry-run")
-    assert "assumed: one job at a time with 2 threads; measured when the study begins" in out
+    assert "the ids assume one job at a time with 2 threads, for a run measures that when the study" in out
+    assert "--workers would settle it" in out
     assert begin.measured == 0
     assert "2 jobs of one thread do 1.90 times the steps of one with 2" in begin()
     first = begin.settings()
     assert (first["workers"], first["threads"], first["measured"]["ratio"]) == (2, 1, 1.9)
     assert "times the steps" not in begin()
-    assert "assumed" not in begin("--dry-run")
+    assert "the ids assume" not in begin("--dry-run")
     assert begin.measured == 1
     assert begin.settings() == first
 
@@ -140,6 +142,16 @@ def test_a_number_of_workers_is_taken_as_given(begin):
     assert begin.measured == 0
     assert (begin.settings()["workers"], begin.settings()["threads"]) == (1, 2)
     assert "measured" not in begin.settings()
+
+
+def test_another_number_of_workers_is_refused_and_a_matrix_only_wishes(begin, refused, tmp_path):
+    begin("--workers", 1)
+    begin("--workers", 1)
+    line = refused("--matrix", begin.matrix, "--results", tmp_path / "s", "--device", "cpu", "--workers", 2)
+    assert "study.json: the study was begun with workers 1, now it is 2" in line
+    begin.matrix.write_text(json.dumps(MATRIX | {"image_size": 16, "workers": 2}))
+    begin()
+    assert begin.settings()["workers"] == 1
 
 
 def test_little_work_is_not_measured(begin, monkeypatch):

@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from bench.files.atomic import write_json
-from bench.planning.cells import Cell
 from bench.study.progress import Progress
 from bench.watching.live_view import draw, ticking
 from bench.watching.states import State, Watch, seconds_left
@@ -112,9 +111,8 @@ def test_the_watch_follows_files(simulated):
     old = simulated.add("unet-32-64", "baseline", 0)
     new = simulated.job("unet-32-64", "baseline", 1)
     again = simulated.add("unet-32-64", "baseline", 2)
-    cells = [Cell(job) for job in (old, new, again)]
     os.utime(study.path("records", again.id), (now - 100, now - 100))
-    watch = Watch(study, cells, [new, again])
+    watch = Watch(study, [old, new, again], [new, again])
 
     def statuses():
         return [state.status for state in watch.states(now)]

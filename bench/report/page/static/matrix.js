@@ -19,11 +19,12 @@ function buildFilters() {
   $("means").addEventListener("change", refresh);
   $("grouping").hidden = !varies(repeat);
   $("repeat").textContent = `${repeat}s`;
-  if (jobs.some((job) => job.over))
-    $("gain-note").textContent =
-      "Gain, to teacher: points of Dice over the same network trained plainly and over its teacher, on the same folds and seeds, " +
+  const gains = jobs.some((job) => job.over)
+    ? "Gain, to teacher: points of Dice over the same network trained plainly and over its teacher, on the same folds and seeds, " +
       "with a 95 % interval: of a mean over three folds or more over folds, for the method; else over patients, for these networks alone. " +
-      "Grey: no claim; ↓: harm or worse, as the verdicts in comparisons.csv have it. " + study.cautions;
+      "Grey: no claim; ↓: harm or worse, as the verdicts in comparisons.csv have it. "
+    : "";
+  $("gain-note").textContent = gains + study.cautions;
 }
 
 function filtered() {

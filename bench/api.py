@@ -1,0 +1,135 @@
+"""The harness from Python: open a study, read its records, use its networks, run a matrix.
+
+Each function composes what the command line uses as well. ``docs/python.md`` has an example that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench import plugins
+from bench.commands import run_matrix
+from bench.errors import UserError
+from bench.planning.options import Options
+from bench.report import frames
+from bench.running.plan import resolved
+from bench.study.predictions import Labels, read_predictions
+from bench.study.store import Study, existing
+from bench.training.job_parts import load_artefact
+from bench.using.prediction import predict_array
+from methods.artefact import Artefact
+
+__all__ = ["cases", "load", "open_study", "predict", "predictions", "records", "run"]
+
+
+def open_study(folder: Path | str, plugin: Sequence[Path | str] = ()) -> Study:
+    """The study in ``folder``; nothing is trained or written.
+
+    Args:
+        folder: what ``--results`` named.
+        plugin: Python files with what its jobs need beside the built-in networks and methods.
+
+    Raises:
+        UserError: there is none, or a plug-in can't be loaded.
+    """
+    plugins.load(Path(path) for path in plugin)
+    return existing(Path(folder))
+
+
+def records(study: Study) -> pd.DataFrame:
+    """One row a job that has a record; the columns are those of ``summary.csv``."""
+    return frames.written(frames.summary(study))
+
+
+def cases(study: Study, part: str = "test") -> pd.DataFrame:
+    """One row a job and case of ``part``, which is ``test`` or ``val``; none where that was not scored."""
+    if part not in ("test", "val"):
+        raise UserError(f"part {part!r}: must be test or val")
+    return frames.cases(study, part)
+
+
+def load(study: Study, job_id: str) -> Artefact:
+    """The finished network of a job, on the processor.
+
+    Its ``predict`` takes images ``(N, C, *spatial)``, float32, normalised and at network size, and gives
+    logits ``(N, out_channels, *spatial)``. ``module`` is the torch network, where there is one.
+
+    Raises:
+        UserError: no such job, or its weights are not here.
+    """
+    artefact = load_artefact(study, study.job(job_id))
+    if artefact is None:
+        raise UserError(f"{study.path('weights', job_id)}: not here; the job must be run on this machine")
+    return artefact
+
+
+def predict(
+    study: Study, job_id: str, image: NDArray[np.generic], spacing: Sequence[float] | None = None
+) -> Labels:
+    """What a job's network finds in an image of one's own: class indices ``(*spatial)``, uint8.
+
+    0 is background; the classes follow in their order. The image is prepared as those that the network was
+    trained on, and the classes are decided on its own grid.
+
+    Args:
+        study: where the job was run.
+        job_id: a job that is done.
+        image: ``(C, *spatial)``, or ``(*spatial)`` where there is one channel, in the units of the training
+            images.
+        spacing: of a volume, in mm along each axis; None: that of the training volumes.
+
+    Raises:
+        UserError: the job is not done, its weights are not here, or the image is of another kind.
+    """
+    record = study.record(job_id)
+    if record is None or record["status"] != "done":
+        raise UserError(f"{study.root}: job {job_id} is not done; see status")
+    return predict_array(load(study, job_id), study.job(job_id), record["dataset"], image, spacing)
+
+
+def predictions(study: Study, job_id: str) -> dict[str, Labels]:
+    """The masks that a job predicted when it was scored, by case, each on the grid of its image.
+
+    Raises:
+        UserError: they are not here.
+    """
+    found = read_predictions(study, job_id)
+    if found is None:
+        raise UserError(f"{study.path('predictions', job_id)}: not here; the job must be run again")
+    return found
+
+
+def run(matrix: Path | str, **options: Any) -> Study:
+    """Run a matrix as the command line does, and give its study.
+
+    What is done already is not run again. A job that fails leaves a record that says so, and the others go
+    on: look at ``records(study).status``.
+
+    Args:
+        matrix: a name that ``list`` shows, or a YAML file.
+        options: the flags of the command line with underscores: ``results="r", seeds=(0, 1)``.
+
+    Raises:
+        UserError: a mistake in options, matrix or data.
+        TypeError: no such option.
+        Stopped: Ctrl-C; the same call goes on where it was.
+    """
+    paths = {field.name for field in fields(Options) if "Path" in str(field.type)}
+    given = {name: _read(value, name in paths) for name, value in options.items()}
+    asked = Options(matrix=str(matrix), **given)
+    run_matrix(asked)
+    return Study(resolved(asked)[0].results or Path())
+
+
+def _read(value: Any, is_path: bool) -> Any:
+    """A value as ``Options`` has it: a path for a text, a tuple for a list."""
+    if isinstance(value, list):
+        return tuple(_read(one, is_path) for one in value)
+    return Path(value) if is_path and isinstance(value, str) else value

@@ -1,0 +1,229 @@
+"""Which image goes with which mask and with which patient: ``images/``, ``masks/`` and ``index.csv``.
+
+An image and its mask have the same name, or names that differ in their ending alone. Names that Unicode
+writes in two ways are one name (NFC).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data.volume_folder import by_key
+from bench.errors import UserError
+from bench.files.checked import check_name
+
+DELIMITERS = ",;\t"
+STEPS = ("spacing_y", "spacing_x")
+"""Columns of ``index.csv``: millimetres between rows and between columns of pixels."""
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Where the patient of an image is found: a column of ``index.csv``, or a part of the file's name."""
+
+    column: str = ""
+    key: str = ""
+    """A regular expression."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case; ``spacing`` in millimetres, rows first, and empty where ``index.csv`` has none."""
+
+    case: str
+    image: Path
+    mask: Path
+    patient: str
+    spacing: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of ``index.csv``; ``where`` names it in errors."""
+
+    where: str
+    file: str
+    patient: str
+    spacing: tuple[float, ...]
+
+
+def find_pairs(root: Path, patients: Patients) -> list[Pair]:
+    """All cases of the folder, sorted by name: the order of rows and files says nothing.
+
+    Raises:
+        UserError: anything missing, left over or contradictory; the line names the file.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
+    index = root / "index.csv"
+    if patients.column and patients.key:
+        raise UserError(
+            f"--patient-column {patients.column!r} and --patient-key {patients.key!r}: give one of them"
+        )
+    rows: list[Row] | None = None
+    if index.is_file():
+        rows = read_index(index, patients)
+    elif not patients.key:
+        other = "; --patient-key finds the patient in files' names without one"
+        raise UserError(f"{root}: index.csv is missing; see docs/adding-a-dataset.md for the layout{other}")
+    images, masks = _Names(root / "images"), _Names(root / "masks")
+    listed = rows is not None
+    rows = (
+        [Row(str(root / "images" / name), name, "", ()) for name in images.stored] if rows is None else rows
+    )
+    if not rows:
+        raise UserError(f"{root}: no images; put them under images/ with a row each in index.csv")
+    pairs = []
+    for row in rows:
+        case = Path(_nfc(row.file)).stem
+        image, mask = images.named(_nfc(row.file)), masks.of_case(case)
+        for kind, found in (("images", image), ("masks", mask)):
+            if found is None:
+                what = f"it has no {kind[:-1]}"
+                why = f"index.csv lists it but {what}" if listed else f"{what}; remove the image or add one"
+                raise UserError(f"{root / kind / row.file}: missing; {why}")
+        patient = row.patient or check_name(_nfc(by_key(patients.key)(case)), f"the patient of {case!r}")
+        pairs.append(
+            Pair(case, root / "images" / str(image), root / "masks" / str(mask), patient, row.spacing)
+        )
+    _check_left_over(images, {pair.image.name for pair in pairs}, listed)
+    _check_left_over(masks, {pair.mask.name for pair in pairs}, listed)
+    _check_twice(index if listed else root / "images", rows)
+    return sorted(pairs, key=lambda pair: pair.case)
+
+
+def read_index(index: Path, patients: Patients) -> list[Row]:
+    """The rows of ``index.csv``; commas, semicolons or tabs between fields, blanks around them.
+
+    Raises:
+        UserError: no such table, a column that is missing, a row without what it must have.
+    """
+    try:
+        text = index.read_bytes().decode("utf-8-sig")
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+        table = [
+            (lines.line_num, [field.strip() for field in row]) for row in lines if any(map(str.strip, row))
+        ]
+    except (csv.Error, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{index}: not a CSV file in UTF-8 ({error})") from None
+    columns = table[0][1] if table else []
+    if not patients.column and not patients.key:
+        raise UserError(
+            f"{index}: which column names the patient? --patient-column must be one of "
+            f"{', '.join(columns)}; or --patient-key finds it in files' names"
+        )
+    steps = [step for step in STEPS if step in columns]
+    if len(steps) == 1:
+        missing = next(step for step in STEPS if step not in columns)
+        raise UserError(f"{index}: column {steps[0]!r} needs {missing!r} beside it")
+    for column in filter(None, ("file", patients.column, *steps)):
+        if columns.count(column) != 1:
+            what = "is there twice" if column in columns else "is missing"
+            raise UserError(f"{index}: column {column!r} {what}; found: {', '.join(columns)}")
+    rows = []
+    for line, fields in table[1:]:
+        where = f"{index}: line {line}"
+        if any(fields[len(columns) :]):
+            raise UserError(
+                f"{where} has {len(fields)} fields, the header {len(columns)}; quote commas in them"
+            )
+        row = dict(zip(columns, fields, strict=False))
+        for needed in filter(None, ("file", patients.column, *steps)):
+            if not row.get(needed):
+                raise UserError(f"{where} has no {needed}")
+        file, patient = row["file"], _nfc(row[patients.column]) if patients.column else ""
+        if Path(file).name != file:
+            raise UserError(f"{where}: {file!r} must be a plain file name")
+        for name in filter(None, (file, patient)):
+            check_name(name, where)
+        rows.append(Row(where, file, patient, tuple(_step(row[step], step, where) for step in steps)))
+    return rows
+
+
+def _delimiter(text: str) -> str:
+    """What separates the fields of the header; a comma where nothing makes a column ``file``."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    for delimiter in DELIMITERS:
+        if "file" in (field.strip() for field in next(csv.reader([header], delimiter=delimiter), [])):
+            return delimiter
+    return ","
+
+
+def _step(text: str, column: str, where: str) -> float:
+    try:
+        step = float(text)
+    except ValueError:
+        step = math.nan
+    if not 0 < step < math.inf:
+        raise UserError(f"{where}: {column} {text!r} must be millimetres, e.g. 0.7")
+    return step
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+class _Names:
+    """The files of a folder, found by name or by what a name is without its ending."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+        self.folder = folder
+        self.stored: dict[str, str] = {}
+        """Names as they are stored, by their NFC."""
+        self._near: dict[str, list[str]] = {}
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                raise UserError(f"{path}: a folder; files must lie in {folder.name}/ itself")
+            name = check_name(_nfc(path.name), folder)
+            if name in self.stored:
+                raise UserError(f"{path}: there is another file whose name differs in Unicode's form alone")
+            self.stored[name] = path.name
+            self._near.setdefault(Path(name).stem.casefold(), []).append(name)
+
+    def named(self, wanted: str) -> str | None:
+        """The stored name of a file; upper and lower case may differ where that leaves one."""
+        near = self._near.get(Path(wanted).stem.casefold(), [])
+        same = [name for name in near if name.casefold() == wanted.casefold()]
+        return self.stored.get(wanted) or (self.stored[same[0]] if len(same) == 1 else None)
+
+    def of_case(self, case: str) -> str | None:
+        """The stored name of a case's file, whatever its ending.
+
+        Raises:
+            UserError: several files are of that case.
+        """
+        near = self._near.get(case.casefold(), [])
+        same = [name for name in near if Path(name).stem == case] or near
+        if len(same) > 1:
+            first, second = (f"{self.folder.name}/{name}" for name in same[:2])
+            raise UserError(f"{self.folder / same[0]}: {first} and {second} are of one case; remove one")
+        return self.stored[same[0]] if same else None
+
+
+def _check_left_over(names: _Names, used: set[str], listed: bool) -> None:
+    """Refuse a file that no case has."""
+    extra = sorted(set(names.stored.values()) - used)
+    if extra and listed:
+        raise UserError(f"{names.folder / extra[0]}: no row in index.csv; add one or remove the file")
+    if extra:
+        raise UserError(f"{names.folder / extra[0]}: has no image; add it or remove the mask")
+
+
+def _check_twice(where: Path, rows: Sequence[Row]) -> None:
+    """Refuse a file or a case that is there twice."""
+    files = [_nfc(row.file) for row in rows]
+    for what, names in (("file", files), ("case", [Path(file).stem for file in files])):
+        name, count = Counter(names).most_common(1)[0]
+        if count > 1:
+            raise UserError(f"{where}: {name} is listed {count} times; one row a {what}, one file a case")

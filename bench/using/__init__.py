@@ -1,0 +1,1 @@
+"""Finished networks at work, on images that are of no study."""

@@ -1,0 +1,60 @@
+"""Whether there is anything to learn, before anything is trained."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from image_files import describe, write_folder
+
+from bench.data import phantom
+from bench.data.folds import folds_by_patient
+from bench.data.foreground import check_foreground
+from bench.data.splits import split_by_patient
+from bench.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def slices():
+    return phantom.generate(side=32)
+
+
+def test_a_usual_dataset_is_passed_in_silence(slices, capfd):
+    check_foreground(slices, [split_by_patient(slices)])
+    check_foreground(slices, folds_by_patient(slices, 5))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_to_learn_is_an_error(slices):
+    split = split_by_patient(slices)
+    training = set(split.indices(slices, "train"))
+    masks = [np.zeros_like(m) if k in training else m for k, m in enumerate(slices.masks)]
+    with pytest.raises(UserError, match="no mask of the training set has any foreground"):
+        check_foreground(dataclasses.replace(slices, masks=masks), [split])
+
+
+def test_a_fold_without_foreground_is_named(slices, capfd):
+    folds = folds_by_patient(slices, 5)
+    shown = folds[1].indices(slices, "test")[0]
+    masks = [m if k == shown else np.zeros_like(m) for k, m in enumerate(slices.masks)]
+    check_foreground(dataclasses.replace(slices, masks=masks), folds)
+    assert "no training mask of fold 1 has any foreground" in capfd.readouterr().err
+
+
+def test_a_class_that_occurs_nowhere_is_named(slices, capfd):
+    check_foreground(dataclasses.replace(slices, classes=("object", "tumour")), [split_by_patient(slices)])
+    assert "no training mask holds the class tumour: it can't be learned" in capfd.readouterr().err
+
+
+def test_it_is_said_before_a_run_and_in_a_dry_run(bench, refused, tmp_path):
+    folder = write_folder(tmp_path / "eyes", classes=1)
+    describe(folder, labels={"background": 0, "disc": 1, "cup": 2})
+    call = ("--matrix", "unets", "--dataset", folder, "--patient-column", "person", "--dry-run")
+    result = bench(*call, "--image-size", 16, "--results", tmp_path / "r")
+    assert result.code == 0
+    assert result.err.count("no training mask holds the class cup") == 1
+    for path in (folder / "masks").iterdir():
+        path.write_bytes((folder / "masks" / "p00_0.png").read_bytes())
+    empty = write_folder(tmp_path / "empty", classes=0)
+    line = refused(*call[:3], empty, *call[4:], "--image-size", 16, "--results", tmp_path / "r")
+    assert "there is nothing to learn" in line
+    assert not (tmp_path / "r").exists()

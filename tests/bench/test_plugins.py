@@ -1,0 +1,301 @@
+"""Files that register methods, networks and datasets: known to every process, in their jobs' ids alone."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import architectures
+import methods
+from bench import plugins
+from bench.compute import processes
+from bench.data import datasets
+from bench.study.store import Study
+
+METHOD = """
+from dataclasses import dataclass
+from typing import ClassVar
+from methods import Distillation, register
+
+@register
+@dataclass(frozen=True)
+class Mse(Distillation):
+    name: ClassVar[str] = "mse"
+    label: ClassVar[str] = "my MSE"
+    weight: float = 0.1
+
+    def targets(self, teacher, labels):
+        return {"logits": teacher.logits.float()}
+
+    def loss(self, student, targets, labels):
+        return {"mse": self.weight * (student.logits.float() - targets["logits"]).pow(2).flatten(1).mean(1)}
+"""
+NETWORK = """
+from torch import nn
+import architectures
+
+@architectures.register("tiny", stride=2)
+class Tiny(nn.Module):
+    def __init__(self, spatial_dims, in_channels, out_channels):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, out_channels, 1)
+        )
+
+    @staticmethod
+    def supports(spatial_dims, sides):
+        return "made for slices" if spatial_dims == 3 else ""
+
+    def forward(self, x):
+        return self.layers(x)
+"""
+COARSE = """
+import numpy as np
+import torch
+from methods import Method
+
+class Coarse:
+    module = None
+
+    def __init__(self, at):
+        self.at = at
+
+    def predict(self, x):
+        return torch.from_numpy(np.round(x.numpy()[:, :1] - self.at))
+
+    def save(self, path):
+        with open(path, "wb") as file:
+            np.save(file, self.at)
+
+    def to(self, device):
+        return self
+
+@register
+@dataclass(frozen=True)
+class Threshold(Method):
+    name: ClassVar[str] = "coarse"
+    needs_teacher: ClassVar[bool] = False
+
+    def finish(self, model, calibration):
+        return Coarse(np.float32(np.concatenate([batch.numpy().ravel() for batch in calibration]).mean()))
+
+    def load(self, build, path):
+        return Coarse(np.load(path))
+"""
+"""An artefact without a torch module, as one in eight bits would be."""
+MATRIX = {"teacher": "unet-4-8", "students": ["unet-2"], "methods": ["baseline", "pm-kd"], "image_size": 16,
+          "updates": 80, "workers": 2}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def untouched():
+    """Whatever a test registers is gone after it."""
+    registries = (methods.METHODS, datasets.DATASETS, plugins.LOADED, plugins.BROKEN)
+    before = [dict(registry) for registry in registries]
+    families, prepare = list(architectures.FAMILIES), list(processes.PREPARE)
+    yield
+    for registry, kept in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(kept)
+    architectures.FAMILIES[:] = families
+    processes.PREPARE[:] = prepare
+
+
+@pytest.fixture
+def write(tmp_path):
+    def call(name, text):
+        (tmp_path / name).write_text(text if isinstance(text, str) else json.dumps(text))
+        return tmp_path / name
+
+    return call
+
+
+def ids(out):
+    return {line.split("  ")[1]: line.split()[0] for line in out.splitlines() if "  to do" in line}
+
+
+def test_only_the_jobs_that_use_it_have_it_in_their_id(bench, write, tmp_path):
+    write("mine.py", METHOD)
+    write("net.py", NETWORK)
+    plain = ids(bench("--matrix", write("m.yaml", MATRIX), "--results", tmp_path / "s", "--dry-run").out)
+    more = MATRIX | {"students": ["unet-2", "tiny"], "methods": ["baseline", "pm-kd", "mse"]}
+    more |= {"plugins": ["mine.py", "net.py"]}
+    arguments = ("--matrix", write("more.yaml", more), "--results", tmp_path / "s", "--dry-run")
+    found = ids(bench(*arguments).out)
+    assert len(found) == 7 and plain.items() <= found.items(), "what is built in keeps its ids"
+    write("net.py", NETWORK + "\n# another content\n")
+    plugins.LOADED.clear()
+    architectures.FAMILIES[:] = [f for f in architectures.FAMILIES if "tiny" not in f.NAMES]
+    del methods.METHODS["mse"]
+    changed = ids(bench(*arguments).out)
+    assert {label for label in found if changed[label] != found[label]} == {
+        label for label in found if label.startswith("tiny")
+    }
+
+
+@pytest.mark.slow
+def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_path):
+    """The plug-ins lie outside the repository; the command is given from another folder."""
+    write("mine.py", METHOD + COARSE)
+    write("net.py", NETWORK)
+    matrix = write(
+        "m.yaml", MATRIX | {"students": ["tiny"], "methods": ["baseline", "mse", "at-kd", "coarse"]}
+    )
+    entry = Path(__file__).resolve().parents[2] / "run_bench.py"
+
+    def call(*arguments, code=0):
+        words = [sys.executable, str(entry), *map(str, arguments)]
+        done = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    named = ("--plugin", "mine.py", "--plugin", "net.py")
+    call("--matrix", matrix, "--results", "s", *named)
+    study = Study(tmp_path / "s")
+    frame = pd.read_csv(tmp_path / "s" / "summary.csv").set_index("method")
+    assert frame.loc["mse", "status"] == "done"
+    assert frame.loc["at-kd", "status"] == "skipped"
+    assert "tiny has no forward_intermediates, which at-kd reads" in frame.loc["at-kd", "reason"]
+    assert "mse" in (tmp_path / "s" / "tables" / "matrix.md").read_text()
+    assert study.record(frame.loc["mse", "id"])["shown"]["method"] == "my MSE"
+    assert frame.loc["coarse", "status"] == "done"
+    assert pd.isna(frame.loc["coarse", "parameters"])
+    assert frame.loc["coarse", "latency_cpu_ms_p50"] > 0
+    assert 0 <= frame.loc["coarse", "dice"] <= 1
+    kept = study.plugins()
+    assert sorted(kept.values()) == ["mine.py and net.py", "net.py"]
+    assert str(tmp_path) not in (study.root / "plugins.json").read_text()
+    assert not list(study.root.rglob("*.py")), "no code lies in a study"
+    call("report", "s")
+    job = frame.loc["mse", "id"]
+    study.path("records", job).unlink()
+    assert "needs mine.py and net.py" in call("job", "s", job, code=2)
+    call("job", "s", job, *named)
+    (tmp_path / "mine.py").write_text((METHOD + COARSE).replace("0.1", "0.2"))
+    study.path("records", job).unlink()
+    assert "needs mine.py and net.py" in call("job", "s", job, *named, code=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "registers nothing"),
+        ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("def (", "SyntaxError"),
+        (
+            METHOD.replace('"mse"', '"pm-kd"', 1),
+            "the method 'pm-kd' is there already, in methods.training.pm_kd",
+        ),
+        (METHOD.replace('"mse"', '"a b"', 1), "`name` must be a word"),
+        (
+            NETWORK.replace('"tiny"', '"unet-2"'),
+            "the network 'unet-2' is there already, in architectures.unet",
+        ),
+        (NETWORK.replace('"tiny"', '"dmfnet"') + METHOD, "the network 'dmfnet' is there already"),
+        (METHOD + NETWORK.replace('"tiny"', '"dmfnet"'), "the network 'dmfnet' is there already"),
+    ],
+)
+def test_what_fails_is_one_line_and_leaves_nothing_behind(refused, write, text, message):
+    before = (list(methods.METHODS), architectures.names())
+    line = refused("check-plugin", write("mine.py", text))
+    assert message in line
+    assert "mine.py" in line
+    assert (list(methods.METHODS), architectures.names()) == before
+
+
+def test_a_missing_file_is_named(refused, tmp_path):
+    line = refused("--matrix", "quick", "--plugin", tmp_path / "gone.py", "--dry-run")
+    assert "gone.py: can't be read (No such file or directory)" in line
+
+
+def test_two_files_that_want_one_name_are_both_named(refused, write):
+    write("a.py", METHOD)
+    line = refused(
+        "list", "--plugin", write("a.py", METHOD), "--plugin", write("b.py", METHOD + "\nx = 1\n")
+    )
+    assert "b.py" in line and "the method 'mse' is there already" in line
+
+
+def test_the_same_content_counts_once(bench, write):
+    out = bench("list", "--plugin", write("a.py", METHOD), "--plugin", write("b.py", METHOD)).out
+    assert out.count("method mse") == 2, "as a method, and as what the plug-in brings"
+
+
+FAULTS = [
+    (".flatten(1).mean(1)", ".mean()", "term mse has shape (); must be one value a sample, (N,)"),
+    ("@dataclass(frozen=True)", "", "must be decorated with @dataclass(frozen=True)"),
+    (".pow(2)", "", "term mse is negative"),
+    ("teacher.logits.float()", "teacher.logits.half()", "target logits is torch.float16; must be float32"),
+    ("weight: float = 0.1", "weight: float", "can't be made without parameters"),
+    (
+        'targets["logits"]).pow',
+        'targets["logits"].mean()).pow',
+        "changes with the other samples",
+    ),
+    ("student.logits.float()", "student.logits.detach()", "term mse gives the student no gradient"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), FAULTS)
+def test_check_plugin_says_in_words_what_is_wrong(bench, write, old, new, message):
+    result = bench("check-plugin", write("mine.py", METHOD.replace(old, new)))
+    assert result.code == 1
+    assert message in result.out
+
+
+def test_check_plugin_finds_good_ones_well(bench, write):
+    result = bench("check-plugin", write("mine.py", METHOD + NETWORK))
+    assert result.out.splitlines() == ["architecture tiny: well", "method mse: well"]
+    assert result.code == 0
+
+
+def test_check_plugin_of_networks(bench, write):
+    bad = NETWORK.replace("return self.layers(x)", "return self.layers(x).sigmoid()")
+    result = bench("check-plugin", write("net.py", bad))
+    assert result.code == 1
+    assert "an activation inside the network" in result.out
+
+
+class Point:
+    """An installed package's entry point."""
+
+    def __init__(self, name, value, package="some-package"):
+        self.name, self.value, self.module = name, value, value
+        self.dist = type("Dist", (), {"name": package})
+
+
+def test_entry_points(bench, write, tmp_path, monkeypatch):
+    write("lightseg_good.py", METHOD)
+    write("lightseg_bad.py", "import nowhere_at_all")
+    write("lightseg_exits.py", "raise SystemExit")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("good", "good", "bad", "exits")
+    points = [Point(name, f"lightseg_{name}") for name in names]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    assert importlib.metadata.entry_points(group=plugins.GROUP) is not None
+    result = bench("list")
+    assert result.code == 0
+    assert "plug-in good of some-package: method mse" in result.out
+    assert "plug-in lightseg_bad: left out, for it fails (ModuleNotFoundError" in result.out
+    assert "plug-in lightseg_exits: left out" in result.out
+
+
+def test_a_dataset_of_ones_own(bench, write, tmp_path):
+    text = """
+from bench.data import datasets, phantom
+
+@datasets.register("my-scans", image_size=16, built_in=True)
+def read(root, cache):
+    return phantom.generate(patients=6, slices=2, side=16, cache=cache)
+"""
+    matrix = write("m.yaml", MATRIX | {"dataset": "my-scans"})
+    out = bench(
+        "--matrix", matrix, "--plugin", write("d.py", text), "--results", tmp_path / "s", "--dry-run"
+    )
+    assert out.code == 0, out.err
+    assert "to do" in out.out
