@@ -41,7 +41,8 @@ def forward_macs(
     """
     sides = (side,) * spatial_dims if isinstance(side, int) else side
     with torch.device("meta"):
-        model = architectures.build(architecture, spatial_dims, in_channels, out_channels)
+        # As for inference: one small sample leaves nothing to normalise by in training.
+        model = architectures.build(architecture, spatial_dims, in_channels, out_channels).eval()
         x = torch.zeros(1, in_channels, *sides)
         with FlopCounterMode(display=False) as counter:
             model(x)

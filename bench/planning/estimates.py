@@ -60,7 +60,7 @@ def _probe(
 def target_sizes(job: Job, teacher: str) -> dict[str, int]:
     """Values a sample of each target that ``job`` keeps of ``teacher``, found without computing."""
     with torch.device("meta"):
-        model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels)
+        model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels).eval()
         x = torch.zeros(1, job.in_channels, *job.shape)
         method = methods.build(job.spec)
         outputs = outputs_of(model, [method], x)

@@ -40,6 +40,8 @@ SECONDS = 8.0
 """For all steps that are measured; what is left then follows from the FLOPs of what was."""
 WHOLE_SECONDS, REPEATS = 0.5, 3
 """A whole batch whose step takes no longer is measured as such, others by a part. The shortest counts."""
+LITTLE_FLOPS = 2e9
+"""Of a step: with fewer its time tells of the number of layers, not of their size."""
 JOB_SECONDS = 4.0
 """Of a job beside its steps: its process, the gate, scores."""
 COMPILER_BYTES = 200e6
@@ -127,15 +129,24 @@ def step_seconds(jobs: Sequence[Job], device: str, budget: float = SECONDS) -> d
         torch.set_num_threads(job.threads)
         runtime = Runtime(torch.device(device), job.precision, job.threads, False)
         part = SAMPLES[job.spatial_dims]
-        expected = rate * training_flops(job, 1) * part / BATCH_SIZE
+        expected = rate * _step_flops(job) * part / BATCH_SIZE
         if found and time.perf_counter() - began + (1 + REPEATS) * expected > budget:
             break
         took = _shortest(job, runtime, part) * BATCH_SIZE / part
         if took < WHOLE_SECONDS:
             took = _shortest(job, runtime, BATCH_SIZE)
         found[job.architecture] = took
-        rate = took / training_flops(job, 1)
+        rate = _rate(took, job)
     return found
+
+
+def _step_flops(job: Job) -> float:
+    return training_flops(job, 1) / updates_of(job, 1)
+
+
+def _rate(seconds: float, job: Job) -> float:
+    """Seconds a FLOP, as a heavier network's step will have it: of a tiny one most is overhead."""
+    return seconds / max(_step_flops(job), LITTLE_FLOPS)
 
 
 def human_time(seconds: float) -> str:
@@ -195,9 +206,9 @@ def _seconds(
             return None, "a training step did not come through"
         told_by = f"an estimate from a step of {len(found)} of {len(one_each)} networks, uncompiled{busy}"
         heaviest = one_each[len(found) - 1]
-        rate = found[heaviest.architecture] / training_flops(heaviest, 1)
+        rate = _rate(found[heaviest.architecture], heaviest)
         for job in rest:
-            step = found.get(job.architecture) or rate * training_flops(job, 1)
+            step = found.get(job.architecture) or rate * _step_flops(job)
             spent[job.id] = step * _steps(session, job) + JOB_SECONDS
     threads = {job.id: job.threads for job in jobs}
     each = int(session.settings["threads"])

@@ -299,3 +299,16 @@ def read(root, cache):
     )
     assert out.code == 0, out.err
     assert "to do" in out.out
+
+
+def test_clusters_are_told_of_it(write, tmp_path):
+    from samples import blank_job
+
+    from bench.planning.options import Options
+    from bench.running.executors.commands import job_command, profile_command
+
+    first, second = write("mine.py", METHOD), write("net.py", NETWORK)
+    command = job_command(Study(tmp_path), blank_job(), Options(plugin=(first, second)))
+    assert command[-4:] == ["--plugin", str(first), "--plugin", str(second)]
+    plugins.load([first])
+    assert profile_command(Study(tmp_path))[-2:] == ["--plugin", str(first)]

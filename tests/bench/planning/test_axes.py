@@ -112,3 +112,21 @@ def test_contrasts_are_those_named_or_all_where_they_are_few():
     assert contrasts(parse_matrix(PAIR, "m")) == ["unet-2-4:pm-kd"]
     assert contrasts(parse_matrix(PAIR | NINE, "m")) == []
     assert len(contrasts(read_matrix("unets"))) == 6
+
+
+def test_a_network_that_a_side_is_too_small_for_is_skipped_and_no_other():
+    students = ["dmfnet", "unet-4-8-16-32-64"]
+    found = planned(students=students, methods=["baseline"], setting=a_setting(image_size=16))
+    reasons = {cell.job.architecture: cell.reason for cell in found}
+    assert not reasons["dmfnet"], "which trains on 16 pixels a side"
+    assert reasons["unet-4-8-16-32-64"].startswith("unet-4-8-16-32-64 can't take 16x16 in 2-D (ValueError")
+
+
+def test_a_method_may_say_what_it_is_not_for(monkeypatch):
+    def several(self, spatial_dims, out_channels):
+        return "" if out_channels > 2 else "needs three classes"
+
+    monkeypatch.setattr("methods.training.pm_kd.PmKd.supports", several)
+    (reason,) = {cell.reason for cell in planned() if cell.job.method == "pm-kd"}
+    assert reason == "pm-kd: needs three classes"
+    assert not any(cell.reason for cell in planned(setting=a_setting(out_channels=3)))
