@@ -82,7 +82,9 @@ def curves(model: nn.Module, prepared: PreparedImages, epochs: int = EPOCHS) -> 
 
     runtime = Runtime(CPU, "fp32", torch.get_num_threads(), compiled=False)
     method = methods.build("baseline")
-    task = Task(model, method, SampleStream(prepared, SEED, epochs), runtime)
+    # As many batches as the samples fill: the pages were made before an epoch had 25 at least.
+    stream = SampleStream(prepared, SEED, epochs, steps_at_most=prepared.samples // BATCH_SIZE)
+    task = Task(model, method, stream, runtime)
     trained = train(task, validate)
     frame = pd.DataFrame(trained.curves).rename(columns={"seg": "train_loss", "dice_val": "dice"})
     return frame.assign(val_loss=losses)[["epoch", "train_loss", "val_loss", "dice"]]

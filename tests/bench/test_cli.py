@@ -39,7 +39,7 @@ def test_it_leaves_records_tables_and_figures(finished):
     assert "left" in out
     assert "went to: decoding" in out
     networks = [
-        f"profiling on cpu: memory of {name}, {k} of 2" for k, name in ((1, "unet-2-4"), (2, "unet-4"))
+        f"profiling on cpu: memory of {name}, {k} of 2" for k, name in ((1, "unet-2-4"), (2, "unet-4-8-16"))
     ]
     assert all(out.count(line) == 1 for line in networks), "a line a network"
     frame = pd.read_csv(root / "summary.csv")
@@ -145,7 +145,7 @@ def test_another_seed_adds_jobs_and_only_narrows(finished, bench):
     out = bench("--matrix", matrix, "--results", root, "--seeds", "0,1", "--dry-run").out
     assert out.count("to do") == 5
     out = bench("--matrix", matrix, "--results", root, "--only", "unet-2-4:*-kd", "--dry-run").out
-    assert out.count(" seed 0  ") == 2
+    assert out.count(" seed 0  ") == 3
     assert "pm-kd" in out
     assert "unet-4-8-16:baseline" in out, "the teacher that they need"
 
