@@ -120,9 +120,14 @@ def words() -> list[str]:
 
 def hash_for(job: Job) -> str:
     """Of the plug-ins that the job's method, network and dataset come from; empty where there are none."""
-    wanted = {("method", job.method), ("architecture", job.architecture), ("dataset", job.dataset)}
-    keys = sorted(key for key, plugin in LOADED.items() if plugin.brings & wanted)
+    keys = sorted(plugin.hash for plugin in _used(job))
     return keys[0] if len(keys) == 1 else digest(*keys) if keys else ""
+
+
+def _used(job: Job) -> list[Plugin]:
+    """The plug-ins that bring the job's method, network or dataset."""
+    wanted = {("method", job.method), ("architecture", job.architecture), ("dataset", job.dataset)}
+    return [plugin for plugin in LOADED.values() if plugin.brings & wanted]
 
 
 def used_by(jobs: Iterable[Job]) -> dict[str, str]:
@@ -130,9 +135,7 @@ def used_by(jobs: Iterable[Job]) -> dict[str, str]:
     found: dict[str, str] = {}
     for job in jobs:
         if job.plugin:
-            wanted = {("method", job.method), ("architecture", job.architecture), ("dataset", job.dataset)}
-            names = sorted(plugin.name for plugin in LOADED.values() if plugin.brings & wanted)
-            found[job.plugin] = " and ".join(names)
+            found[job.plugin] = " and ".join(sorted(plugin.name for plugin in _used(job)))
     return found
 
 

@@ -110,7 +110,8 @@ def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Ce
         weights = _given_weights(matrix, setting, options)
         own = list(cells(matrix, setting, options.only, weights))
         for cell in own:
-            known_to(cell.job, session.prepared_for(cell.job).sample_patients)
+            if cell.job.labels is not None:  # more than there are is said before anything is begun
+                known_to(cell.job, session.prepared_for(cell.job).sample_patients)
         planned += own
     if not planned:
         raise UserError(f"--only {options.only!r}: no job of matrix {options.matrix} matches")
