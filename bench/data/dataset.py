@@ -26,6 +26,7 @@ class Dataset:
         classes: names of the foreground classes.
         fingerprint: changes whenever the content does (``fingerprint``), and not with how it is stored.
         stored_as: a name for the very files it was read from; decoded arrays are kept under it.
+        contents: ``content_of`` each case, kept with the decoded arrays.
         window: intensities outside are clipped before anything else (CT); None: as they are.
         synthetic: generated; every table and figure says so.
         note: what a reader of results must know, e.g. how patients were inferred.
@@ -49,6 +50,7 @@ class Dataset:
     spacing: tuple[tuple[float, ...], ...] = ()
     modalities: tuple[str, ...] = ()
     stored_as: str = ""
+    contents: tuple[str, ...] = ()
 
     @property
     def in_channels(self) -> int:

@@ -66,7 +66,9 @@ def _kept(folder: Path, count: int) -> Decoded | None:
 
 
 def keep_decoded(cache: Path, dataset: Dataset) -> None:
-    """Keep the dataset's arrays under ``cache`` for ``decode_once``."""
+    """Keep the dataset's arrays under ``cache`` for ``decode_once``; not of one that never asks for them."""
+    if not dataset.stored_as:
+        return
     folder = cache / dataset.stored_as
     if _kept(folder, len(dataset.cases)):
         return
@@ -80,8 +82,7 @@ def keep_decoded(cache: Path, dataset: Dataset) -> None:
                 for k, array in enumerate(arrays):
                     np.save(partial / f"{kind}{k}.npy", array)
                     on_disk(partial / f"{kind}{k}.npy")
-            contents = [content_of(*pair) for pair in zip(dataset.images, dataset.masks, strict=True)]
-            (partial / CONTENTS).write_text(json.dumps(contents))
+            (partial / CONTENTS).write_text(json.dumps(dataset.contents))
             on_disk(partial / CONTENTS)
             place(partial, folder)
         except OSError:

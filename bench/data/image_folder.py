@@ -113,6 +113,7 @@ def _read(
         licence=known.licence,
         spacing=spacing,
         stored_as=stored_as,
+        contents=tuple(decoded.contents),
     )
 
 

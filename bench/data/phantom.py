@@ -84,6 +84,7 @@ def generate(
         synthetic=True,
         note="synthetic: generated slices of an abdominal phantom",
         stored_as=stored_as,
+        contents=tuple(contents),
     )
 
 
@@ -138,6 +139,7 @@ def volumes(
         spacing=spacing,
         modalities=("CT",),
         stored_as=stored_as,
+        contents=tuple(contents),
     )
 
 

@@ -107,6 +107,7 @@ def load(
         spacing=tuple(spacing),
         modalities=layout.modalities,
         stored_as=stored_as,
+        contents=tuple(contents),
     )
 
 
