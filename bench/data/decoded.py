@@ -66,7 +66,7 @@ def _kept(folder: Path, count: int) -> Decoded | None:
 
 
 def keep_decoded(cache: Path, dataset: Dataset) -> None:
-    """Keep the dataset's arrays under ``cache`` for ``decode_once``; not of one that never asks for them."""
+    """Keep the arrays of a dataset that asks for them, by ``stored_as``, for ``decode_once``."""
     if not dataset.stored_as:
         return
     folder = cache / dataset.stored_as
