@@ -134,15 +134,21 @@ def performance(
     dataset: Annotated[str, typer.Option(help="See 'list'; 2-D.")] = "phantom",
     results: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/performance"),
     quick: Annotated[bool, typer.Option("--quick", help="Tiny networks, seconds: a trial.")] = False,
+    ways: Annotated[
+        bool, typer.Option("--ways", help="Instead: each network's step in every way to compute it.")
+    ] = False,
     peer: Annotated[str | None, typer.Option(help="torchdistill: its users' loop as well.")] = None,
     peer_python: Annotated[
         Path | None, typer.Option(help="The Python of an environment that has it; default: this one.")
     ] = None,
 ) -> None:
     """Measure distillation against a plain loop, the baseline and the machine; minutes long."""
-    from bench.performance.command import measure
+    from bench.performance.command import compare_ways, measure
     from bench.performance.peer import find_peer
 
+    if ways:
+        compare_ways(replace(options, dataset=dataset), results, quick)
+        return
     found = find_peer(peer, peer_python) if peer is not None else None
     measure(replace(options, dataset=dataset), results, quick, found)
 

@@ -15,6 +15,7 @@ from torch import nn
 
 import architectures
 import methods
+from architectures import unet
 from bench.compute.device import make_deterministic
 from bench.compute.freed_memory import keep_freed_memory
 from bench.compute.runtime import Runtime
@@ -42,6 +43,8 @@ class Scale:
     image_size: int = 96
     rounds: int = 7
     steps: int = 2
+    ways: tuple[str, ...] = (*unet.NAMES[1:], "dmfnet")
+    narrow: str = "unet-8-16-32-64"
     sides: tuple[int, ...] = (64, 96, 128, 192)
     shares_of_slices: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     jobs: tuple[int, ...] = (1, 2, 4)
@@ -56,6 +59,8 @@ QUICK = Scale(
     teacher="unet-4-8-16",
     students=("unet-2-4",),
     image_size=16,
+    ways=("unet-2-4",),
+    narrow="unet-2-4",
     rounds=1,
     steps=1,
     sides=(16, 32),
@@ -132,9 +137,11 @@ class Lab:
         precision: str,
         stream: SampleStream,
         source: Targets | None = None,
+        compiled: bool = True,
     ) -> Callable[[], None]:
         """The steps that a job of ``name`` by ``method`` takes over one epoch of ``stream``."""
         runtime = self.runtime(precision)
+        runtime = replace(runtime, compiled=runtime.compiled and compiled)
         model = self.network(name).train()
         runtime.place(model, self.session.dataset.spatial_dims)
         update = Updater(model, methods.build(method), runtime, "dice-bce", on_eager=self._on_eager)

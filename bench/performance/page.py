@@ -21,17 +21,11 @@ from bench.report.tables.markup import escape_markdown
 
 def page(found: dict[str, Any]) -> str:
     """All tables, each ratio beside what is asked for."""
-    scale, machine = found["scale"], found["provenance"]["machine"]
-    synthetic = " (synthetic)" if found["synthetic"] else ""
+    scale = found["scale"]
     compiled = "compiled" if found["compiled"] else "uncompiled"
-    device = machine["gpu"] if found["device"] == "cuda" else found["device"]
     parts = [
         "# Performance",
-        f"{escape_markdown(found['dataset'])}{synthetic} at {scale['image_size']}², "
-        f"batch {found['batch_size']}, {found['steps_per_epoch']} steps an epoch; "
-        f"{machine['cpu']} ({machine['cpu_capability']}), "
-        f"{found['threads']} thread(s), {device}; "
-        f"torch {found['provenance']['packages']['torch']}, commit {found['provenance']['commit']}. "
+        f"{_about(found)} {found['steps_per_epoch']} steps an epoch. "
         f"Medians over {scale['rounds']} rounds of {scale['steps']} steps, all calls taking turns; ratios "
         "within a round. An epoch is its steps times the step.",
         f"## One epoch of `combined` against the plain loop\n\nHere: {compiled}; the recording pass "
@@ -78,6 +72,70 @@ def page(found: dict[str, Any]) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def ways_page(found: dict[str, Any]) -> str:
+    """Each network's step in every way, and the layers of the narrow one, in Markdown."""
+    layers = found["layers"]
+    names = list(found["ways"][0]["ways"])
+    measured = sum(row["ms"] for row in layers["layers"])
+    bound = sum(row["bound_ms"] for row in layers["layers"])
+    parts = [
+        "# Every way to compute a step",
+        _about(found) + (" **The machine was busy.**" if found["busy"] else ""),
+        "Milliseconds of a training step (`baseline`), medians, the ways taking turns; in brackets the "
+        "seconds of the first call, which compiles. **Bold** is the way that a job takes here. `job` "
+        "divides 500 of its steps and its first call by those of the best way, `step` the steps alone.",
+        _table(
+            ("network", "precision", "threads", *names, "job", "step"),
+            [
+                (
+                    *(row["network"], row["precision"], row["threads"]),
+                    *(_way(row["ways"].get(name), name == row["chosen"]) for name in names),
+                    *(f"{row['job_over_best']:.2f}", f"{row['step_over_best']:.2f}"),
+                )
+                for row in found["ways"]
+            ],
+        ),
+        f"## The layers of {layers['network']}\n\nEach alone, forward and backward, uncompiled, "
+        f"{layers['precision']}, {layers['threads']} thread(s). At best: the longer of its FLOPs at the "
+        f"rate of a large product ({layers['product_gflops']:.0f} GFLOP/s) and its bytes at that of a copy "
+        f"({layers['copy_gb_per_second']:.1f} GB/s).",
+        _table(
+            ("layer", "what", "output", "GFLOP", "MB", "ms", "at best", "times"),
+            [
+                (
+                    *(row["layer"], row["kind"], "×".join(map(str, row["shape"]))),
+                    *(f"{row['gflops']:.2f}", f"{row['mb']:.1f}", f"{row['ms']:.2f}"),
+                    *(f"{row['bound_ms']:.2f}", f"{row['ms'] / row['bound_ms']:.1f}"),
+                )
+                for row in layers["layers"]
+            ],
+        ),
+        f"Together {measured:.1f} ms, at best {bound:.1f}. The whole step takes {layers['step_ms']:.1f} "
+        f"ms; a batch is augmented in {layers['augmentation_ms']:.1f}, in a thread of its own meanwhile.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _way(seconds: dict[str, float] | None, chosen: bool) -> str:
+    if seconds is None:
+        return ""
+    text = f"{1e3 * seconds['step']:.1f}"
+    return (f"**{text}**" if chosen else text) + f" ({seconds['first']:.1f})"
+
+
+def _about(found: dict[str, Any]) -> str:
+    """What was measured and on what, as a sentence."""
+    scale, machine = found["scale"], found["provenance"]["machine"]
+    synthetic = " (synthetic)" if found["synthetic"] else ""
+    device = machine["gpu"] if found["device"] == "cuda" else found["device"]
+    return (
+        f"{escape_markdown(found['dataset'])}{synthetic} at {scale['image_size']}², "
+        f"batch {found['batch_size']}; {machine['cpu']} ({machine['cpu_capability']}), "
+        f"{found['threads']} thread(s), {device}; "
+        f"torch {found['provenance']['packages']['torch']}, commit {found['provenance']['commit']}."
+    )
 
 
 def _peer(found: dict[str, Any] | None) -> list[str]:

@@ -46,7 +46,7 @@ def measure_steps(lab: Lab) -> dict[str, Any]:
         calls["teacher", scale.teacher, precision] = as_in_a_job(
             lab.job_steps(scale.teacher, "baseline", precision, stream)
         )
-        for way, multiply in _products(lab, precision).items():
+        for way, multiply in products(lab, precision).items():
             calls["product", way, precision] = multiply
         for student in scale.students:
             for method, own in (("baseline", None), ("combined", source)):
@@ -182,7 +182,7 @@ def teacher_profile(lab: Lab, precision: str) -> str:
     return profile.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=60)
 
 
-def _products(lab: Lab, precision: str) -> dict[str, Any]:
+def products(lab: Lab, precision: str) -> dict[str, Any]:
     """``steps`` products of two large square matrices, as each of torch's libraries computes them.
 
     On a CPU a matrix product and a 1x1 convolution are different libraries' code, and which one comes

@@ -138,3 +138,35 @@ def test_the_reference_moves_labels_with_images():
         assert image.shape == (1, 12, 12)
         agreement = ((image[0] > 0.5) == (label > 0)).float().mean()
         assert agreement > 0.85, "apart only by a pixel at the edges of a resized crop"
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory):
+    from bench.performance.command import compare_ways
+
+    folder = tmp_path_factory.mktemp("ways")
+    compare_ways(Options(dataset="phantom", device="cpu"), folder, quick=True)
+    return json.loads((folder / "ways.json").read_text()), (folder / "ways.md").read_text()
+
+
+def test_every_way_is_compared_with_the_best(ways):
+    found, page = ways
+    assert {row["network"] for row in found["ways"]} == {"unet-2-4", "unet-4-8-16"}
+    for row in found["ways"]:
+        jobs = {name: 500 * own["step"] + own["first"] for name, own in row["ways"].items()}
+        assert row["best"] == min(jobs, key=jobs.get)
+        assert row["job_over_best"] == pytest.approx(jobs[row["chosen"]] / min(jobs.values()))
+        assert f"| {row['network']} " in page
+
+
+def test_a_layer_takes_no_less_than_its_arithmetic_and_its_bytes(ways):
+    layers = ways[0]["layers"]
+    by_name = {row["layer"]: row for row in layers["layers"]}
+    # encoder.1.0 of unet-2-4: 3x3 from 2 to 4 channels on 8x8; up.0: 2x2 from 4 to 2, from 8x8; 16 images.
+    assert by_name["encoder.1.0"]["gflops"] == pytest.approx(6e-9 * 16 * 64 * 9 * 2 * 4)
+    assert by_name["up.0"]["gflops"] == pytest.approx(6e-9 * 16 * 64 * 4 * 4 * 2)
+    norm = by_name["encoder.0.1"]
+    assert (norm["gflops"], norm["shape"]) == (0, [2, 16, 16])
+    if layers["precision"] == "fp32":
+        assert norm["mb"] == pytest.approx(5 * 4 * 16 * 2 * 256 / 1e6)
+        assert norm["bound_ms"] == pytest.approx(norm["mb"] / layers["copy_gb_per_second"])

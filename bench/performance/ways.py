@@ -1,0 +1,144 @@
+"""Whether the limits that decide how a step is computed decide rightly here: each network in every way.
+
+A step may run compiled or not, and keep its images channels-last or plain. Constants choose between these
+four (``bench/compute/compiling.py``, ``Runtime.memory_format``). Here all four are timed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+import architectures
+import methods
+from bench.compute.device import make_deterministic
+from bench.compute.freed_memory import keep_freed_memory
+from bench.compute.processes import in_own_process
+from bench.compute.runtime import Runtime
+from bench.performance.lab import Lab, in_rounds
+from bench.planning.cells import cells
+from bench.planning.matrix import parse_matrix
+from bench.protocol import BATCH_SIZE, EPOCHS, MIN_BATCHES
+from bench.training.job_parts import runtime_of, students_own
+from bench.training.step import Updater
+
+UPDATES = EPOCHS * MIN_BATCHES
+"""Of the least job: over so many steps compiling must pay for itself."""
+
+
+@dataclass(frozen=True)
+class Way(Runtime):
+    """A runtime with a memory format of its own choice."""
+
+    channels_last: bool = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """As asked."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    @property
+    def name(self) -> str:
+        """E.g. ``compiled, channels-last``."""
+        return _name(self)
+
+
+def _name(runtime: Runtime) -> str:
+    layout = "channels-last" if runtime.memory_format is torch.channels_last else "plain"
+    return f"{'compiled' if runtime.compiled else 'uncompiled'}, {layout}"
+
+
+def measure_ways(lab: Lab) -> list[dict[str, Any]]:
+    """A row for each network and precision: seconds of a step and of the first call, in each way.
+
+    The teacher computes on all threads and every student on one, as a matrix that runs two at a time does.
+    ``job_over_best`` divides 500 steps and the first call of the chosen way by those of the best way;
+    ``step_over_best`` divides the steps alone, as where a cache has the compiled code.
+    """
+    rows = []
+    for precision, name in itertools.product(
+        reversed(lab.precisions), (*lab.scale.ways, lab.scale.teacher)
+    ):
+        threads = lab.session.settings["threads"] if name == lab.scale.teacher else 1
+        chosen = _chosen(lab, name, precision, threads)
+        base = replace(chosen, compiled=False)
+        own = in_own_process(_time, name, base, _shape(lab), lab.scale.rounds, lab.scale.compiled)
+        if own is not None:
+            rows.append({"network": name, "precision": precision, "threads": threads} | _row(own, chosen))
+    return rows
+
+
+def _row(own: Mapping[str, Mapping[str, float]], chosen: Runtime) -> dict[str, Any]:
+    name = _name(chosen)
+    jobs = {way: UPDATES * seconds["step"] + seconds["first"] for way, seconds in own.items()}
+    steps = {way: seconds["step"] for way, seconds in own.items()}
+    return {
+        "chosen": name,
+        "best": min(jobs, key=lambda way: jobs[way]),
+        "job_over_best": jobs[name] / min(jobs.values()),
+        "step_over_best": steps[name] / min(steps.values()),
+        "ways": own,
+    }
+
+
+def _shape(lab: Lab) -> tuple[int, int, int]:
+    """Input channels, output channels and side."""
+    dataset = lab.session.dataset
+    return dataset.in_channels, dataset.out_channels, lab.scale.image_size
+
+
+def _chosen(lab: Lab, name: str, precision: str, threads: int) -> Runtime:
+    """What a job of this network would compute with here."""
+    setting = lab.session.setting(lab.scale.image_size)
+    matrix = parse_matrix({"teacher": name, "students": [name]}, "ways")
+    job = replace(next(iter(cells(matrix, setting))).job, precision=precision, threads=threads)
+    runtime = runtime_of(job, lab.session.device)
+    model = architectures.build(name, job.spatial_dims, job.in_channels, job.out_channels)
+    return students_own(runtime, job, model, len(lab.session.split.train))
+
+
+def _time(
+    name: str, base: Runtime, shape: tuple[int, int, int], rounds: int, compiled: bool
+) -> dict[str, dict[str, float]]:
+    """Seconds of a step and of the first call, in each way; for a process of its own, nothing compiled."""
+    torch.set_num_threads(base.threads)
+    make_deterministic()
+    keep_freed_memory()
+    own = (base.device, base.precision, base.threads)
+    ways = [
+        Way(*own, compiled=compile_, channels_last=last)
+        for compile_, last in itertools.product((False, True) if compiled else (False,), (False, True))
+    ]
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        calls = {way.name: _stepping(name, way, shape) for way in ways}
+        first = {key: _seconds(call) for key, call in calls.items()}
+        in_rounds(calls, 1)
+        values = in_rounds(calls, 2 * rounds)
+    return {key: {"step": statistics.median(values[key]), "first": first[key]} for key in calls}
+
+
+def _stepping(name: str, way: Way, shape: tuple[int, int, int]) -> Any:
+    in_channels, out_channels, side = shape
+    torch.manual_seed(0)
+    model = architectures.build(name, 2, in_channels, out_channels).train()
+    way.place(model, 2)
+    update = Updater(model, methods.build("baseline"), way, "dice-bce")
+    x = torch.rand(BATCH_SIZE, in_channels, side, side, device=way.device)
+    x = x.contiguous(memory_format=way.memory_format)
+    y = torch.randint(0, out_channels + 1, (BATCH_SIZE, side, side), dtype=torch.uint8, device=way.device)
+    return lambda: update(x, y, {})
+
+
+def _seconds(call: Any) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
