@@ -49,7 +49,7 @@ def worth_compiling(model: nn.Module, flops: float, runtime: Runtime) -> bool:
     if has_batch_statistics(model):
         return flops >= COMPILE_BATCHNORM_FROM_FLOPS
     widths = [norm.num_features for norm in model.modules() if isinstance(norm, nn.InstanceNorm2d)]
-    return runtime.memory_format is not torch.channels_last or min(widths, default=NARROW) >= NARROW
+    return runtime.precision != "bf16" or min(widths, default=NARROW) >= NARROW
 
 
 def compiled_or_eager(
