@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import short_jobs
 import torch
 from commands import missing
 
@@ -25,6 +26,7 @@ TINY_MATRIX = """
 teacher: unet-4-8-16
 students: [unet-2-4]
 image_size: 16
+updates: 80
 """
 
 
@@ -118,6 +120,37 @@ def tiny_matrix(tmp_path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_MATRIX)
     return path
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Jobs end after a few epochs."""
+    monkeypatch.setattr("bench.commands.run_job", short_jobs.run_job)
+
+
+@pytest.fixture
+def brief_profile(monkeypatch):
+    """Networks are profiled on small images, for as long as it takes to see that it works."""
+    short_jobs.profile_briefly(monkeypatch.setattr)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Reports have no figures, which take most of their time."""
+    monkeypatch.setattr("bench.report.report.write_figures", lambda *_: [])
+
+
+@pytest.fixture
+def jobs_only(monkeypatch):
+    """Runs end with their last job: nothing is profiled or reported."""
+    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
+    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
+
+
+@pytest.fixture
+def nothing_runs(jobs_only, monkeypatch):
+    """Studies are begun and planned, no more."""
+    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
 
 
 @pytest.fixture

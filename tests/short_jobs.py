@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ def _wait(held: Path, phase: str) -> None:
         time.sleep(0.05)
 
 
+def profile_briefly(change: Callable[[Any, str, Any], None]) -> None:
+    """Profile on small images for no longer than twenty repeats take; ``change`` sets attributes."""
+    from bench.scoring import profiling
+
+    change(profiling, "latencies", functools.partial(profiling.latencies, seconds=0.0))
+    change(profiling, "LARGE_SIDE", 64)
+
+
 def main() -> None:
     """The command line; what it starts elsewhere is this script again."""
     import short_jobs  # by its own name, under which the processes find ``run_job``
@@ -60,8 +69,8 @@ def main() -> None:
 
     write_report, verbs.write_report = verbs.write_report, reported
     verbs.run_job = job_process.run_job = short_jobs.run_job
-    profiling.latencies = functools.partial(profiling.latencies, seconds=0.0)
-    profiling.in_own_process, profiling.LARGE_SIDE = lambda *_: None, 64
+    profile_briefly(setattr)
+    profiling.in_own_process = lambda *_: None
     commands.ENTRY = [str(SCRIPT)]
     cli.main()
 

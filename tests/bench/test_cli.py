@@ -22,7 +22,9 @@ def finished(tmp_path_factory):
     """A study of a teacher and one student, four ways, run through the command line."""
     root = tmp_path_factory.mktemp("main")
     matrix = root / "tiny.yaml"
-    matrix.write_text("teacher: unet-4-8-16\nstudents: [unet-2-4]\nimage_size: 16\nworkers: 2\n")
+    matrix.write_text(
+        "teacher: unet-4-8-16\nstudents: [unet-2-4]\nimage_size: 16\nupdates: 80\nworkers: 2\n"
+    )
     entry = Path(__file__).resolve().parent.parent.parent / "run_bench.py"
     command = [sys.executable, entry, "--matrix", matrix, "--results", root / "study"]
     done = subprocess.run(
@@ -79,7 +81,7 @@ def test_it_leaves_records_tables_and_figures(finished):
     assert "predictions/" not in ignored, "synthetic cases may be committed"
 
 
-def test_a_second_run_runs_nothing_and_says_so(finished, bench):
+def test_a_second_run_runs_nothing_and_says_so(finished, bench, no_figures):
     root, matrix, _ = finished
     before = {path: path.stat().st_mtime_ns for path in (root / "records").iterdir()}
     result = bench("--matrix", matrix, "--results", root)
@@ -132,6 +134,7 @@ def test_quick_leaves_a_clone_clean(tmp_path):
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *words], check=True, cwd=tmp_path)
     command = [sys.executable, short_jobs.SCRIPT, "--matrix", "quick", "--precision", "fp32"]
+    command += ["--image-size", "16", "--only", "*:pm-kd"]  # a teacher, what it taught, its student
     for more in (["--dry-run"], []):
         subprocess.run([*command, *more], check=True, cwd=tmp_path, capture_output=True)
         status = ["git", "status", "--porcelain", "--untracked-files=all"]
@@ -150,10 +153,10 @@ def test_another_seed_adds_jobs_and_only_narrows(finished, bench):
     assert "unet-4-8-16:baseline" in out, "the teacher that they need"
 
 
-def test_no_test_reads_no_test_case_and_says_validation(bench, tmp_path, tiny_matrix, monkeypatch):
-    monkeypatch.setattr("bench.commands.run_job", short_jobs.run_job)
+def test_no_test_reads_no_test_case_and_says_validation(
+    bench, tmp_path, tiny_matrix, monkeypatch, short, no_figures
+):
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
-    monkeypatch.setattr("bench.report.report.write_figures", lambda *_: [])
     root = tmp_path / "study"
     arguments = ("--matrix", tiny_matrix, "--results", root, "--only", "unet-2-4:baseline")
     assert bench(*arguments, "--no-test").code == 0
@@ -174,7 +177,7 @@ def test_no_test_reads_no_test_case_and_says_validation(bench, tmp_path, tiny_ma
     assert Study(root).path("weights", record["id"]).read_bytes() == weights
 
 
-def test_a_given_teacher_is_not_trained(finished, bench, tmp_path, refused):
+def test_a_given_teacher_is_not_trained(finished, bench, tmp_path, refused, brief_profile, no_figures):
     root, matrix, _ = finished
     teacher = pd.read_csv(root / "summary.csv").query("architecture == 'unet-4-8-16'").id.item()
     weights = Study(root).path("weights", teacher)
@@ -195,15 +198,10 @@ def test_a_given_teacher_is_not_trained(finished, bench, tmp_path, refused):
     assert "not a safetensors file" in line
 
 
-@pytest.fixture
-def jobs_only(monkeypatch):
-    """Runs end with their last job: nothing is profiled or reported."""
-    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
-    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
-
-
 @pytest.mark.slow
-def test_a_failed_job_is_recorded_and_its_students_are_blocked(bench, tmp_path, tiny_matrix, jobs_only):
+def test_a_failed_job_is_recorded_and_its_students_are_blocked(
+    bench, tmp_path, tiny_matrix, jobs_only, short
+):
     root = tmp_path / "study"
     assert bench("--matrix", tiny_matrix, "--results", root, "--only", "unet-4-8-16:*").code == 0
     study = Study(root)
@@ -305,12 +303,11 @@ def test_other_data_in_a_begun_study_is_refused(finished, refused, tmp_path):
     assert f"was begun with precision '{begun}'" in line
 
 
-def test_a_study_without_compiling_stays_so(bench, refused, tmp_path, tiny_matrix, monkeypatch):
+def test_a_study_without_compiling_stays_so(
+    bench, refused, tmp_path, tiny_matrix, nothing_runs, monkeypatch
+):
     monkeypatch.setattr("bench.planning.session.can_compile", lambda device: True)
     monkeypatch.setattr("bench.planning.cells.COMPILE_FROM_FLOPS", 0)
-    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
-    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
-    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
     for name, flags, compiled in (("with", [], True), ("without", ["--no-compile"], False)):
         root = tmp_path / name
         assert bench("--matrix", tiny_matrix, "--results", root, *flags).code == 0

@@ -28,7 +28,7 @@ def arguments(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_of_three_folds_then_the_third(bench, arguments, tmp_path):
+def test_two_of_three_folds_then_the_third(bench, arguments, tmp_path, brief_profile, no_figures):
     first = bench(*arguments, "--folds", 3, "--fold", "0,1")
     assert first.code == 0, first.err
     assert "may be claimed: unet-2:pm-kd" in first.out
@@ -51,7 +51,7 @@ def test_two_of_three_folds_then_the_third(bench, arguments, tmp_path):
 
 
 @pytest.mark.slow
-def test_few_labels_recorded_and_live_give_the_same_student(bench, tmp_path):
+def test_few_labels_recorded_and_live_give_the_same_student(bench, tmp_path, jobs_only):
     matrix = write(
         tmp_path / "m.yaml", labels=4, teacher_labels="disjoint", unlabelled="maps", methods=["combined"]
     )
@@ -95,10 +95,7 @@ def test_more_labels_than_patients_are_refused(refused, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
-def test_folds_are_frozen_with_the_study(bench, refused, arguments, monkeypatch):
-    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
-    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
-    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
+def test_folds_are_frozen_with_the_study(bench, refused, arguments, nothing_runs):
     assert bench(*arguments).code == 0
     assert "was begun without folds; name another folder" in refused(*arguments, "--folds", 3)
 

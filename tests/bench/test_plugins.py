@@ -138,8 +138,11 @@ def test_only_the_jobs_that_use_it_have_it_in_their_id(bench, write, tmp_path):
 
 
 @pytest.mark.slow
-def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_path):
-    """The plug-ins lie outside the repository; the command is given from another folder."""
+def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_path, bench, refused):
+    """The plug-ins lie outside the repository; the command is given from another folder.
+
+    This process has not seen them either, until the end.
+    """
     write("mine.py", METHOD + COARSE)
     write("net.py", NETWORK)
     matrix = write(
@@ -147,11 +150,10 @@ def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_p
     )
     entry = Path(__file__).resolve().parents[2] / "run_bench.py"
 
-    def call(*arguments, code=0):
+    def call(*arguments):
         words = [sys.executable, str(entry), *map(str, arguments)]
         done = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
 
     named = ("--plugin", "mine.py", "--plugin", "net.py")
     call("--matrix", matrix, "--results", "s", *named)
@@ -170,14 +172,15 @@ def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_p
     assert sorted(kept.values()) == ["mine.py and net.py", "net.py"]
     assert str(tmp_path) not in (study.root / "plugins.json").read_text()
     assert not list(study.root.rglob("*.py")), "no code lies in a study"
-    call("report", "s")
+    assert bench("report", study.root).code == 0
     job = frame.loc["mse", "id"]
     study.path("records", job).unlink()
-    assert "needs mine.py and net.py" in call("job", "s", job, code=2)
+    assert "needs mine.py and net.py" in refused("job", study.root, job)
     call("job", "s", job, *named)
     (tmp_path / "mine.py").write_text((METHOD + COARSE).replace("0.1", "0.2"))
     study.path("records", job).unlink()
-    assert "needs mine.py and net.py" in call("job", "s", job, *named, code=2)
+    others = ("--plugin", tmp_path / "mine.py", "--plugin", tmp_path / "net.py")
+    assert "needs mine.py and net.py" in refused("job", study.root, job, *others)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ def copy(tmp_path):
 def call(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, check=False, capture_output=True, text=True,
-        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "HOME": str(folder),
+             "MYPY_CACHE_DIR": str(folder.parent / "types")},  # what it knows of torch, for all pages
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -103,7 +103,8 @@ def run(study, prepared, spec):
     """Run teacher and student with ``spec`` for two epochs; the student's job and record."""
     session = SimpleNamespace(study=study, device=CPU, prepared_for=lambda _: prepared)
     setting = a_setting(dataset="phantom", image_size=16, can_compile=False, train_cases=64)
-    matrix = parse_matrix({"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": [spec]}, "toy")
+    content = {"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": [spec], "updates": 80}
+    matrix = parse_matrix(content, "toy")
     for cell in cells(matrix, setting):
         assert not cell.reason
         study.plan(cell.job)

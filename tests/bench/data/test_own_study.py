@@ -33,15 +33,10 @@ def arguments(tmp_path, folder):
     return ("--matrix", tmp_path / "m.yaml", "--dataset", folder, *results)
 
 
-@pytest.fixture
-def nothing_runs(monkeypatch):
-    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
-    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
-    monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
-
-
 @pytest.mark.slow
-def test_from_a_colour_folder_of_two_classes_to_the_tables(bench, arguments, tmp_path):
+def test_from_a_colour_folder_of_two_classes_to_the_tables(
+    bench, arguments, tmp_path, brief_profile, no_figures
+):
     result = bench(*arguments, "--patient-column", "person")
     assert result.code == 0, result.err
     root = tmp_path / "s"

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import short_jobs
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,7 +270,9 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("volumes")
     folder = write_decathlon(root / "Balls", count=24, shape=(14, 18, 12))
     matrix = root / "tiny.yaml"
-    matrix.write_text("teacher: unet-4-8\nstudents: [unet-2-4]\nmethods: [combined]\nworkers: 2\n")
+    matrix.write_text(
+        "teacher: unet-4-8\nstudents: [unet-2-4]\nmethods: [combined]\nupdates: 160\nworkers: 2\n"
+    )
     study = root / "study"
     arguments = [
         "--matrix",
@@ -281,7 +284,9 @@ def finished(tmp_path_factory):
         "--results",
         study,
     ]
-    result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--image-size", 16)])
+    with pytest.MonkeyPatch.context() as patch:
+        short_jobs.profile_briefly(patch.setattr)
+        result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--image-size", 16)])
     assert result.exit_code == 0, result.output
     return study, folder, matrix
 
@@ -314,7 +319,7 @@ def test_a_study_of_volumes(finished):
 
 
 @pytest.mark.slow
-def test_slices_are_a_row_beside_their_volumes(finished, bench):
+def test_slices_are_a_row_beside_their_volumes(finished, bench, brief_profile, no_figures):
     root, folder, matrix = finished
     arguments = ("--matrix", matrix, "--dataset", folder, "--results", root, "--image-size", 16)
     result = bench(*arguments, "--slices", "axial", "--only", "unet-4-8:baseline")
@@ -323,7 +328,7 @@ def test_slices_are_a_row_beside_their_volumes(finished, bench):
     assert list(table.network) == ["unet-4-8"] * 2
     assert sorted(table.sees) == ["axial slices", "volumes"]
     by_kind = table.set_index("sees")
-    assert {float(str(by_kind.updates[kind]).replace(",", "")) for kind in by_kind.index} == {500.0}
+    assert {float(str(by_kind.updates[kind]).replace(",", "")) for kind in by_kind.index} == {160.0}
     seen = by_kind["voxels seen, millions"].astype(float)
     assert seen["volumes"] == pytest.approx(16 * seen["axial slices"], rel=0.01), "a patch is 16 slices"
     assert table.notna().all().all()
@@ -334,7 +339,7 @@ def test_slices_are_a_row_beside_their_volumes(finished, bench):
     assert cases.groupby("id").case.apply(tuple).nunique() == 1, "scored on the same volumes"
 
 
-def test_a_study_of_volumes_knows_its_data_again(finished, bench, refused):
+def test_a_study_of_volumes_knows_its_data_again(finished, bench, refused, no_figures):
     root, folder, matrix = finished
     arguments = ("--matrix", matrix, "--dataset", folder, "--results", root, "--image-size", 16)
     assert bench(*arguments, "--dry-run").out.count("done") == 2, "the patient key is remembered"

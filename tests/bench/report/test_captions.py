@@ -8,6 +8,8 @@ from bench.report.figures.style import heading
 from bench.report.report import write_report
 from bench.report.tables.matrix import GAIN
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 TEACHER, SMALL = "unet-64-128-256-512", "unet-32-64"
 NAMED = tuple(f"{SMALL}:{method}" for method in ("pm-kd", "at-kd", "combined"))
 

@@ -7,6 +7,8 @@ import pytest
 from bench.files.atomic import write_json
 from bench.report.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SAID = "Not all of one code: {} versions of it made these records."
 TABLES = ("matrix", "report", "cost", "patients")
 

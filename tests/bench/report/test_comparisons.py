@@ -292,7 +292,7 @@ def dice(folds):
 
 
 @given(FOLDS, st.randoms())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_order_of_folds_and_patients_says_nothing(folds, random):
     one = made(dice(folds))
     for own in folds:
@@ -304,7 +304,7 @@ def test_the_order_of_folds_and_patients_says_nothing(folds, random):
 
 
 @given(FOLDS, st.integers(-200, 200))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_shift_of_all_patients_moves_the_interval_by_itself(folds, shift):
     one, other = made(dice(folds)), made(dice([[value + shift for value in own] for own in folds]))
     for name in ("difference", "low_method", "high_method"):
@@ -313,7 +313,7 @@ def test_a_shift_of_all_patients_moves_the_interval_by_itself(folds, shift):
 
 
 @given(FOLDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_more_named_contrasts_never_make_a_claim_easier(folds):
     one = made(dice(folds))
     six = made(dice(folds), contrasts=(f"{SMALL}:combined", *(f"other:{k}" for k in range(5))))

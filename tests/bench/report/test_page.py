@@ -290,7 +290,7 @@ def check_means(page, compared, repeats):
                 assert line.locator("td.closed").inner_text() == share
 
 
-def test_folds_have_their_names_means_and_claims(folded, open_page):
+def test_folds_have_their_names_means_and_claims(folded, open_page, no_figures):
     named = [f"unet-32-64:{method}" for method in ("pm-kd", "at-kd", "combined")]
     study = folded.name(*named).fill().study
     frame, scored = frames.summary(study), frames.cases(study)
@@ -310,7 +310,7 @@ def test_folds_have_their_names_means_and_claims(folded, open_page):
     assert f"{own.mean():.3f} ± {own.std():.3f}" in row.inner_text()
 
 
-def test_the_case_browser_stays_within_a_fold(folded, open_page):
+def test_the_case_browser_stays_within_a_fold(folded, open_page, no_figures):
     study = folded.fill(range(2), names=("baseline", "combined")).study
     write_report(study, None)
     page = open_page(study.root / "index.html")

@@ -90,7 +90,7 @@ def test_what_was_measured_counts_before_what_is_known_of_old_studies(simulated)
 
 
 @pytest.mark.parametrize("others", [(), ("unet-32-64",)])
-def test_networks_whose_reach_nobody_measured_are_reported_without_it(simulated, others):
+def test_networks_whose_reach_nobody_measured_are_reported_without_it(simulated, others, no_figures):
     """Of a study that was not profiled, or by a version that did not measure reach."""
     names = ("mynet-4-8-16", "mynet-2-4", *others)
     for name in names:

@@ -195,7 +195,7 @@ def test_figures_compare_default_cells_with_the_largest_teacher(study):
     assert set(kept.teacher) == {"", "unet-64-128-256-512"}
 
 
-def test_a_report_ends_with_its_table_and_a_matrix_with_its_own_cells(study, told):
+def test_a_report_ends_with_its_table_and_a_matrix_with_its_own_cells(study, told, no_figures):
     write_report(study, None)
     whole = told[-1]
     assert "the report's" in whole

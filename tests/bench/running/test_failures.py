@@ -33,6 +33,7 @@ def run(tmp_path, monkeypatch, told, capsys):
         "students": ["unet-2"],
         "methods": KINDS,
         "image_size": 16,
+        "updates": 80,
         "workers": 2,
     }
     path.write_text(json.dumps(content))

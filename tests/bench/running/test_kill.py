@@ -27,7 +27,13 @@ pytestmark = pytest.mark.slow
 if not Path("/proc/self/fd").is_dir():
     missing("finds open files in /proc")
 
-MATRIX = "teacher: unet-4-8\nstudents: [unet-2-4]\nmethods: [baseline, combined]\nimage_size: 32\n"
+MATRIX = """
+teacher: unet-4-8
+students: [unet-2-4]
+methods: [baseline, combined]
+image_size: 32
+updates: 80
+"""
 SECONDS = 120
 MOMENTS = [
     ("timed", "jobs/*", 0.1),

@@ -22,7 +22,7 @@ SCRIPT = Path(broken_jobs.__file__)
 PATIENCE = 240
 MATRIX = {
     "teacher": "unet-4-8", "students": ["unet-2"], "methods": ["baseline"], "image_size": 16,
-    "seeds": [0, 1], "workers": 1,
+    "seeds": [0, 1], "updates": 80, "workers": 1,
 }  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def test_a_second_ctrl_c_stops_at_once(job, planned):
     assert Study(planned).records() == []
 
 
-@pytest.mark.parametrize(("seconds", "grace"), [(0.1, 600.0), (FOREVER, 0.2)])
+@pytest.mark.parametrize(("seconds", "grace"), [(0.3, 600.0), (FOREVER, 0.2)])
 def test_sigterm_saves_and_stops_in_time(job, planned, seconds, grace):
     """At the end of the epoch; where that would take too long, without it."""
     process = job(seconds, grace=grace)

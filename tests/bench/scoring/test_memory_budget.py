@@ -10,13 +10,6 @@ from bench.study.store import Study
 
 
 @pytest.fixture
-def jobs_only(monkeypatch):
-    """Runs end with their last job: nothing is profiled or reported."""
-    monkeypatch.setattr("bench.commands.profile", lambda *_: None)
-    monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
-
-
-@pytest.fixture
 def asked(tmp_path, tiny_matrix):
     return ("--matrix", tiny_matrix, "--results", tmp_path / "study", "--only", "unet-2-4:baseline")
 
@@ -26,7 +19,7 @@ def needs(megabytes_a_sample, base=300.0):
     return lambda root, options, job: base + job.micro_batch * megabytes_a_sample * len(job.architecture)
 
 
-def test_what_fits_is_chosen_once_and_kept(asked, tmp_path, bench, refused, monkeypatch, jobs_only):
+def test_what_fits_is_chosen_once_and_kept(asked, tmp_path, bench, refused, monkeypatch, jobs_only, short):
     monkeypatch.setattr(
         memory_budget, "measure", needs(20)
     )  # 8 letters: 460 MB, 620, 940, then 1580: not tried
@@ -104,7 +97,7 @@ def test_bad_options_are_one_line(asked, refused, arguments, message, tmp_path):
     assert not (tmp_path / "study").exists()
 
 
-def test_a_micro_batch_is_in_the_record_and_the_table(asked, tmp_path, bench, jobs_only):
+def test_a_micro_batch_is_in_the_record_and_the_table(asked, tmp_path, bench, jobs_only, short):
     assert bench(*asked, "--micro-batch", 8, "--no-test").code == 0
     from bench.report import frames
 

@@ -41,7 +41,7 @@ def run(study, job, prepared):
 def study(tmp_path, small_phantom):
     """A teacher and a student that are done, and their jobs."""
     setting = a_setting(64, can_compile=False, dataset="phantom", image_size=16, threads=1)
-    content = {"teacher": "unet-2-4", "students": ["unet-2"], "methods": ["pm-kd"]}
+    content = {"teacher": "unet-2-4", "students": ["unet-2"], "methods": ["pm-kd"], "updates": 80}
     jobs = [cell.job for cell in cells(parse_matrix(content, "tiny"), setting)]
     study = Study(tmp_path / "study")
     for job in jobs:

@@ -24,7 +24,8 @@ MATRIX = """
 teacher: unet-8-16-32
 students: [unet-8-16]
 methods: [baseline, pm-kd]
-image_size: 64
+image_size: 16
+updates: 80
 workers: 2
 """
 CONFIGURATION = """
