@@ -1,0 +1,65 @@
+"""How far a converted network is from the torch network that it was made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from methods.converting.graph import Graph, Session
+
+TOLERANCE = 1e-4
+"""By how much a logit of a graph in fp32 may differ from torch's."""
+
+
+def compared(graph: Graph, session: Session, module: nn.Module, images: Sequence[Tensor]) -> Graph:
+    """The graph with facts on its agreement: ``largest_difference`` of a logit, ``changed_pixels`` (share).
+
+    A pixel has changed where its class has: the sign of the logit with one output channel (probability
+    0.5), the largest logit with several.
+
+    Args:
+        graph: of which ``session`` was opened.
+        session: the opened graph.
+        module: the torch network in evaluation mode.
+        images: batches ``(N, C, *spatial)``.
+
+    Raises:
+        ValueError: logits that are not finite, or in fp32 one that is further than ``TOLERANCE``.
+    """
+    largest, changed, pixels = 0.0, 0, 0
+    for batch in images:
+        ours = session.predict(batch)
+        with torch.inference_mode():
+            theirs = module(batch)
+        if ours.shape != theirs.shape:
+            raise ValueError(
+                f"{graph.runtime} gives {tuple(ours.shape)} where torch gives {tuple(theirs.shape)}"
+            )
+        difference = float((ours - theirs).abs().max())
+        if not math.isfinite(difference):
+            raise ValueError(f"{graph.runtime}, {graph.precision}: a logit is not finite, here or in torch")
+        largest = max(largest, difference)
+        one, other = classes(ours), classes(theirs)
+        changed += int((one != other).sum())
+        pixels += one.numel()
+    if graph.precision == "fp32" and largest > TOLERANCE:
+        sides = sorted({tuple(batch.shape[2:]) for batch in images})
+        raise ValueError(
+            f"{graph.runtime}: the converted network's logits differ from torch's by up to {largest:.2g} "
+            f"on images of {sides}; in fp32 at most {TOLERANCE:g} is allowed"
+        )
+    facts = {
+        "largest_difference": largest,
+        "changed_pixels": changed / pixels,
+        "compared_images": sum(len(batch) for batch in images),
+    }
+    return dataclasses.replace(graph, facts=graph.facts | facts | session.measured())
+
+
+def classes(logits: Tensor) -> Tensor:
+    """Logits ``(N, out_channels, *spatial)`` to the class of every pixel, ``(N, *spatial)``."""
+    return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
