@@ -18,7 +18,7 @@ from bench.files import lease
 from bench.job import Job
 from bench.planning.matrix import BUILT_IN
 from bench.planning.options import Options
-from bench.planning.todo import kind, states
+from bench.planning.todo import is_to_make_again, kind, states
 from bench.report.report import write_report
 from bench.running.executors import Engine, engine, local
 from bench.running.job_process import run_job
@@ -89,9 +89,11 @@ def _list_jobs(plan: Plan) -> int:
 def _tell_plan(plan: Plan) -> None:
     """One line: how many jobs there are, done, to run, skipped, failed."""
     study, skipped = plan.session.study, len(plan.cells) - len(plan.jobs)
+    again = sum(is_to_make_again(study, job, plan.todo) for job in plan.todo)
     rest = Counter(kind(study, job) for job in plan.jobs if job not in plan.todo)
     log.info(
         f"{study.root}: {len(plan.cells)} jobs, {rest['done']} done, {len(plan.todo)} to run"
+        + (f", {again} of them again, for others need their weights, which are not here" if again else "")
         + (f", {skipped} skipped" if skipped else "")
         + (f", {rest['failed']} failed before" if rest["failed"] else "")
         + (f", {rest['new']} left for a run without --retry-failed" if rest["new"] else "")
@@ -162,9 +164,10 @@ def report_study(study: Study, data: Path | None) -> None:
 def list_registered() -> None:
     """Print what there is to choose from."""
     print("architectures: " + ", ".join(architectures.names()) + ", any unet-<widths>")
-    for name in methods.names():
+    for name, step in methods.METHODS.items():
         values = methods.parameters(methods.build(name))
-        print(f"method {name}" + "".join(f"  {key}={value}" for key, value in values.items()))
+        what = "method" if step.kind == "train" else step.kind
+        print(f"{what} {name}" + "".join(f"  {key}={value}" for key, value in values.items()))
     print(
         "datasets: " + ", ".join(datasets.DATASETS) + ", any folder of images with masks, or of volumes in "
         "the Decathlon's or nnU-Net's layout"

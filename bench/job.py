@@ -23,9 +23,9 @@ def setting(default: Any, key: str = "") -> Any:
 class Job:
     """One cell of the matrix with one seed.
 
-    ``data`` and ``split`` are fingerprints; ``parameters`` are the method's, defaults filled in;
-    ``teachers`` are the ids of the jobs whose networks teach. A field whose key in files is not its name
-    says so (``key``): keys are part of ids, and stay.
+    ``data`` and ``split`` are fingerprints; ``method`` and ``parameters`` are its own step, the last of its
+    recipe, defaults filled in; ``teachers`` are the ids of the jobs whose networks teach. A field whose key
+    in files is not its name says so (``key``): keys are part of ids, and stay.
     """
 
     dataset: str
@@ -70,6 +70,10 @@ class Job:
     """Updates of the weights, a multiple of the epochs; None: the protocol's number for this data."""
     plugin: str = ""
     """Hash of the user's file that brings the step, network or dataset; empty: all are built in."""
+    recipe: str = field(default="", compare=False, metadata={"derived": True})
+    """All steps up to this one, as typed; empty: there is one. Follows from the sources, and decides
+    nothing.
+    """
 
     @property
     def id(self) -> str:
@@ -81,7 +85,7 @@ class Job:
         values = {
             key_of(f): getattr(self, f.name)
             for f in FIELDS
-            if f.name == "protocol" or not _is_default(self, f)
+            if f.name == "protocol" or not (_is_default(self, f) or f.metadata.get("derived"))
         }
         return digest(json.dumps(values, sort_keys=True))
 
@@ -101,7 +105,8 @@ class Job:
         teacher = "" if self.teacher_labels == "same" else f", teacher's labels {self.teacher_labels}"
         updates = "" if self.updates is None else f" {self.updates} updates"
         fold = "" if self.fold is None else f" fold {self.fold}"
-        what = f"{self.architecture}:{self.method}{loss}{given}{slices}{labels}{teacher}{updates}"
+        steps = self.recipe or self.method
+        what = f"{self.architecture}:{steps}{loss}{given}{slices}{labels}{teacher}{updates}"
         return f"{what}{fold} seed {self.seed}"
 
     @property
@@ -110,15 +115,20 @@ class Job:
         return self.labels is not None or self.teacher_labels != "same"
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Ids of the jobs whose networks this one needs: its teachers', and the one that it starts from."""
+        return (*self.teachers, self.source) if self.source else self.teachers
+
+    @property
     def variant(self) -> str:
         """The loss variant that runs; empty for methods without one."""
         return str(dict(self.parameters).get("variant") or "")
 
     @property
     def spec(self) -> str:
-        """The method as ``methods.build`` reads it."""
-        values = ",".join(f"{key}={value}" for key, value in self.parameters if value is not None)
-        return f"{self.method}[{values}]" if values else self.method
+        """The step as ``methods.build`` reads it."""
+        parts = self.method.split("+")
+        return "+".join(_typed(part, f"{part}." if parts[1:] else "", self.parameters) for part in parts)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -154,6 +164,13 @@ def key_of(field: dataclasses.Field) -> str:
 def parameters_text(items: Iterable[tuple[str, Any]]) -> str:
     """Parameters of a method in one line, sorted by name."""
     return " ".join(f"{key}={value}" for key, value in sorted(items))
+
+
+def _typed(name: str, prefix: str, parameters: Iterable[Parameter]) -> str:
+    """A part of a step with its parameters, which begin with ``prefix``."""
+    own = [(key, value) for key, value in parameters if key.startswith(prefix) and value is not None]
+    values = ",".join(f"{key.removeprefix(prefix)}={value}" for key, value in own)
+    return f"{name}[{values}]" if values else name
 
 
 def _is_default(job: Job, field: dataclasses.Field) -> bool:

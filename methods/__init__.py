@@ -1,25 +1,41 @@
-"""How a small, fast network is made: methods, their parameters, and the artefact that comes out.
+"""How a small, fast network is made: steps, their parameters, and the artefact that comes out.
 
-The package imports nothing from the harness and can be used alone: ``build("pm-kd[temperature=2]")``.
+The package imports nothing from the harness and can be used alone: ``build("pm-kd[temperature=2]")`` is a
+step, ``steps("pm-kd > int8")`` are those of a recipe.
 """
 
-from methods.base import Distillation, Method, Outputs, tap_name
-from methods.recipe import build, names, parameters, unusual
+from methods.artefact import About, Artefact, Graph, GraphArtefact, TorchArtefact
+from methods.base import Convert, Distillation, Material, Method, Outputs, Reshape, Step, tap_name
+from methods.converting import torch_precision
+from methods.recipe import build, matches, names, parameters, steps, text, unusual
 from methods.registry import METHODS, register
 from methods.training import at_kd, baseline, combined, pm_kd
 
 __all__ = [
     "METHODS",
+    "About",
+    "Artefact",
+    "Convert",
     "Distillation",
+    "Graph",
+    "GraphArtefact",
+    "Material",
     "Method",
     "Outputs",
+    "Reshape",
+    "Step",
+    "TorchArtefact",
     "build",
+    "matches",
     "names",
     "parameters",
     "register",
+    "steps",
     "tap_name",
+    "text",
     "unusual",
 ]
 
 for _built_in in (baseline.Baseline, pm_kd.PmKd, at_kd.AtKd, combined.Combined):
     register(_built_in)  # here, for their order is that of tables and axes
+register(torch_precision.Torch)

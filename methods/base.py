@@ -1,22 +1,25 @@
-"""What a method is: five parts, each with a default that does nothing.
+"""What a step is: how a student is trained, how its shape is changed, how it is converted.
 
-A method says how a student is made. ``targets`` keeps what it needs of the teacher, as small
-tensors; ``loss`` turns a student's outputs and those targets into named terms; ``adapters`` gives a
-module that is trained with the student and thrown away after; ``finish`` says what happens after
-training and returns the artefact that is scored and measured, ``load`` reads that artefact back.
+A ``Method`` trains: ``targets`` keeps what it needs of the teacher, as small tensors; ``loss`` turns a
+student's outputs and those targets into named terms; ``adapters`` gives a module that is trained with the
+student and thrown away after. A ``Reshape`` changes the shape of a trained network, which then trains on. A
+``Convert`` turns a trained network into what another runtime runs, or into another precision. Each part has
+a default that does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from methods.artefact import Artefact, TorchArtefact
+from methods.artefact import About, Artefact, Graph, Session
 
 VARIANTS = ("common", "official", "paper")
+KINDS = ("train", "reshape", "convert")
+"""Of steps, in the order that a recipe has them."""
 Tap = tuple[str, int]
 Shape = tuple[int, ...]
 
@@ -33,24 +36,35 @@ class Outputs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Method:
-    """The base of all methods; by itself the one that does nothing.
-
-    Parameters of a method are fields of its (frozen) dataclass.
-    """
+class Step:
+    """The base of all steps. Parameters of a step are fields of its (frozen) dataclass."""
 
     name: ClassVar[str]
+    kind: ClassVar[str]
+    """``train``, ``reshape`` or ``convert``."""
     label: ClassVar[str] = ""
     """A word for axes and columns; empty: the name."""
+    needs_teacher: ClassVar[bool] = False
+
+    def supports(self, spatial_dims: int, out_channels: int) -> str:
+        """Why the step can't be used on such data, for which its cells are skipped; empty if it can."""
+        return ""
+
+    def missing(self) -> str:
+        """What this machine lacks to take the step, and what would help; empty if it lacks nothing."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Method(Step):
+    """The base of all steps that train; by itself the one that does nothing."""
+
+    kind: ClassVar[str] = "train"
     needs_teacher: ClassVar[bool] = True
     needs_taps: ClassVar[bool] = False
     """Whether the taps of the teacher and of the student are read at all."""
     unlabelled_weight: ClassVar[float] = 1.0
     """By what the terms of samples without labels count; in a ``Distillation`` it is a parameter."""
-
-    def supports(self, spatial_dims: int, out_channels: int) -> str:
-        """Why the method can't be used on such data, for which its cells are skipped; empty if it can."""
-        return ""
 
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """What is kept of the teacher for a batch: tensors ``(N, ...)`` in fp32, by name.
@@ -73,17 +87,6 @@ class Method:
         """
         return None
 
-    def finish(self, model: nn.Module, calibration: Iterable[Tensor]) -> Artefact:
-        """What happens after training: the trained student to the artefact that is measured.
-
-        ``calibration`` yields batches of training images, normalised, not augmented.
-        """
-        return TorchArtefact(model)
-
-    def load(self, build: Callable[[], nn.Module], path: Any) -> Artefact:
-        """The artefact that ``finish`` made, read from the file that its ``save`` wrote."""
-        return TorchArtefact.load(build, path)
-
 
 @dataclass(frozen=True)
 class Distillation(Method):
@@ -96,6 +99,65 @@ class Distillation(Method):
             self.unlabelled_weight >= 0,
             f"unlabelled_weight must not be negative, not {self.unlabelled_weight}",
         )
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a step that doesn't train may look at beside the network: training images, never others."""
+
+    example: Tensor
+    """One image ``(1, C, *spatial)``, normalised, at the size that the network sees."""
+    images: Callable[[int], list[Tensor]]
+    """At most so many images like it, of all training patients in turn, by a fixed seed; not augmented."""
+    batches: Callable[[int], list[tuple[Tensor, Tensor]]]
+    """So many batches ``(x, y)`` that training begins with, augmented; nobody's labels that L_seg may not
+    see.
+    """
+    loss: Callable[[Tensor, Tensor], Tensor]
+    """Logits and labels to L_seg, one value."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Reshape(Step):
+    """The base of steps that change a trained network's shape; it then trains on with the same losses."""
+
+    kind: ClassVar[str] = "reshape"
+
+    @property
+    def rounds(self) -> int:
+        """Trainings over the protocol's epochs that follow: one, or two where the weights are new."""
+        return 1
+
+    def reshape(self, module: nn.Module, material: Material) -> tuple[nn.Module, Mapping[str, Any] | None]:
+        """The network to train on, and what ``architectures`` rebuilds its shape from (JSON).
+
+        None where the shape is that of the architecture, as it is here, where nothing is changed.
+        """
+        return module, None
+
+
+@dataclass(frozen=True)
+class Convert(Step):
+    """The base of steps after which a network trains no more."""
+
+    kind: ClassVar[str] = "convert"
+
+    def convert(self, module: nn.Module, about: About, material: Material) -> Artefact:
+        """The trained ``module``, in evaluation mode and on the processor, as something else.
+
+        ``about`` says what it is now.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def load_runtime(cls, runtime: str) -> None:
+        """Import what runs its graphs: memory is counted above what that takes."""
+
+    @classmethod
+    def open(cls, graph: Graph, threads: int) -> Session:
+        """What runs the graph that ``convert`` made and a file has kept, on so many threads."""
+        raise NotImplementedError
 
 
 def tap_name(tap: Tap) -> str:

@@ -1,25 +1,27 @@
-"""The registered methods: one is known by its ``name`` once its class is decorated with ``register``."""
+"""The registered steps: one is known by its ``name`` once its class is decorated with ``register``."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from methods.base import Method
+from methods.base import KINDS, Step
 
-METHODS: dict[str, type[Method]] = {}
-"""In the order of tables and axes: the built-in ones, then those of plug-ins."""
-Kind = TypeVar("Kind", bound=type[Method])
+METHODS: dict[str, type[Step]] = {}
+"""Steps of every kind in the order of tables, axes and sums: the built-in ones, then those of plug-ins."""
+Kind = TypeVar("Kind", bound=type[Step])
 
 
 def register(kind: Kind) -> Kind:
-    """Make a method known by its name: ``@register`` above ``@dataclass(frozen=True)``.
+    """Make a step known by its name: ``@register`` above ``@dataclass(frozen=True)``.
 
     Raises:
-        ValueError: no name, or one that another method has.
+        ValueError: no name, one that another step has, or a class that is no step.
     """
     name = getattr(kind, "name", None)
     if not isinstance(name, str) or not name or set(name) & set("[],+> \t\n:"):
         raise ValueError(f"{kind.__name__}: `name` must be a word without brackets, commas, + and >")
+    if getattr(kind, "kind", None) not in KINDS:
+        raise ValueError(f"{kind.__name__}: must extend methods.Method, methods.Reshape or methods.Convert")
     other = METHODS.get(name)
     if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
         raise ValueError(

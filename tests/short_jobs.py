@@ -61,7 +61,7 @@ def main() -> None:
     from bench import cli
     from bench import commands as verbs
     from bench.running.executors import commands
-    from bench.scoring import profiling
+    from bench.scoring import inference, profiling
 
     def reported(study: Any, *arguments: Any) -> None:
         if not (study.root / "unreported").exists():

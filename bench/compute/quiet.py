@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 BUSY = 0.1
 """The share of all cores in use from which timings are disturbed; an idle system takes a few percent."""
+LOOK_SECONDS = 5.0
 
 
 def share_in_use(seconds: float = 1.0) -> float:
@@ -22,6 +26,20 @@ def share_in_use(seconds: float = 1.0) -> float:
 def is_busy() -> bool:
     """Whether others use so much that timings would tell of them."""
     return share_in_use() > BUSY
+
+
+def waited_for(seconds: float) -> bool:
+    """Wait until the machine is quiet, ``seconds`` at most; whether it is."""
+    until, told = time.monotonic() + seconds, False
+    while is_busy():
+        if time.monotonic() >= until:
+            log.info("the machine is busy with other things; what is timed now is marked as such")
+            return False
+        if not told:
+            log.info(f"waiting for a quiet machine, {seconds:.0f} s at most")
+            told = True
+        time.sleep(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
+    return True
 
 
 def _ticks() -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import architectures
@@ -26,13 +26,15 @@ class Cell:
 
     job: Job
     reason: str = ""
+    steps: tuple[methods.Step, ...] = field(default=(), compare=False)
+    """Its recipe; empty: plain training of a teacher."""
 
 
 def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: str = "") -> Iterator[Cell]:
     """All cells of a fold, each once, teachers before their students.
 
     ``weights`` is the checksum of given weights that stand in for the teacher's training; ``only``
-    is ``architecture:method`` with wildcards; a teacher that a chosen student needs is
+    is ``architecture:recipe`` with wildcards; the teacher and the sources that a chosen job needs are
     yielded too.
 
     Raises:
@@ -41,6 +43,8 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
     """
     for name in (matrix.teacher, *matrix.students, *matrix.plain):
         _check_side(name, setting.job)
+    recipes, plain = [_steps(recipe) for recipe in matrix.methods], [_steps("baseline")]
+    converts = [_convert(spec) for spec in matrix.convert]
     seen: set[Job] = set()
     for seed, updates, known in itertools.product(
         dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix)
@@ -48,23 +52,23 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
         _check_updates(updates, setting)
         like = replace(setting.job, seed=_own_seed(seed, setting), updates=updates)
         own = replace(setting, job=like)
-        teacher = replace(_job(own, matrix.teacher, "baseline", "dice-bce", ()), **_of_teacher(known))
+        teacher = replace(_job(own, matrix.teacher, plain[0][0], "dice-bce", ()), **_of_teacher(known))
         teacher = replace(teacher, threads=setting.teacher_threads)
         if weights:
             teacher = replace(teacher, weights=weights, compiled=False)
-        students = [
-            cell
+        first = Cell(teacher, probe(teacher.architecture, teacher).reason)
+        if teacher.labels == 0 and not first.reason:
+            first = replace(first, reason=NOTHING_KNOWN)
+        chains = [
+            _chain(own, (student, loss, steps), first, known)
             for student in (*matrix.students, *matrix.plain)
             for loss in matrix.seg_loss
-            for method in (("baseline",) if student in matrix.plain else matrix.methods)
-            for cell in _cell(own, student, method, loss, teacher, known)
-            if _chosen(cell.job, only) and replace(cell.job, threads=teacher.threads) != teacher
+            for steps in (plain if student in matrix.plain else recipes)
         ]
-        if _chosen(teacher, only) or any(cell.job.teachers and not cell.reason for cell in students):
-            reason = probe(teacher.architecture, teacher).reason
-            students = [Cell(teacher, reason or ("" if teacher.labels != 0 else NOTHING_KNOWN)), *students]
-        yield from (cell for cell in dict.fromkeys(students) if cell.job not in seen)
-        seen |= {cell.job for cell in students}
+        found = _crossed([[first], *chains], converts)
+        found = [cell for cell in _with_needed(found, only) if cell.job not in seen]
+        yield from found
+        seen |= {cell.job for cell in found}
 
 
 def _own_seed(seed: int, setting: Setting) -> int:
@@ -84,6 +88,7 @@ def _check_updates(updates: int | None, setting: Setting) -> None:
 
 
 NOTHING_KNOWN = "labels 0: there is nothing to learn from"
+Steps = tuple[Any, ...]
 Known = dict[str, Any]
 """Fields of a job that say what is known of the training patients."""
 
@@ -106,17 +111,64 @@ def _of_teacher(known: Known) -> Known:
     return {"teacher_labels": known["teacher_labels"]}
 
 
-def _cell(
-    setting: Setting, student: str, method: str, loss: str, teacher: Job, known: Known
-) -> Iterator[Cell]:
-    built = _method(method)
-    teachers = (teacher.id,) if built.needs_teacher else ()
-    job = _job(setting, student, method, loss, teachers)
+def _chain(setting: Setting, what: tuple[str, str, Steps], teacher: Cell, known: Known) -> list[Cell]:
+    """The cells of a student, an L_seg and a recipe, one a step, each made from the one before."""
+    student, loss, (train, *later) = what
+    teachers = (teacher.job.id,) if train.needs_teacher else ()
+    job = _job(setting, student, train, loss, teachers)
     job = replace(job, **known) if teachers else replace(job, labels=known["labels"])
-    reason = _unsupported(job, built, teacher)
-    if not reason and job.labels == 0 and (teacher.labels == 0 or job.unlabelled == "none" or not teachers):
+    reason = _unsupported(job, train, teacher.job)
+    unknown = teacher.job.labels == 0 or job.unlabelled == "none" or not teachers
+    if not reason and job.labels == 0 and unknown:
         reason = NOTHING_KNOWN
-    yield Cell(job, reason)
+    first = Cell(job, reason, (train,))
+    if replace(job, threads=teacher.job.threads) == teacher.job:
+        first = teacher  # the very same network
+    cells = [first]
+    for step in later:
+        cells.append(_made_from(cells[-1], step))
+    return cells
+
+
+def _made_from(source: Cell, step: methods.Step) -> Cell:
+    """The cell whose job takes one more step from the network of ``source``."""
+    steps = (*(source.steps or _steps("baseline")), step)
+    job = replace(
+        source.job,
+        method=step.name,
+        parameters=tuple(sorted(methods.parameters(step).items())),
+        source=source.job.id,
+        weights="",
+        recipe=" > ".join(map(methods.text, steps)),
+    )
+    if step.kind == "convert":  # what decides how training computes does nothing here
+        job = replace(job, teachers=(), compiled=False, recompute=False, micro_batch=BATCH_SIZE)
+    job = replace(job, plugin=plugins.hash_for(job))
+    own = step.supports(job.spatial_dims, job.out_channels)
+    reason = f"its source: {source.reason}" if source.reason else f"{step.name}: {own}" if own else ""
+    return Cell(job, reason, steps)
+
+
+def _crossed(chains: list[list[Cell]], converts: list[methods.Step]) -> list[Cell]:
+    """All cells of the chains, each once, and every trained network among them with every conversion."""
+    found: dict[Job, Cell] = {}
+    for cell in (cell for chain in chains for cell in chain):
+        found.setdefault(cell.job, cell)
+        if not cell.steps or cell.steps[-1].kind != "convert":
+            for made in (_made_from(cell, step) for step in converts):
+                found.setdefault(made.job, made)
+    return list(found.values())
+
+
+def _with_needed(found: list[Cell], only: str | None) -> list[Cell]:
+    """The chosen cells, and those whose networks they need."""
+    needed: set[str] = set()
+    kept = []
+    for cell in reversed(found):  # what is needed comes before
+        if cell.job.id in needed or _chosen(cell, only):
+            kept.append(cell)
+            needed |= set(() if cell.reason else cell.job.needs)
+    return kept[::-1]
 
 
 def _unsupported(job: Job, method: methods.Method, teacher: Job) -> str:
@@ -142,13 +194,12 @@ def _unsupported(job: Job, method: methods.Method, teacher: Job) -> str:
     return next((reason for reason in reasons if reason), "")
 
 
-def _job(setting: Setting, architecture: str, method: str, loss: str, teachers: tuple) -> Job:
-    built = _method(method)
+def _job(setting: Setting, architecture: str, step: methods.Step, loss: str, teachers: tuple) -> Job:
     job = replace(
         setting.job,
         architecture=architecture,
-        method=built.name,
-        parameters=tuple(sorted(methods.parameters(built).items())),
+        method=step.name,
+        parameters=tuple(sorted(methods.parameters(step).items())),
         seg_loss=loss,
         teachers=teachers,
     )
@@ -160,20 +211,32 @@ def _job(setting: Setting, architecture: str, method: str, loss: str, teachers: 
     return replace(job, compiled=pays and not job.recompute)
 
 
-def _chosen(job: Job, only: str | None) -> bool:
+def _chosen(cell: Cell, only: str | None) -> bool:
+    """Whether ``--only`` names the cell: ``architecture:recipe``, either of which may be left out."""
     if only is None:
         return True
-    architecture, _, method = only.partition(":")
-    return fnmatch.fnmatchcase(job.architecture, architecture) and fnmatch.fnmatchcase(
-        job.method, method or "*"
-    )
+    architecture, _, recipe = only.partition(":")
+    steps = cell.steps or _steps("baseline")
+    named = fnmatch.fnmatchcase(cell.job.architecture, architecture.strip() or "*")
+    return named and methods.matches(recipe.strip() or "*", steps)
 
 
-def _method(spec: str) -> methods.Method:
+def _steps(recipe: str) -> Steps:
     try:
-        return methods.build(spec)
+        return methods.steps(recipe)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def _convert(spec: str) -> methods.Step:
+    try:
+        step: methods.Step = methods.build(spec)
+    except ValueError as error:
+        raise UserError(f"convert: {error}") from None
+    if step.kind != "convert":
+        known = ", ".join(methods.names("convert"))
+        raise UserError(f"convert: {spec!r} is no conversion; known: {known}")
+    return step
 
 
 def _check_side(architecture: str, like: Job) -> None:

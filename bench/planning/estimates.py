@@ -85,6 +85,11 @@ def recording_bytes(students: Sequence[Job], teacher: str, train_cases: int) -> 
     return sum(2 * size + 1 for size in sizes.values()) * samples
 
 
+def trains(job: Job) -> bool:
+    """Whether the job trains a network: not where it was given, and not where it is converted."""
+    return not job.weights and methods.build(job.spec).kind != "convert"
+
+
 def updates_of(job: Job, train_cases: int) -> int:
     """Updates that the job's training takes; ``train_cases`` are the samples that make an epoch."""
     return EPOCHS * epoch_batches(train_cases, job.updates)

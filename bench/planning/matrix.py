@@ -37,6 +37,9 @@ class Matrix(BaseModel):
     ``teacher_labels`` and ``unlabelled`` (docs/protocol.md). ``contrasts`` names the differences,
     ``architecture:method`` each, that a study with folds may claim. ``plugins`` are files, as seen from the
     matrix file.
+
+    ``methods`` holds recipes, ``at-kd > int8`` each; ``convert`` conversions, with which every trained
+    network is crossed, the teacher too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +48,7 @@ class Matrix(BaseModel):
     students: Names
     plain: tuple[str, ...] = ()
     methods: Names = ("baseline", "pm-kd", "at-kd", "combined")
+    convert: Annotated[tuple[str, ...], *SEVERAL] = ()
     seg_loss: Names = ("dice-bce",)
     seeds: Annotated[tuple[Annotated[int, Field(lt=SEEDS)], ...], Field(min_length=1)] = (0,)
     dataset: str = "phantom"
@@ -132,7 +136,8 @@ def _check_contrasts(matrix: Matrix, where: str) -> None:
 
 def _differences(matrix: Matrix) -> list[str]:
     """The cells that have a plain one to be compared with."""
-    distilled = [spec for spec in matrix.methods if spec.partition("[")[0] != "baseline"]
+    trained = dict.fromkeys(recipe.split(">")[0].strip() for recipe in matrix.methods)
+    distilled = [spec for spec in trained if spec.partition("[")[0] != "baseline"]
     return [f"{student}:{spec}" for student in matrix.students for spec in distilled]
 
 

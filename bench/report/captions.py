@@ -79,6 +79,10 @@ def cautions(frame: pd.DataFrame) -> str:
         texts.append(f"Under-trained: {jobs} fewer than {FEW_UPDATES} updates.")
     if (frame.teacher_labels == "all").any():
         texts.append("Teacher's labels all: an upper bound, the teacher saw these labels.")
+    for what in ("nothing", "everything"):
+        found = " and ".join((own := frame[frame.predicts == what]).architecture + " " + own.recipe)
+        if found:
+            texts.append(f"On all validation cases {found} predicted {what}.")
     versions = frame.code.nunique()
     if versions > 1:
         texts.append(f"Not all of one code: {versions} versions of it made these records.")

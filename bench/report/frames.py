@@ -11,7 +11,7 @@ from bench.job import Job, parameters_text
 from bench.report.gaps import share_of_each_job
 from bench.report.method_names import known, learn, shown
 from bench.report.old_records import reach
-from bench.study.profile import entry_key, read_profile
+from bench.study.profile import Key, entry_key, on_most_threads, read_profile
 from bench.study.schema import Cost
 from bench.study.store import Study
 
@@ -20,7 +20,7 @@ NUMBERS = (
     *(*TEST_COLUMNS, *(f"{name}_val" for name in TEST_COLUMNS), "dice_val_last", "best_epoch"),
     *("parameters", "macs", "flops", "size_mb", "train_seconds", "recording_seconds"),
     *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
-    *("peak_memory_train_mb", "peak_memory_inference_mb", "updates"),
+    *("peak_memory_train_mb", "peak_memory_inference_mb", "updates", "latency_cpu_1_ms_p50"),
 )
 SUMMARY_COLUMNS = (
     *("id", "dataset", "architecture", "method", "seed", "status"),
@@ -43,18 +43,25 @@ SUMMARY_COLUMNS = (
     *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
     *("micro_batch", "checkpointing"),
     *("fold", "labels", "teacher_labels", "unlabelled", "source", "gap_closed"),
+    *("recipe", "runtime", "artefact_precision", "latency_cpu_1_ms_p50", "dice_drop"),
 )
-UNWRITTEN_COLUMNS = ("changed", "stride", "receptive_field", "updates_asked", "folds", "code")
-"""Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, the
-updates that were asked for (empty: the protocol's number), the study's folds (missing: it has none), and
-what tells code apart: its fingerprint, or of old records the commit."""
+UNWRITTEN_COLUMNS = (
+    *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
+    "made_seconds",
+)
+"""Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
+measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
+making it, the updates that were asked for (empty: the protocol's number), the study's folds (missing: it
+has none), and what tells code apart: its fingerprint, or of old records the commit.
+"""
 CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
 """Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
 
 
 def summary(study: Study) -> pd.DataFrame:
     """One row a record, columns as in ``SUMMARY_COLUMNS`` and more; what a record lacks is empty."""
-    costs = {entry_key(e): e for e in read_profile(study)}
+    entries = read_profile(study)
+    costs = {entry_key(e): e for e in entries} | on_most_threads(entries)
     records = study.records()
     learn(records)
     rows = [_row(record, costs) for record in records]
@@ -69,6 +76,7 @@ def summary(study: Study) -> pd.DataFrame:
     frame["teacher"] = [
         "+".join(architecture.get(t, t) for t in ids.split()) for ids in frame.teachers.fillna("")
     ]
+    frame["dice_drop"] = drop_to_source(frame)
     frame["gap_closed"] = share_of_each_job(frame, frame[score_column(frame)[0]])
     order = {name: k for k, name in enumerate(known())}
     return frame.sort_values(
@@ -79,14 +87,23 @@ def summary(study: Study) -> pd.DataFrame:
     )
 
 
+def drop_to_source(frame: pd.DataFrame) -> pd.Series:
+    """What each job that was made from another's network has lost of its Dice, on the same cases."""
+    score = score_column(frame)[0]
+    by_id = dict(zip(frame.id, frame[score], strict=True))
+    drop: pd.Series = frame.source.map(by_id).astype(float) - frame[score]
+    return drop
+
+
 def written(summary: pd.DataFrame) -> pd.DataFrame:
     """The columns of ``summary.csv``."""
     return summary.drop(columns=list(UNWRITTEN_COLUMNS))
 
 
-def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[str, Any]]) -> dict:
+def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
     job = Job.from_dict(record["job"])
     said, origin = shown(record), record.get("provenance", {})
+    made = record.get("artefact") or {}
     row: dict[str, Any] = {
         "id": record["id"],
         "dataset": job.dataset,
@@ -99,6 +116,8 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
         "unlabelled": job.unlabelled,
         "updates_asked": "" if job.updates is None else str(job.updates),
         "source": job.source,
+        "recipe": said.recipe,
+        "graph": said.graph,
         "status": record["status"],
         "seg_loss": job.seg_loss,
         "variant": job.variant,
@@ -127,6 +146,10 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
     row |= {name: value for name, value in record["cost"].items() if name in Cost.model_fields}
     row["recording_seconds"] = record["cost"].get("seconds", {}).get("recording")
     row |= {
+        "runtime": made.get("runtime", "torch"),
+        "artefact_precision": made.get("precision", "fp32"),
+        "predicts": record.get("predicts", ""),
+        "made_seconds": _made_seconds(record["cost"]),
         "dice_val_last": record["dice_val_last"],
         "best_epoch": record["best_epoch"],
         "train_patients": record["dataset"]["train_patients"],
@@ -135,11 +158,21 @@ def _row(record: dict[str, Any], costs: dict[tuple[str, int, bool, str], dict[st
     return row | _costs(job, said.graph, costs)
 
 
-def _costs(job: Job, graph: str, costs: dict[tuple[str, int, bool, str], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured of the job's network."""
+def _made_seconds(cost: dict[str, Any]) -> float:
+    """What making the network took in this job: training, recording of targets, converting."""
+    phases = cost.get("seconds") or {}
+    own = (
+        cost.get("train_seconds"),
+        *(phases.get(name) for name in ("recording", "reshaping", "converting")),
+    )
+    return float(sum(value or 0.0 for value in own))
+
+
+def _costs(job: Job, graph: str, costs: dict[Key, dict[str, Any]]) -> dict[str, Any]:
+    """What was measured of the job's network; 0 stands for the most threads."""
     key = (graph, job.image_size, False)
-    cpu, gpu = costs.get((*key, "cpu")), costs.get((*key, "cuda")) or costs.get((*key, "mps"))
-    volume = costs.get((graph, job.image_size, True, "cpu"))
+    cpu, gpu = costs.get((*key, "cpu", 0)), costs.get((*key, "cuda", 0)) or costs.get((*key, "mps", 0))
+    alone, volume = costs.get((*key, "cpu", 1)), costs.get((graph, job.image_size, True, "cpu", 0))
     found: dict[str, Any] = dict(zip(("stride", "receptive_field"), reach(job.architecture), strict=True))
     if volume:
         found["latency_volume_cpu_ms_p50"] = np.percentile(volume["latency_ms"], 50)
@@ -152,6 +185,8 @@ def _costs(job: Job, graph: str, costs: dict[tuple[str, int, bool, str], dict[st
             "latency_cpu_ms_p95": np.percentile(cpu["latency_ms"], 95),
             "peak_memory_inference_mb": cpu["peak_memory_mb"],
         }
+    if alone:
+        found["latency_cpu_1_ms_p50"] = np.percentile(alone["latency_ms"], 50)
     if gpu:
         found["latency_gpu_ms_p50"] = np.percentile(gpu["latency_ms"], 50)
     return found

@@ -12,10 +12,11 @@ from bench.report.comparisons import comparisons
 from bench.report.figures.cases import chosen_jobs, write_panel
 from bench.report.figures.figures import write_figures
 from bench.report.page.page import write_page
+from bench.report.tables.compression import compression_table, short, trained_only
 from bench.report.tables.dimensions import dimensions_table
 from bench.report.tables.markup import csv_text, write_table
 from bench.report.tables.tables import all_tables
-from bench.report.tables.terminal import closing_tables
+from bench.report.tables.terminal import as_text, closing_tables
 from bench.study.store import Study
 
 log = logging.getLogger(__name__)
@@ -41,15 +42,19 @@ def write_report(
     write_text(root / "latency.csv", csv_text(frames.latency(study)))
     # Where not every job has test scores, none is shown: tables and figures compare one part.
     shown = summary if part == "test" else summary.assign(dice=float("nan"))
+    shown, everything = trained_only(shown), shown
     tables = [dimensions_table(shown)]
     # Elsewhere slices of volumes would be taken for the volumes.
     shown = shown[shown.spatial_dims == shown.spatial_dims.max()]
     done = shown[shown.status == "done"]
+    made = everything[(everything.status == "done") & (everything.spatial_dims == shown.spatial_dims.max())]
+    compression = compression_table(made, scored, frames.latency(study))
     scored = scored[scored.id.isin(shown.id)]
     compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
     write_text(root / "comparisons.csv", csv_text(compared))
     if len(done):
         tables += [*all_tables(done, scored, compared), *published.tables(done, compared)]
+    tables.append(compression)
     written = [write_table(root / "tables", table) for table in tables if len(table.frame)]
     curves = frames.curves(study)
     figures = write_figures(root / "figures", shown, scored, curves, compared, published.figures)
@@ -60,5 +65,6 @@ def write_report(
         figures += write_panel(root / "figures", study, dataset, jobs, scored)
     page = write_page(study, dataset, shown, scored, curves, compared)
     log.info(f"report: {len(written)} tables and {len(figures)} figures in {root}; open {page}")
-    for text in closing_tables(summary, published.closing_table(done, compared), asked):
+    closing = closing_tables(trained_only(summary), published.closing_table(done, compared), asked)
+    for text in [*closing, *([as_text(short(compression))] if len(compression.frame) else [])]:
         log.info(text)

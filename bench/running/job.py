@@ -2,71 +2,38 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from bench.compute.compiling import has_batch_statistics
 from bench.compute.device import make_deterministic
-from bench.compute.freed_memory import has_plenty_of_memory, keep_freed_memory
-from bench.compute.runtime import Runtime
-from bench.data.prepared import Prepared, Scored
-from bench.data.stream import SampleStream
+from bench.data.prepared import Scored
 from bench.errors import UserError
 from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.options import Options
 from bench.planning.session import Session
-from bench.protocol import BATCH_SIZE
+from bench.running.from_source import converted, predicts_only, reshaped
 from bench.running.record import done_record
-from bench.scoring.evaluation import predict_masks, score_part, summarise, validation_dice
+from bench.running.training import forget, train_fresh
+from bench.running.work import Work
+from bench.scoring.evaluation import predict_masks, score_part, summarise
 from bench.study.predictions import Labels, pack_masks
 from bench.study.provenance import provenance
 from bench.study.reporter import Reporter
-from bench.study.store import Study
-from bench.training.can_learn import check_can_learn
-from bench.training.checkpoint import Checkpoint
-from bench.training.job_parts import (
-    load_artefact,
-    method_of,
-    network,
-    runtime_of,
-    students_own,
-    trainable,
-)
-from bench.training.loop import Diverged, Trained, train
-from bench.training.step import Task
-from bench.training.teacher import teacher_targets
-from methods.artefact import Artefact
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Work:
-    """A job and all that it is done with."""
-
-    study: Study
-    job: Job
-    prepared: Prepared
-    runtime: Runtime
-    options: Options
-    reporter: Reporter
-    origin: dict[str, Any]
-    """Its provenance, taken when it began."""
+from bench.training.artefacts import about_of
+from bench.training.job_parts import load_artefact, network, runtime_of, step_of
+from bench.training.loop import Trained
+from methods.artefact import Artefact, TorchArtefact
 
 
 def complete(session: Session, job: Job, options: Options, reporter: Reporter) -> dict[str, Any]:
-    """Train, finish, score and write the record; returns it.
+    """Train, or make from its source; score, and write the record; returns it.
 
-    A job that is done but for its test scores is scored from its weights, not trained again; one that was
-    interrupted goes on after its last finished epoch.
+    A job that is done but for its test scores is scored from its weights, not made again; a training that
+    was interrupted goes on after its last finished epoch.
 
     Raises:
         CannotLearn: the network does not pass the gate; nothing is trained.
@@ -81,81 +48,44 @@ def complete(session: Session, job: Job, options: Options, reporter: Reporter) -
     prepared = session.prepared_for(job)
     work = Work(session.study, job, prepared, runtime, options, reporter, origin)
     old = session.study.record(job.id)
-    trained_before = old is not None and old["status"] == "done"
-    if (trained_before or job.weights) and (kept := load_artefact(session.study, job)) is not None:
+    made_before = old is not None and old["status"] == "done"
+    if (made_before or job.weights) and (kept := load_artefact(session.study, job)) is not None:
         artefact = kept.to(session.device)
         record = (
-            old if old is not None and trained_before else _record(work, Trained(network(job)), artefact)
+            old if old is not None and made_before else _record(work, Trained(network(job)), artefact, {})
         )
         return _score(work, artefact, record)
     if job.weights:
         path = session.study.path("weights", job.id)
         raise UserError(f"{path}: the given weights are missing or damaged; name them with --teacher")
-    return _train_and_score(work)
+    return _make_and_score(work)
 
 
-def _train_and_score(work: Work) -> dict[str, Any]:
+def _make_and_score(work: Work) -> dict[str, Any]:
     study, job = work.study, work.job
-    checkpoint = Checkpoint(study.path("checkpoints", job.id), {"job": job.id, "protocol": job.protocol})
-    try:
-        trained = _train(work, checkpoint)
-    except Diverged:  # it would again; who tries once more has changed something
-        checkpoint.remove()
-        raise
-    phases = work.reporter.phases
-    phases["training"] = trained.seconds - trained.seconds_before - phases.get("validation", 0.0)
-    if trained.resumed_after:
-        work.origin["resumed_after_epochs"] = trained.resumed_after
-    artefact = method_of(job).finish(trained.model.eval(), _calibration(work))
+    step = step_of(job)
+    make = {"train": _trained, "reshape": reshaped, "convert": converted}[step.kind]
+    trained, artefact, facts = make(work)
     write_file(study.path("weights", job.id), artefact.save)
-    record = _score(work, artefact, _record(work, trained, artefact))
-    checkpoint.remove()
+    artefact = artefact.to(work.runtime.device)
+    record = _score(work, artefact, _record(work, trained, artefact, facts))
+    if step.kind != "convert":
+        forget(work, getattr(step, "rounds", 1))
     return record
 
 
-def _train(work: Work, checkpoint: Checkpoint) -> Trained:
-    """Look whether the network can learn, get the teacher's targets, train."""
-    job, prepared, runtime, reporter = work.job, work.prepared, work.runtime, work.reporter
-    phases, options = reporter.phases, work.options
-    torch.manual_seed(job.seed)
-    model = trainable(job)
-    if job.micro_batch < BATCH_SIZE and has_batch_statistics(model):
-        log.info(
-            f"{job.architecture} normalises by the statistics of {job.micro_batch} samples, not of a batch"
-        )
-    stream = SampleStream.of(job, prepared, options.epochs, options.steps_at_most)
-    with phases.time("decoding"):
-        prepared.decode()
-    with phases.time("gate"):
-        check_can_learn(model, stream, job.out_channels, job.seg_loss, runtime.device, job.micro_batch)
-    with phases.time("recording"):
-        targets = teacher_targets(work.study, job, stream, runtime, options.targets_gb, reporter)
-    torch.manual_seed(job.seed)
-
-    def validate(model: nn.Module) -> float:
-        with phases.time("validation"):
-            return validation_dice(model, prepared.val, runtime.device)
-
-    own = students_own(runtime, job, model, prepared.samples, reporter)
-    task = Task(model, method_of(job), stream, own, job.seg_loss, targets, job.keeps_last_epoch)
-    reporter.between_epochs.append(partial(_keep_memory, work))
-    return train(task, validate, reporter, checkpoint)
+def _trained(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
+    trained = train_fresh(work)
+    count = sum(parameter.numel() for parameter in trained.model.parameters())
+    about = replace(about_of(work.job, work.prepared), parameters=count)
+    return trained, TorchArtefact(trained.model, about), {}
 
 
-def _keep_memory(work: Work, phase: str) -> None:
-    """Keep freed memory from the first epoch on, which shows what the job takes; not where it is short."""
-    job, settings = work.job, work.study.settings() or {}
-    saving = "memory_gb" in settings or job.recompute or job.micro_batch < BATCH_SIZE
-    on_cpu = work.runtime.device.type == "cpu"
-    if phase == "train" and on_cpu and not saving and has_plenty_of_memory(settings.get("workers", 1)):
-        keep_freed_memory()
-
-
-def _record(work: Work, trained: Trained, artefact: Artefact) -> dict[str, Any]:
+def _record(work: Work, trained: Trained, artefact: Artefact, facts: dict[str, Any]) -> dict[str, Any]:
     """The record, still without scores."""
     compiled = work.runtime.compiled and not work.reporter.uncompiled
     origin = work.origin | {"compiled": compiled}
-    return done_record(work.study, work.job, work.prepared, trained, artefact, origin)
+    return done_record(work, trained, artefact, facts, origin)
 
 
 def _score(work: Work, artefact: Artefact, record: dict[str, Any]) -> dict[str, Any]:
@@ -174,6 +104,8 @@ def _score(work: Work, artefact: Artefact, record: dict[str, Any]) -> dict[str, 
             predicted = predict_masks(artefact.predict, part, device)
             rows = score_part(predicted, part, classes)
         record = {**record, name: {**summarise(rows), "rows": rows}}
+        if name == "val":
+            record["predicts"] = predicts_only(predicted)
         masks += predicted
         cases += part.cases
     arrays: dict[str, Any] = pack_masks(masks, cases)
@@ -183,9 +115,3 @@ def _score(work: Work, artefact: Artefact, record: dict[str, Any]) -> dict[str, 
     record["files"] = study.checksums(job.id)
     study.write_record(record)
     return record
-
-
-def _calibration(work: Work) -> Iterator[Tensor]:
-    """Batches of plain training images."""
-    for batch in SampleStream.of(work.job, work.prepared).plain_batches():
-        yield batch.to(work.runtime.device)

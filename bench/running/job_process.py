@@ -91,7 +91,7 @@ def _run(study: Study, job: Job, options: Options, held: lease.Lease, progress: 
     if held.deaths >= ATTEMPTS:
         fail(study, job, "failed", f"its process died {held.deaths} times without a reason")
         return
-    _await_teachers(study, job)
+    _await_needed(study, job)
     with progress.phases.time("decoding"):
         session = open_session(study.root, replace(options, dataset=job.dataset))
     if why := study.blocked(job):
@@ -114,11 +114,12 @@ def _run(study: Study, job: Job, options: Options, held: lease.Lease, progress: 
         succeeded(study, job)
 
 
-def _await_teachers(study: Study, job: Job) -> None:
-    """Wait for teachers that other processes are training now."""
-    for teacher in job.teachers:
-        while not study.has_weights(teacher) and (other := lease.holder(study.root, teacher)):
-            log.info(f"waiting for the teacher: {other} is at it")
-            while lease.holder(study.root, teacher):
+def _await_needed(study: Study, job: Job) -> None:
+    """Wait for networks that other processes are making now."""
+    for needed in job.needs:
+        while not study.has_weights(needed) and (other := lease.holder(study.root, needed)):
+            what = "source" if needed == job.source else "teacher"
+            log.info(f"waiting for the {what}: {other} is at it")
+            while lease.holder(study.root, needed):
                 stopping.check()
                 time.sleep(lease.POLL_SECONDS)

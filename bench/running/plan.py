@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import methods
 from bench import plugins
 from bench.data import datasets
 from bench.data.labels import known_to
@@ -17,7 +18,7 @@ from bench.files import lease
 from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.cells import Cell, cells
-from bench.planning.estimates import updates_of
+from bench.planning.estimates import trains, updates_of
 from bench.planning.matrix import Matrix, contrasts, read_matrix
 from bench.planning.options import Options
 from bench.planning.session import Session, Setting, open_session
@@ -89,12 +90,22 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
     jobs = [cell.job for cell in planned if not cell.reason]
     todo = to_run(session.study, jobs, options.no_test, options.retry_failed)
     _warn_of_short_training(session, todo)
+    if not (options.dry_run or options.elsewhere):
+        _check_installed(todo)
     return Plan(options, session, planned, todo)
+
+
+def _check_installed(jobs: list[Job]) -> None:
+    """Refuse steps that this machine can't take before anything is trained for them."""
+    for spec in dict.fromkeys(job.spec for job in jobs):
+        if missing := methods.build(spec).missing():
+            raise UserError(f"{spec}: {missing}")
 
 
 def _warn_of_short_training(session: Session, jobs: list[Job]) -> None:
     """Say it where jobs have hardly begun to learn when they end."""
-    settings = {job: session.setting_of(job) for job in {(j.fold, j.updates): j for j in jobs}.values()}
+    trained = {(job.fold, job.updates): job for job in jobs if trains(job)}
+    settings = {job: session.setting_of(job) for job in trained.values()}
     updates = [updates_of(job, setting.train_cases) for job, setting in settings.items()]
     if updates and min(updates) < FEW_UPDATES:
         log.warning(f"{min(updates)} updates a job: fewer than {FEW_UPDATES} say little about a network")

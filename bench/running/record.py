@@ -7,36 +7,44 @@ from typing import Any
 
 import methods
 from bench.data.labels import known_to
-from bench.data.prepared import Prepared
 from bench.job import Job
 from bench.protocol import BATCH_SIZE
+from bench.running.work import Work
 from bench.scoring.profiling import graph_of
 from bench.study.provenance import provenance
-from bench.study.store import Study
+from bench.training.artefacts import about_of
 from bench.training.loop import Trained
-from methods.artefact import Artefact
+from methods.artefact import About, Artefact
 
 
 def done_record(
-    study: Study, job: Job, prepared: Prepared, trained: Trained, artefact: Artefact, origin: dict[str, Any]
+    work: Work, trained: Trained, artefact: Artefact, facts: dict[str, Any], origin: dict[str, Any]
 ) -> dict[str, Any]:
     """Of a job that has its network; scores are still to come.
 
-    What training would say is empty where the weights were given.
+    What training would say is empty where there was none. ``facts`` are what its step says of what it made.
     """
-    curves = trained.curves
+    study, job, prepared, curves = work.study, work.job, work.prepared, trained.curves
+    known, about = study.trained(job), artefact.about or about_of(job, prepared)
     module = artefact.module
-    updates = trained.steps * len(curves)
+    count = about.parameters if module is None else sum(p.numel() for p in module.parameters())
+    updates = trained.steps * len(curves) * trained.rounds
     return {
         "id": job.id,
         "status": "done",
         "job": job.as_dict(),
-        "shown": shown(job),
+        "shown": shown(job, about),
+        "artefact": {
+            "runtime": about.runtime,
+            "precision": about.precision,
+            "shape": about.shape,
+            **({"facts": facts} if facts else {}),
+        },
         "curves": curves,
         "best_epoch": trained.best_epoch or None,
         "dice_val_last": curves[-1]["dice_val"] if curves else None,
         "cost": {
-            "parameters": None if module is None else sum(p.numel() for p in module.parameters()),
+            "parameters": count,
             "size_mb": study.path("weights", job.id).stat().st_size / 1e6,
             "train_seconds": trained.seconds if curves else None,
             "updates": updates,
@@ -51,7 +59,7 @@ def done_record(
             **prepared.facts(),
             "train_cases": len(prepared.split.train),
             "train_patients": len(set(prepared.sample_patients)),
-            "labelled_patients": len(known_to(job, prepared.sample_patients).labelled),
+            "labelled_patients": len(known_to(known, prepared.sample_patients).labelled),
         },
         "provenance": origin,
     }
@@ -69,16 +77,24 @@ def failure_record(job: Job, status: str, reason: str) -> dict[str, Any]:
     }
 
 
-def shown(job: Job) -> dict[str, Any]:
+def shown(job: Job, about: About | None = None) -> dict[str, Any]:
     """How the report shows the job, which has neither networks nor methods to ask.
 
+    ``about``: what it made, where it has made something.
+
     ``method``: its name on axes; ``rank``: its place among the methods; ``changed``: those of its
-    parameters that are not the default; ``graph``: whose measurements in ``profile.json`` are its own.
+    parameters that are not the default; ``recipe``: all steps up to its own; ``graph``: whose measurements
+    in ``profile.json`` are its own.
     """
-    method = methods.METHODS.get(job.method)
+    try:
+        step = methods.build(job.spec)
+    except ValueError:  # of a plug-in that is not here
+        step = None
+    known = list(methods.METHODS)
     return {
-        "method": method.label if method is not None and method.label else job.method,
-        "rank": methods.names().index(job.method) if method is not None else None,
+        "method": step.label if step is not None and step.label else job.method,
+        "rank": known.index(job.method) if job.method in known else None,
         "changed": methods.unusual(job.method, job.parameters),
-        "graph": graph_of(job),
+        "recipe": job.recipe or (job.method if step is None else methods.text(step)),
+        "graph": graph_of(job, about),
     }

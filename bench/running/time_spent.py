@@ -8,7 +8,12 @@ from typing import Any
 from bench.running.executors.graph import places
 from bench.study.progress import duration
 
-PHASES = ("decoding", "gate", "recording", "training", "validation", "evaluation", "profiling", "report")
+PHASES = (
+    *("decoding", "gate", "recording", "reshaping", "training", "validation", "converting", "evaluation"),
+    *("profiling", "report"),
+)
+SOMETIMES = ("reshaping", "converting")
+"""Phases that few commands have; they are named where they took time."""
 
 
 def shares(
@@ -31,5 +36,6 @@ def shares(
         for phase, seconds in (record.get("cost", {}).get("seconds") or {}).items():
             spent[phase] = spent.get(phase, 0.0) + seconds * part
     spent["other"] = max(0.0, wall - sum(spent.values()))
-    parts = [f"{p} {100 * spent.get(p, 0.0) / wall:.1f} %" for p in (*PHASES, "other")]
+    named = [p for p in (*PHASES, "other") if p not in SOMETIMES or spent.get(p)]
+    parts = [f"{p} {100 * spent.get(p, 0.0) / wall:.1f} %" for p in named]
     return f"{duration(wall)} went to: " + ", ".join(parts)

@@ -25,6 +25,7 @@ from bench.planning.estimates import (
     recording_bytes,
     training_bytes,
     training_flops,
+    trains,
     updates_of,
     weight_bytes,
 )
@@ -44,6 +45,8 @@ LITTLE_FLOPS = 2e9
 """Of a step: with fewer its time tells of the number of layers, not of their size."""
 JOB_SECONDS = 4.0
 """Of a job beside its steps: its process, the gate, scores."""
+CONVERT_SECONDS = 30.0
+"""Of a conversion, where no record tells."""
 COMPILER_BYTES = 200e6
 """What a process that has compiled holds more, as records tell."""
 
@@ -106,7 +109,7 @@ def target_bytes(session: Session, jobs: Sequence[Job]) -> int:
     """What recording the teachers of ``jobs`` takes on disk, if none is over ``--targets-gb``."""
     recordings: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.teachers:
+        if job.teachers and not job.source:
             recordings.setdefault(session.study.targets_folder(job).name, []).append(job)
     architecture = {job.id: job.architecture for job in jobs}
     total = 0
@@ -170,7 +173,9 @@ def _shortest(job: Job, runtime: Runtime, samples: int) -> float:
 def _kind(job: Job) -> tuple[Any, ...]:
     """What makes jobs take alike, whatever their method: distilled students cost what plain ones do."""
     same = ("architecture", "spatial_dims", "image_size", "patch", "slices", "threads", "precision")
-    return tuple(getattr(job, name) for name in (*same, "compiled", "micro_batch", "recompute", "updates"))
+    own = (job.spec,) if job.source else ()  # what is made from a network takes its own time
+    names = (*same, "compiled", "micro_batch", "recompute", "updates")
+    return *own, *(getattr(job, name) for name in names)
 
 
 def _done(session: Session) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
@@ -194,6 +199,7 @@ def _seconds(
         if costs := done.get(_kind(job)):
             own = [sum(v for k, v in cost["seconds"].items() if k != "recording") for cost in costs]
             spent[job.id] = fmean(own) + JOB_SECONDS
+    spent |= {job.id: CONVERT_SECONDS for job in jobs if not trains(job) and job.id not in spent}
     rest = sorted((job for job in jobs if job.id not in spent), key=lambda job: training_flops(job, 1))
     told_by = "an estimate from the study's records"
     if rest:
@@ -228,6 +234,8 @@ def _steps(session: Session, job: Job) -> float:
 
 def _peak(session: Session, job: Job, done: dict[tuple[Any, ...], list[dict[str, Any]]]) -> float:
     """Memory of the job's process in bytes; on a GPU what it takes there."""
+    if not trains(job):
+        return 1e6 * peak_memory_mb(torch.device("cpu")) + weight_bytes(job)
     measured = [cost.get("peak_memory_train_mb") for cost in done.get(_kind(job), ())]
     if known := [peak for peak in measured if peak]:
         return 1e6 * max(known)

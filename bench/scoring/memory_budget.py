@@ -92,11 +92,11 @@ def _heaviest(jobs: Sequence[Job]) -> list[Job]:
     """One job per network: of its methods one that needs the most of a teacher."""
 
     def need(job: Job) -> tuple[bool, bool]:
-        kind = methods.METHODS[job.method]
-        return kind.needs_teacher, kind.needs_taps
+        method = methods.build(job.spec)
+        return method.needs_teacher, method.needs_taps
 
     chosen: dict[str, Job] = {}
-    for job in jobs:
+    for job in (job for job in jobs if not job.source):
         if job.architecture not in chosen or need(job) > need(chosen[job.architecture]):
             chosen[job.architecture] = job
     teachers = {job.id: job for job in jobs}

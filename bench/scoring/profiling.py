@@ -1,52 +1,43 @@
 """What a network costs: parameters, MACs, latency, memory.
 
-Latency belongs to an artefact, not to the method that trained it: it is measured once per distinct
-graph × device × threads × input shape, batch 1, in fp32, all networks interleaved in rounds so that
-a drifting machine is fair to all. Raw values are kept; percentiles are derived from them.
+Latency belongs to an artefact, not to the method that trained it: it is measured once per distinct shape ×
+runtime × precision × device × threads × input shape, batch 1, all networks interleaved in rounds so that a
+drifting machine is fair to all. Raw values are kept; percentiles are derived from them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import architectures
-import methods
+from bench.compute import quiet
 from bench.compute.macs import macs
-from bench.compute.memory import peak_mb, peak_memory_mb, reset_peak
-from bench.compute.processes import in_own_process
+from bench.compute.memory import peak_memory_mb
+from bench.compute.processes import cores_here, in_own_process
 from bench.files.atomic import write_json
+from bench.files.checksums import digest
 from bench.job import Job
-from bench.scoring.evaluation import predict_volume
+from bench.scoring.inference import Input, artefact_of, counted, inference, inference_memory_mb, inputs_of
 from bench.scoring.receptive_field import receptive_field
 from bench.study.profile import entry_key, read_profile
 from bench.study.provenance import machine
 from bench.study.store import Study
-from bench.training.job_parts import load_artefact, method_of, network
-from methods.artefact import Artefact
+from methods.artefact import About
 
 log = logging.getLogger(__name__)
 
 MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
-LARGE_SIDE = 512
+PATIENCE, MOST_PATIENCE = 0.1, 300.0
+"""How long a quiet machine is waited for: a share of the seconds of training, and seconds at most."""
 EVERY_SECONDS = 10.0
 """Between two lines about the rounds of latencies."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """What is timed: a pass over ``shape``, or with ``volume`` a whole volume ``(1, C, *spatial)``."""
-
-    side: int
-    shape: tuple[int, ...]
-    volume: bool = False
 
 
 @dataclass
@@ -71,46 +62,66 @@ class Measurement:
     """A whole volume, window by window, not one pass of the network."""
     stride: int | None = None
     """The factor that sides of the input must be divisible by."""
+    busy: bool = False
+    """Whether others used the machine."""
     receptive_field: int | None = None
     """Pixels that an output pixel sees along an axis; None: the whole image, or not known."""
 
 
-def graph_of(job: Job) -> str:
-    """What tells artefacts apart: the architecture, and the method where it changes the network.
+def graph_of(job: Job, about: About | None = None) -> str:
+    """What tells artefacts apart that cost the same: architecture, shape, runtime, precision.
 
-    Of volumes also whether they are sliced: the network is another one then.
+    Of volumes also whether they are sliced: the network is another one then. How it was trained, or by
+    which criterion pruned, is no matter.
     """
-    method = methods.METHODS.get(job.method)  # a record may be of one that isn't registered here
-    own = method is not None and method.finish is not methods.Method.finish
     name = f"{job.architecture} {job.slices}" if job.slices else job.architecture
-    return f"{name}+{job.spec}" if own else name
+    if about is None:
+        return name
+    if about.shape is not None:
+        name += f" {digest(json.dumps(about.shape, sort_keys=True))[:8]}"
+    usual = (about.runtime, about.precision) == ("torch", "fp32")
+    return name if usual else f"{name} {about.runtime} {about.precision}"
 
 
 def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Measure the networks of the finished ones among ``jobs``; returns all of ``profile.json``.
 
-    If each was measured on this machine before, nothing is; otherwise all are, in one session.
+    If each was measured on this machine before, nothing is; otherwise all are, in one session, on one
+    thread and on all. Before that a busy machine is waited for, for a while; what is measured on one is
+    marked.
     """
     kept = read_profile(study)
     if is_measured(study, jobs):
         return kept
     wanted = _representatives(study, jobs)
-    inputs = {key: _inputs(study, job) for key, job in wanted.items()}
+    inputs = {key: inputs_of(study, job) for key, job in wanted.items()}
     settings = study.settings() or {}
-    threads = os.cpu_count() or 1
-    log.info(f"profiling {len(wanted)} networks, batch 1, {threads} thread(s): memory, then latency")
+    told = " and ".join(map(str, thread_counts()))
+    log.info(f"profiling {len(wanted)} networks, batch 1, {told} thread(s): memory, then latency")
+    busy = not quiet.waited_for(_patience(study, jobs))
     devices = {torch.device("cpu"), torch.device(settings.get("device", "cpu"))}
     fresh: list[Measurement] = []
     for where in sorted(devices, key=str):
-        session = []
-        for number, (key, job) in enumerate(wanted.items(), 1):
-            log.info(f"profiling on {where.type}: memory of {key}, {number} of {len(wanted)}")
-            session += [_describe(study, job, key, i, where, threads) for i in inputs[key]]
-        calls = [_call(study, wanted[m.graph], Input(m.side, m.shape, m.volume), where) for m in session]
-        tell = Rounds(where.type)
-        for measurement, values in zip(session, latencies(calls, threads, tell=tell), strict=True):
-            measurement.latency_ms = values
-        fresh += session
+        own = {key: job for key, job in wanted.items() if _runs_on(study, job, where)}
+        memory: dict[tuple[str, Input], float | None] = {}
+        for number, (key, job) in enumerate(own.items(), 1):
+            log.info(f"profiling on {where.type}: memory of {key}, {number} of {len(own)}")
+            memory |= {(key, given): _memory(study, job, given, where) for given in inputs[key]}
+        for threads in thread_counts() if where.type == "cpu" else thread_counts()[-1:]:
+            session = [_describe(study, own[k], k, given, (where, threads)) for k, given in memory]
+            artefacts = [artefact_of(study, own[key]).to(where) for key, _ in memory]
+            for artefact in artefacts:
+                artefact.set_threads(threads)
+            calls = [
+                inference(artefact, own[key], given, where)
+                for artefact, (key, given) in zip(artefacts, memory, strict=True)
+            ]
+            tell = Rounds(where.type)
+            found = latencies(calls, threads, tell=tell)
+            for measurement, values, used in zip(session, found, memory.values(), strict=True):
+                measurement.latency_ms, measurement.busy = values, busy
+                measurement.peak_memory_mb = used if threads == thread_counts()[-1] else None
+            fresh += session
     reaches = {key: _reach(study, job) for key, job in wanted.items()}
     for measurement in fresh:
         measurement.stride, measurement.receptive_field = reaches[measurement.graph]
@@ -126,9 +137,28 @@ def is_measured(study: Study, jobs: Sequence[Job], anywhere: bool = False) -> bo
 
     ``anywhere``: or on any other.
     """
-    kept = {entry_key(e)[:3] for e in read_profile(study) if anywhere or e["machine"] == machine()}
-    wanted = _representatives(study, jobs)
-    return {(key, i.side, i.volume) for key, job in wanted.items() for i in _inputs(study, job)} <= kept
+    entries = [e for e in read_profile(study) if anywhere or e["machine"] == machine()]
+    kept = {(e["graph"], e["side"], e.get("volume", False), e.get("threads")) for e in entries}
+    wanted = {
+        (key, given.side, given.volume)
+        for key, job in _representatives(study, jobs).items()
+        for given in inputs_of(study, job)
+    }
+    if anywhere:
+        return wanted <= {key[:3] for key in kept}
+    return {(*key, threads) for key in wanted for threads in thread_counts()} <= kept
+
+
+def thread_counts() -> list[int]:
+    """One thread, and all that this process may use."""
+    return sorted({1, cores_here()})
+
+
+def _patience(study: Study, jobs: Sequence[Job]) -> float:
+    """Seconds that a quiet machine is waited for: a part of what the jobs took, five minutes at most."""
+    costs = [(study.record(job.id) or {}).get("cost", {}) for job in jobs]
+    took = sum(cost.get("train_seconds") or 0.0 for cost in costs)
+    return min(MOST_PATIENCE, PATIENCE * took)
 
 
 def latencies(
@@ -177,79 +207,61 @@ class Rounds:
             )
 
 
-def inference_memory_mb(study_root: Path, job_id: str, given: Input) -> float:
-    """Peak memory of one inference above a process that has only loaded the libraries.
-
-    For a process of its own; weights are included.
-    """
-    study = Study(study_root)
-    job = study.job(job_id)
-    torch.zeros(1)
-    before = reset_peak()
-    _predict(_artefact(study, job), torch.zeros(given.shape), job, given)
-    return peak_mb() - before
-
-
 def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:
-    """One finished job per distinct graph, one with weights where there is one."""
+    """One finished job per distinct graph, one with weights where there is one.
+
+    Without weights only a network can be measured that its architecture's name makes anew.
+    """
     chosen: dict[str, Job] = {}
     for job in jobs:
-        if (study.record(job.id) or {}).get("status") != "done":
+        record = study.record(job.id) or {}
+        if record.get("status") != "done":
             continue
-        key = graph_of(job)
-        if key not in chosen or (study.has_weights(job.id) and not study.has_weights(chosen[key].id)):
+        key = (record.get("shown") or {}).get("graph") or graph_of(job)
+        here = study.has_weights(job.id)
+        if not here and key != graph_of(job):
+            continue
+        if key not in chosen or (here and not study.has_weights(chosen[key].id)):
             chosen[key] = job
     return dict(sorted(chosen.items()))
 
 
-def _artefact(study: Study, job: Job) -> Artefact:
-    """The job's artefact; where its weights are absent a fresh one of the same graph."""
-    trained = load_artefact(study, job)
-    return trained or method_of(job).finish(network(job).eval(), iter(()))
+def _runs_on(study: Study, job: Job, device: torch.device) -> bool:
+    """Other runtimes' graphs run on the processor alone."""
+    return device.type == "cpu" or artefact_of(study, job).module is not None
 
 
-def _inputs(study: Study, job: Job) -> list[Input]:
-    """What a network is measured on: images at the study's size and at 512², or a patch and a volume."""
-    own = Input(job.image_size, (1, job.in_channels, *job.shape))
-    if not job.patch:
-        large = Input(LARGE_SIDE, (1, job.in_channels, *[LARGE_SIDE] * job.spatial_dims))
-        return [own] if large == own else [own, large]
-    typical = (study.record(job.id) or {})["dataset"]["volume"]
-    return [own, Input(job.image_size, (1, job.in_channels, *typical), volume=True)]
-
-
-def _predict(artefact: Artefact, x: torch.Tensor, job: Job, given: Input) -> torch.Tensor:
-    return predict_volume(artefact.predict, x[0], job.shape) if given.volume else artefact.predict(x)
+def _memory(study: Study, job: Job, given: Input, device: torch.device) -> float | None:
+    """MB of one inference; None where a process that measures it does not come through."""
+    if device.type == "cpu":
+        found: float | None = in_own_process(inference_memory_mb, study.root, job.id, given)
+        return found
+    torch.cuda.reset_peak_memory_stats(device)
+    inference(artefact_of(study, job).to(device), job, given, device)()
+    return peak_memory_mb(device)
 
 
 def _describe(
-    study: Study, job: Job, key: str, given: Input, device: torch.device, threads: int
+    study: Study, job: Job, key: str, given: Input, where: tuple[torch.device, int]
 ) -> Measurement:
-    shape = given.shape
-    module = _artefact(study, job).module
+    """A measurement without what is measured; ``where``: device and threads."""
+    artefact = artefact_of(study, job)
+    module, about, (device, threads) = counted(artefact), artefact.about, where
     weights = study.path("weights", job.id)
-    record = study.record(job.id) or {}
-    if device.type == "cpu":
-        memory = in_own_process(inference_memory_mb, study.root, job.id, given)
-    else:
-        torch.cuda.reset_peak_memory_stats(device)
-        _call(study, job, given, device)()
-        memory = peak_memory_mb(device)
+    cost = (study.record(job.id) or {}).get("cost", {})
     return Measurement(
         architecture=job.architecture,
         graph=key,
         side=given.side,
-        shape=shape,
+        shape=given.shape,
         device=device.type,
         threads=threads,
-        precision="fp32",
-        backend="torch",
-        parameters=sum(p.numel() for p in module.parameters()) if module is not None else None,
-        macs=macs(module, shape) if module is not None and not given.volume else None,
-        size_mb=weights.stat().st_size / 1e6
-        if weights.is_file()
-        else record.get("cost", {}).get("size_mb"),
-        peak_memory_mb=memory,
+        precision=about.precision if about is not None else "fp32",
+        backend=about.runtime if about is not None else "torch",
+        parameters=cost.get("parameters"),
+        macs=None if module is None or given.volume else macs(module, given.shape),
+        size_mb=weights.stat().st_size / 1e6 if weights.is_file() else cost.get("size_mb"),
+        peak_memory_mb=None,
         machine=machine(),
         latency_ms=[],
         volume=given.volume,
@@ -257,25 +269,9 @@ def _describe(
 
 
 def _reach(study: Study, job: Job) -> tuple[int | None, int | None]:
-    """The network's stride, and how far it sees; of an artefact without a module neither is known."""
-    module = _artefact(study, job).module
+    """The network's stride, and how far it sees; of a graph that is another network neither is known."""
+    module = counted(artefact_of(study, job))
     if module is None:
         return None, None
     stride = architectures.stride(job.architecture)
     return stride, receptive_field(module, stride, len(job.shape), job.in_channels)
-
-
-def _call(study: Study, job: Job, given: Input, device: torch.device) -> Callable[[], object]:
-    """One inference, waited for."""
-    artefact = _artefact(study, job).to(device)
-    x = torch.rand(*given.shape, device=device)
-
-    def call() -> object:
-        logits = _predict(artefact, x, job, given)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        elif device.type == "mps":
-            torch.mps.synchronize()
-        return logits
-
-    return call

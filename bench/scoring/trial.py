@@ -9,7 +9,7 @@ import torch
 import methods
 from bench.compute.runtime import Runtime
 from bench.job import Job
-from bench.planning.estimates import training_flops
+from bench.planning.estimates import training_flops, trains
 from bench.planning.session import Session
 from bench.training.job_parts import trainable
 from bench.training.step import Updater
@@ -20,7 +20,7 @@ MEASURE_FROM_FLOPS = 50e12
 
 def training_work(session: Session, jobs: Sequence[Job]) -> tuple[list[Job], int, float]:
     """The jobs that train, the training cases of each, and the FLOPs of all of them together."""
-    trained = [job for job in jobs if not job.weights]
+    trained = [job for job in jobs if trains(job)]
     cases = session.setting_of(trained[0]).train_cases if trained else 0
     return trained, cases, sum(training_flops(job, cases) for job in trained)
 

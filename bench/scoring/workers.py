@@ -117,11 +117,13 @@ def makespan(
     tasks: dict[str, tuple[float, int, set[str]]] = {}
     for job in jobs:
         needed = {teacher for teacher in job.teachers if teacher in tasks}
-        if needed:
+        if needed and not job.source:
             recording = "recording " + " ".join(job.teachers)
             third = sum(tasks[teacher][0] for teacher in needed) / 3
             tasks.setdefault(recording, (third, threads[job.id], needed))
             needed = {recording}
+        if job.source in tasks:
+            needed = {job.source}
         tasks[job.id] = (work[job.id], threads[job.id], needed)
     waiting, running, now, free = list(tasks), list[tuple[float, str]](), 0.0, max(speeds)
     while waiting or running:

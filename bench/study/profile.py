@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from bench.files.checked import check, read_whole
 from bench.study.schema import Profile
 from bench.study.store import Study
 
+Key = tuple[str, int, bool, str, int]
 
-def entry_key(entry: dict[str, Any]) -> tuple[str, int, bool, str]:
-    """What tells measurements apart: graph, side, whether a whole volume, device."""
-    return entry["graph"], entry["side"], entry.get("volume", False), entry["device"]
+
+def entry_key(entry: dict[str, Any]) -> Key:
+    """What tells measurements apart: graph, side, whether a whole volume, device, threads."""
+    own = entry["graph"], entry["side"], entry.get("volume", False), entry["device"]
+    return *own, entry.get("threads") or 0
+
+
+def on_most_threads(entries: Iterable[dict[str, Any]]) -> dict[Key, dict[str, Any]]:
+    """Of each graph, side and device the measurement on most threads, its key without them (0)."""
+    found: dict[Key, dict[str, Any]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.get("threads") or 0):
+        found[*entry_key(entry)[:4], 0] = entry
+    return found
 
 
 def read_profile(study: Study) -> list[dict[str, Any]]:

@@ -151,6 +151,7 @@ class Shown(_Open):
     rank: Annotated[int, Field(ge=0)] | None
     changed: Text
     graph: Text
+    recipe: Text = ""
 
 
 class Record(_Open):
@@ -161,6 +162,15 @@ class Record(_Open):
     job: dict[str, Any]
     reason: str = ""
     shown: Shown | None = None
+
+
+class Made(_Open):
+    """What a record says of the artefact."""
+
+    runtime: Text
+    precision: Text
+    shape: dict[str, Any] | None = None
+    facts: dict[str, Any] = {}
 
 
 class DoneRecord(Record):
@@ -174,6 +184,8 @@ class DoneRecord(Record):
     cost: Cost
     dataset: About
     provenance: Origin = Origin()
+    artefact: Made | None = None
+    predicts: Literal["", "nothing", "everything"] = ""
 
 
 class Machine(_Open):
@@ -219,6 +231,7 @@ OF_A_JOB = {
     "teachers": tuple[Token, ...],
     "patch": tuple[Count, ...],
     "source": Token | Literal[""],
+    "recipe": Text,
     "fold": Annotated[int, Field(ge=0)] | None,
     "labels": Annotated[int, Field(ge=0)] | None,
     "teacher_labels": Literal["same", "disjoint", "all"],

@@ -206,13 +206,24 @@ class Study:
             return None
 
     def blocked(self, job: Job) -> str:
-        """Why the job can't run: a teacher without weights; empty if it can."""
-        for teacher in job.teachers:
-            if not self.has_weights(teacher):
-                status = (self.record(teacher) or {}).get("status", "done")
+        """Why the job can't run: a teacher or a source without weights; empty if it can.
+
+        One that was made from its source already needs it no more.
+        """
+        for needed in job.needs:
+            is_source = needed == job.source
+            if not self.has_weights(needed) and not (is_source and self.has_weights(job.id)):
+                status = (self.record(needed) or {}).get("status", "done")
                 ended = "" if status == "done" else f" ({status})"
-                return f"its teacher {self.job(teacher).label} has no trained network{ended}"
+                what = "source" if is_source else "teacher"
+                return f"its {what} {self.job(needed).label} has no trained network{ended}"
         return ""
+
+    def trained(self, job: Job) -> Job:
+        """The job that trained the network that this one was made from, at any depth; else itself."""
+        while job.source:
+            job = self.job(job.source)
+        return job
 
     def targets_folder(self, job: Job) -> Path:
         """Where the targets for a job are recorded: by a hash of all that decides them."""

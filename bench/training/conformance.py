@@ -1,4 +1,4 @@
-"""What every registered method and network must keep, asked of one and answered in words.
+"""What every registered step and network must keep, asked of one and answered in words.
 
 The tests hold what is built in to it, ``check-plugin`` what a user's file brings.
 """
@@ -18,33 +18,37 @@ import methods
 from bench.data.stream import SampleStream
 from bench.planning.estimates import outputs_of
 from bench.training.can_learn import CannotLearn, check_can_learn
-from methods import Method, Outputs
+from bench.training.conformance_of_changes import on_converting, on_reshaping
+from methods import Method, Outputs, Step
 
 TEACHER, STUDENT = "unet-4-8", "unet-2-4-8"
 SIDE = 8
 
 
 def faults_of_method(name: str) -> list[str]:
-    """What a registered method does otherwise than it must, a sentence each; empty where all is well."""
+    """What a registered step does otherwise than it must, a sentence each; empty where all is well."""
     kind = methods.METHODS[name]
     try:
         method = kind()
     except Exception as error:
         return [f"can't be made without parameters ({_said(error)}); every parameter needs a default"]
     found = list(_form(kind, method))
+    on_data: Any = {"train": _on_data, "reshape": on_reshaping, "convert": on_converting}[method.kind]
+    if missing := method.missing():
+        return [*found, missing]
     for dims in (2, 3):
         for channels in (1, 3):
             if method.supports(dims, channels):
                 continue
             where = f"in {dims}-D with {channels} channel{'s' if channels > 1 else ''}: "
             try:
-                found += [where + fault for fault in _on_data(method, dims, channels)]
+                found += [where + fault for fault in on_data(method, dims, channels)]
             except Exception as error:
                 found.append(f"{where}{_said(error)}")
     return list(dict.fromkeys(found))
 
 
-def _form(kind: type[Method], method: Method) -> Iterator[str]:
+def _form(kind: type[Step], method: Step) -> Iterator[str]:
     if "__dataclass_params__" not in vars(kind):  # else it has those of its base, and none of its own
         yield "must be decorated with @dataclass(frozen=True): its parameters are part of a job's id"
     for key, value in methods.parameters(method).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,9 +20,10 @@ from bench.job import Job
 from bench.planning.estimates import training_flops
 from bench.study.reporter import Reporter
 from bench.study.store import Study
+from bench.training.artefacts import about_of, open_artefact
 from bench.training.recompute import recomputing
 from methods import Method
-from methods.artefact import Artefact, TorchArtefact
+from methods.artefact import Artefact, TorchArtefact, read_about
 
 
 def network(job: Job) -> nn.Module:
@@ -42,16 +44,22 @@ def trainable(job: Job) -> nn.Module:
     return recomputing(model) if job.recompute else model
 
 
-def method_of(job: Job) -> Method:
-    """The job's method.
+def step_of(job: Job) -> Any:
+    """The job's own step: a ``Method`` where it trains, a ``Reshape``, or a ``Convert``.
 
     Raises:
-        UserError: no such method here.
+        UserError: no such step here.
     """
     try:
         return methods.build(job.spec)
     except ValueError as error:
         raise UserError(f"job {job.id}: {error}") from None
+
+
+def method_of(study: Study, job: Job) -> Method:
+    """What the job's network is trained by: its own step, or that of the network that it was made from."""
+    method: Method = step_of(study.trained(job))
+    return method
 
 
 def runtime_of(job: Job, device: torch.device) -> Runtime:
@@ -76,7 +84,7 @@ def students_own(
 
 
 def load_artefact(study: Study, job: Job) -> Artefact | None:
-    """What the job's training left; None where its weights are absent, or were damaged and set aside."""
+    """What the job left; None where its weights are absent, or were damaged and set aside."""
     if not study.has_weights(job.id):
         return None
     try:
@@ -95,9 +103,9 @@ def read_artefact(study: Study, job: Job) -> Artefact:
         UserError: a damaged file, or weights of another network.
     """
     try:
-        return method_of(job).load(lambda: network(job), study.path("weights", job.id))
+        return open_artefact(study.path("weights", job.id), None if job.source else about_of(job))
     except ValueError as error:
-        raise UserError(f"{error}; remove it, and {job.label} is trained again") from None
+        raise UserError(f"{error}; remove it, and {job.label} is made again") from None
 
 
 def check_teacher(path: Path, architecture: str, like: Job) -> str:
@@ -113,6 +121,11 @@ def check_teacher(path: Path, architecture: str, like: Job) -> str:
         return architectures.build(architecture, like.spatial_dims, like.in_channels, like.out_channels)
 
     try:
+        said = read_about(path)
+        if said is not None and (said.runtime, said.precision, said.shape) != ("torch", "fp32", None):
+            raise ValueError(
+                f"{path}: holds a network of {said.runtime} in {said.precision}, not the trained one"
+            )
         module = TorchArtefact.load(build, path).module
     except ValueError as error:
         raise UserError(f"--teacher {error}; give one with the weights of {architecture}") from None

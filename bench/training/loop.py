@@ -38,6 +38,8 @@ class Trained:
     seconds_before: float = 0.0
     eager: str = ""
     """Why a job that was to be compiled ran uncompiled."""
+    rounds: int = 1
+    """How often all epochs were gone through: again where a network is trained on."""
 
 
 KEPT = ("curves", "best_epoch", "seconds", "peak_memory_mb", "resumed_after", "eager")

@@ -12,7 +12,7 @@ from bench.job import Job
 from bench.planning.estimates import human_bytes, recording_bytes, target_sizes
 from bench.study.reporter import Reporter
 from bench.study.store import Study
-from bench.training.job_parts import load_artefact, method_of
+from bench.training.job_parts import load_artefact, step_of
 from bench.training.step import Targets
 from bench.training.targets import live, recorded, unpacked
 
@@ -34,6 +34,7 @@ def teacher_targets(
     """
     if not job.teachers:
         return None
+    job = study.trained(job)  # what was made from a network learns from the same targets as that did
     if len(job.teachers) > 1:
         raise UserError(f"{job.label}: {len(job.teachers)} teachers; the methods so far take one")
     teacher_job = study.job(job.teachers[0])
@@ -45,13 +46,15 @@ def teacher_targets(
     if teacher is None:
         raise UserError(f"{weights}: {teacher_job.label} has no taps to learn from")
     folder = study.targets_folder(job)
-    siblings = [j for j in study.jobs() if j.teachers and study.targets_folder(j) == folder]
+    siblings = [
+        j for j in study.jobs() if j.teachers and not j.source and study.targets_folder(j) == folder
+    ]
     size = recording_bytes(siblings, teacher_job.architecture, stream.prepared.samples)
     if size > targets_gb * 1e9:
         log.info(f"targets: {human_bytes(size)} is over --targets-gb; teacher in the loop")
-        own = live(teacher, [method_of(job)], stream, runtime, reporter.runs_uncompiled)
+        own = live(teacher, [step_of(job)], stream, runtime, reporter.runs_uncompiled)
         return Targets(unpacked(own), ahead=False)
-    shared = list(dict.fromkeys(method_of(j) for j in siblings))  # each method once
+    shared = list(dict.fromkeys(step_of(j) for j in siblings))  # each method once
     compute = live(teacher, shared, stream, runtime, reporter.runs_uncompiled)
     if not folder.is_dir():
         log.info(f"targets: recording {human_bytes(size)} from {teacher_job.label}")

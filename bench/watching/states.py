@@ -16,6 +16,9 @@ from bench.protocol import BATCH_SIZE
 from bench.study.progress import read_progress
 from bench.study.store import Study
 
+FROM_SOURCE_SECONDS = 30.0
+"""Of a job that is made from another's network, where none like it has ended."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -100,11 +103,14 @@ def expectation(states: Sequence[State]) -> Callable[[Job], float | None]:
             seconds = (state.seconds or 0.0) + (left_of(state, lambda job: None) or 0.0)
         if seconds:
             took.setdefault(_kind(state.job), []).append(seconds)
-            rates.append(seconds / flops(state.job))
+            if not state.job.source:
+                rates.append(seconds / flops(state.job))
 
     def expected(job: Job) -> float | None:
         if _kind(job) in took:
             return median(took[_kind(job)])
+        if job.source:
+            return FROM_SOURCE_SECONDS
         return median(rates) * flops(job) if rates else None
 
     return expected
@@ -123,7 +129,8 @@ def seconds_left(states: Sequence[State], workers: int) -> float | None:
 
 
 def _kind(job: Job) -> tuple:
-    return job.architecture, job.shape, job.slices
+    step = job.spec if job.source else ""  # what is made from a network takes its own time
+    return job.architecture, job.shape, job.slices, step
 
 
 def flops(job: Job) -> float:

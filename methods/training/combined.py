@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from methods.base import Distillation, Outputs
+from methods.base import Distillation, Method, Outputs, check
 from methods.training.at_kd import AtKd
 from methods.training.pm_kd import PmKd
 
@@ -34,6 +34,22 @@ class Combined(Distillation):
         pm, at = self.parts
         object.__setattr__(self, "pm_weight", pm.weight)
         object.__setattr__(self, "at_weight", at.weight)
+
+    @classmethod
+    def of(cls, parts: tuple[Method, ...]) -> Combined | None:
+        """The sum ``pm-kd+at-kd``, which this is; None of another sum.
+
+        Raises:
+            ValueError: the two are of different variants.
+        """
+        if [type(part) for part in parts] != [PmKd, AtKd]:
+            return None
+        pm, at = parts
+        assert isinstance(pm, PmKd) and isinstance(at, AtKd)
+        for key in ("variant", "unlabelled_weight"):
+            one, other = getattr(pm, key), getattr(at, key)
+            check(one == other, f"pm-kd+at-kd: {key} must be the same in both, not {one} and {other}")
+        return cls(pm.variant, pm.temperature, pm.weight, at.weight, unlabelled_weight=pm.unlabelled_weight)
 
     @property
     def parts(self) -> tuple[PmKd, AtKd]:

@@ -12,15 +12,15 @@ from bench.study.store import Study
 def needs(study: Study, jobs: Sequence[Job]) -> dict[str, set[str]]:
     """Which of ``jobs`` must have ended before each of them begins, by id.
 
-    A student needs its teacher. Until the teacher's targets are recorded, the first of its students
-    records them and the others need that one. Teachers that are not among ``jobs`` are done already, or
-    will block their students.
+    A student needs its teacher, and what is made from a network that one. Until the teacher's targets are
+    recorded, the first of its students records them and the others need that one. What is not among
+    ``jobs`` is done already, or will block what needs it.
     """
     ids = {job.id for job in jobs}
     recording: dict[str, str] = {}
     found: dict[str, set[str]] = {}
     for job in jobs:
-        found[job.id] = ids & set(job.teachers)
+        found[job.id] = ids & set(job.needs)
         if not job.teachers:
             continue
         folder = study.targets_folder(job)

@@ -46,11 +46,11 @@ def run(
     start: Callable[..., int],
     options: Options,
 ) -> int:
-    """Run ``jobs`` in their order, as far as their teachers allow; the number that failed.
+    """Run ``jobs`` in their order, as far as the networks that they need allow; the number that failed.
 
     ``start(root, job_id, options, quiet)`` runs one job in its process and returns the exit code. A job
     that ends badly leaves a record that says so, and the others go on; one whose process dies without a
-    reason begins once more; students of a failed teacher are ``blocked``. Jobs that another process is at
+    reason begins once more; what needs a failed one is ``blocked``. Jobs that another process is at
     are left to it.
 
     Raises:
@@ -171,7 +171,7 @@ class Crew:
         Until a teacher's targets are recorded, one of its students goes first and records them.
         """
         running = [one for one, _, _ in self.running.values()]
-        if {j.id for j in (*self.waiting, *running)} & set(job.teachers):
+        if {j.id for j in (*self.waiting, *running)} & set(job.needs):
             return False
         siblings = [j for j in running if job.teachers and j.teachers == job.teachers]
         return not siblings or self.study.targets_folder(job).is_dir()

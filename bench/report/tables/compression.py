@@ -1,0 +1,170 @@
+"""What was made from trained networks: each network from plain to smallest, on the same weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.report.captions import by_repeat, cautions, origin
+from bench.report.cells import difference, overall, patient_means, scores
+from bench.report.frames import by_size, score_column
+from bench.report.statistics import MARGIN, MIN_PATIENTS, interval
+from bench.report.tables.markup import Table
+from bench.report.tables.wording import number, spread
+
+SIDES = (256, 512)
+"""Of images, beside the study's own."""
+GROUP = ["architecture", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled", "recipe"]
+RESHAPED = "trained on"
+"""Instead of a verdict: other weights than its source's are no matter of non-inferiority on one draw."""
+
+
+def compression_table(done: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataFrame) -> Table:
+    """A row a network and recipe; empty unless a study holds something that was made from a network.
+
+    Args:
+        done: the finished jobs of the summary, converted and reshaped ones too.
+        cases: a row per job and case, of the part that is shown.
+        latency: the measurements.
+    """
+    made = done[done.source != ""]
+    frame = pd.DataFrame()
+    if len(made):
+        related = done[done.architecture.isin(made.architecture) & done.image_size.isin(made.image_size)]
+        rows = _rows(done, related, patient_means(cases), latency)
+        frame = pd.DataFrame(rows).dropna(axis=1, how="all")
+    what = origin(done) if len(done) else ""
+    caption = (
+        f"What was made from trained networks: {what}. Δ source: Dice points over the network that it was "
+        "made from, paired by case, with the interval over patients. As good: the interval of a conversion "
+        f"lies above −{100 * MARGIN:.0f} point; networks that were trained on are other networks, of which "
+        "one draw says little. Latency: batch 1, p50. Made in: all training and converting of the recipe "
+        f"and its teacher.{cautions(made) if len(made) else ''}{_busy(latency)}"
+    )
+    return Table("compression", caption, frame, wide=("record",))
+
+
+def trained_only(frame: pd.DataFrame) -> pd.DataFrame:
+    """The jobs that stand on their own: what was made from a network has a table of its own."""
+    return frame[frame.source.fillna("") == ""]
+
+
+def short(table: Table) -> Table:
+    """The table with fewer columns, for a terminal."""
+    long = ("runtime", "precision", "parameters", "GMACs", "memory, MB", "record", "made in, s")
+    large = [name for name in table.frame.columns if "²" in name]
+    return Table(table.name, table.caption, table.frame.drop(columns=[*long, *large], errors="ignore"))
+
+
+def _rows(
+    done: pd.DataFrame, related: pd.DataFrame, means: pd.DataFrame, latency: pd.DataFrame
+) -> list[dict[str, Any]]:
+    score, part = score_column(done)
+    teacher = scores(means, _teachers(done))
+    costs = _costs(latency)
+    order = {name: k for k, name in enumerate(by_size(related))}
+    rows = []
+    groups = related.groupby(GROUP, sort=False, dropna=False)
+    for (architecture, *_, recipe), group in sorted(groups, key=lambda pair: (order[pair[0][0]],)):
+        first, ours = group.iloc[0], scores(means, group.id)
+        rows.append(
+            {
+                "network": architecture,
+                "recipe": recipe,
+                "runtime": first.runtime,
+                "precision": first.artefact_precision,
+                f"Dice ({part})": spread(by_repeat(group, score)),
+                **_drop(ours, scores(means, [name for name in group.source if name]), first),
+                "Δ teacher, points": _points(difference(ours, teacher)),
+                "MB": number(first.size_mb, ".3g"),
+                "parameters": number(first.parameters, ",.0f"),
+                "GMACs": number(first.macs * 1e-9 if not pd.isna(first.macs) else None, ".3g"),
+                "ms, 1 thread": number(first.latency_cpu_1_ms_p50, ".3g"),
+                "ms, all threads": number(first.latency_cpu_ms_p50, ".3g"),
+                **_large(costs, first),
+                "memory, MB": number(first.peak_memory_inference_mb, ".3g"),
+                "made in, s": number(group.id.map(_making(done)).mean(), ",.0f"),
+                "record": " ".join(group.id),
+            }
+        )
+    return rows
+
+
+def _drop(ours: pd.DataFrame, source: pd.DataFrame, first: pd.Series) -> dict[str, Any]:
+    """What it has lost of its source, and whether that is little enough."""
+    names = ("Δ source, points [95 % CI]", "as good as source")
+    paired = difference(ours, source)
+    if not paired.size:
+        return dict.fromkeys(names)
+    low, high = np.nan, np.nan
+    if len(paired) >= MIN_PATIENTS:
+        low, high = map(float, interval(paired.mean(axis=1).to_numpy()))
+    text = f"{100 * overall(paired):+.2f}"
+    text += "" if np.isnan(low) else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
+    converted = pd.isna(first.train_seconds)
+    return dict(zip(names, (text, _verdict(low, high) if converted else RESHAPED), strict=True))
+
+
+def _verdict(low: float, high: float) -> str | None:
+    """Non-inferiority of a conversion."""
+    if np.isnan(low):
+        return None
+    return "yes" if low > -MARGIN else "no" if high < -MARGIN else "open"
+
+
+def _points(paired: pd.DataFrame) -> str | None:
+    return f"{100 * overall(paired):+.1f}" if paired.size else None
+
+
+def _teachers(done: pd.DataFrame) -> list[str]:
+    """The largest networks that taught."""
+    teaching = done[done.id.isin({name for names in done.teachers.fillna("") for name in names.split()})]
+    if not len(teaching):
+        return []
+    largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]
+    return list(teaching.id[teaching.architecture == largest])
+
+
+def _costs(latency: pd.DataFrame) -> dict[tuple[str, int, int], float]:
+    """Milliseconds of a pass on the processor, by graph, side and threads."""
+    if not len(latency):
+        return {}
+    own = latency[
+        (latency.device == "cpu") & ~latency.get("volume", pd.Series(False, latency.index)).astype(bool)
+    ]
+    keys = zip(own.graph, own.side, own.threads, strict=True)
+    return dict(zip(keys, own.latency_ms_p50, strict=True))
+
+
+def _large(costs: dict[tuple[str, int, int], float], first: pd.Series) -> dict[str, Any]:
+    """On one thread, at sides that studies share."""
+    found: dict[str, Any] = {}
+    for side in SIDES:
+        value = costs.get((first.graph, side, 1))
+        found[f"ms, {side}², 1 thread"] = number(value, ".3g")
+        found[f"frames/s, {side}²"] = None if value is None else number(1e3 / value, ".3g")
+    return found
+
+
+def _making(done: pd.DataFrame) -> dict[str, float]:
+    """Seconds that each job took with all that it was made from, by id; teachers count once."""
+    jobs = {row.id: row for row in done.itertuples()}
+    found = {}
+    for name in jobs:
+        needed, todo = set[str](), [name]
+        while todo:
+            one = todo.pop()
+            if one in jobs and one not in needed:
+                needed.add(one)
+                todo += [*jobs[one].teachers.split(), *([jobs[one].source] if jobs[one].source else [])]
+        found[name] = float(np.nansum([jobs[one].made_seconds for one in needed]))
+    return found
+
+
+def _busy(latency: pd.DataFrame) -> str:
+    """A sentence where measurements were disturbed."""
+    if "busy" not in latency or not latency.busy.fillna(False).astype(bool).any():
+        return ""
+    return " Others used the machine while latencies were measured: ratios between runtimes are too large."

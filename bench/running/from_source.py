@@ -1,0 +1,123 @@
+"""What is made from a trained network: its shape changed and trained on, or converted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UserError
+from bench.running.training import train_rounds
+from bench.running.work import Work, calibration_facts, material
+from bench.training.artefacts import about_of
+from bench.training.job_parts import load_artefact, step_of
+from bench.training.loop import Trained
+from methods import Material
+from methods.artefact import About, Artefact, TorchArtefact
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4
+"""By which logits of a conversion to fp32 may differ from torch's."""
+COMPARED = {2: 32, 3: 4}
+"""Calibration images that a conversion is compared on, by spatial dimensions."""
+EXACT = "fp32"
+
+
+def source_of(work: Work) -> tuple[nn.Module, About]:
+    """The trained network that the job starts from, on the processor.
+
+    Raises:
+        UserError: it is not here, or is no torch network.
+    """
+    source = work.study.job(work.job.source)
+    path = work.study.path("weights", source.id)
+    artefact = load_artefact(work.study, source)
+    if artefact is None:
+        raise UserError(f"{path}: the weights of {source.label} are missing; run it again")
+    if artefact.module is None:
+        raise UserError(f"{path}: {source.label} is no torch network any more; only such can be changed")
+    about = artefact.about
+    if about is None or not about.data:  # of an earlier version, or given: the study knows what it is
+        about = replace(about_of(source, work.prepared), shape=None if about is None else about.shape)
+    return artefact.module, replace(about, parameters=_count(artefact.module))
+
+
+def converted(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
+    """The source's network, converted; how far it is from that, and what it looked at.
+
+    Raises:
+        UserError: it is said to compute in fp32, and differs from torch.
+    """
+    module, about = source_of(work)
+    step, given = step_of(work.job), material(work)
+    looked_at = [0]
+
+    def images(at_most: int) -> list[Tensor]:
+        found = given.images(at_most)
+        looked_at[0] = max(looked_at[0], len(found))
+        return found
+
+    with work.reporter.phases.time("converting"):
+        artefact = step.convert(module, about, replace(given, images=images))
+        artefact.set_threads(work.job.threads)
+        difference = compare(module, artefact, given, work.job.spatial_dims)
+    precision = artefact.about.precision
+    largest = difference["largest_difference"]
+    if precision == EXACT and not largest <= TOLERANCE:
+        raise UserError(
+            f"{work.job.label}: its logits differ from torch's by {largest:.2g} on calibration images; in "
+            f"{EXACT} they must agree within {TOLERANCE:g}"
+        )
+    found: dict[str, Any] = {**artefact.about.facts, **difference}
+    if looked_at[0]:
+        found["calibration"] = calibration_facts(work, looked_at[0])
+    return Trained(module), artefact, found
+
+
+def compare(module: nn.Module, artefact: Artefact, given: Material, spatial_dims: int) -> dict[str, float]:
+    """The largest difference of logits on calibration images, and the share of pixels decided otherwise."""
+    largest, changed, pixels = 0.0, 0, 0
+    ours = TorchArtefact(module)
+    for x in given.images(COMPARED[spatial_dims]):
+        one, other = ours.predict(x), artefact.predict(x)
+        gap = (one - other).abs().max().item()
+        largest = gap if not gap <= largest else largest  # so that NaN is kept
+        decided = [_decided(logits) for logits in (one, other)]
+        changed += int((decided[0] != decided[1]).sum())
+        pixels += decided[0].numel()
+    return {"largest_difference": largest, "changed_pixels": changed / max(pixels, 1)}
+
+
+def _decided(logits: Tensor) -> Tensor:
+    return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
+
+
+def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
+    """The source's network with its shape changed, trained on with the same losses."""
+    module, about = source_of(work)
+    step = step_of(work.job)
+    torch.manual_seed(work.job.seed)
+    with work.reporter.phases.time("reshaping"):
+        network, shape = step.reshape(module, material(work))
+    shape = about.shape if shape is None else shape
+    if shape is not None:
+        log.info(f"{work.job.label}: {_count(network):,} of {_count(module):,} parameters left")
+    trained = train_rounds(work, network, step.rounds)
+    made = replace(about, shape=shape, parameters=_count(network))
+    return trained, TorchArtefact(trained.model, made), {}
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def predicts_only(masks: Sequence[Any]) -> str:
+    """``nothing`` or ``everything`` where all masks are empty or full, else an empty text."""
+    if not any(mask.any() for mask in masks):
+        return "nothing"
+    return "everything" if all(mask.all() for mask in masks) else ""

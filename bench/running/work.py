@@ -1,0 +1,88 @@
+"""A job, all that it is done with, and what its step may look at."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from bench.compute.runtime import Runtime
+from bench.data.labels import known_to
+from bench.data.prepared import Prepared
+from bench.data.stream import SampleStream
+from bench.job import Job
+from bench.planning.options import Options
+from bench.study.reporter import Reporter
+from bench.study.store import Study
+from bench.training.losses import segmentation_loss
+from methods import Material
+
+CALIBRATION_SEED = 0xCA1
+CALIBRATION_BYTES = 5e8
+"""Of all images that a conversion looks at; large volumes are fewer."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job and all that it is done with."""
+
+    study: Study
+    job: Job
+    prepared: Prepared
+    runtime: Runtime
+    options: Options
+    reporter: Reporter
+    origin: dict[str, Any]
+    """Its provenance, taken when it began."""
+
+    @property
+    def stream(self) -> SampleStream:
+        """The samples that it trains on: those of the network that it was made from."""
+        trained, options = self.study.trained(self.job), self.options
+        return SampleStream.of(trained, self.prepared, options.epochs, options.steps_at_most)
+
+
+def calibration_rows(work: Work) -> list[int]:
+    """Training samples, each once, patient after patient in turn; the same in every job of a fold.
+
+    Only of patients whose images the network's training may see.
+    """
+    patients = work.prepared.sample_patients
+    known = known_to(work.study.trained(work.job), patients)
+    rng = np.random.default_rng(CALIBRATION_SEED)
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row in rng.permutation(len(patients)).tolist():
+        if patients[row] in known.labelled | known.others:
+            rows[patients[row]].append(row)
+    longest = max(map(len, rows.values()), default=0)
+    return [own[turn] for turn in range(longest) for own in rows.values() if turn < len(own)]
+
+
+def material(work: Work) -> Material:
+    """What the job's step may look at: training images alone."""
+    rows, stream, job = calibration_rows(work), work.stream, work.job
+
+    def image(turn: int) -> Tensor:
+        return work.prepared.take([rows[turn]], (CALIBRATION_SEED, 0, turn))[0]
+
+    def images(at_most: int) -> list[Tensor]:
+        fit = max(1, int(CALIBRATION_BYTES // image(0).nbytes))
+        return [image(turn) for turn in range(min(at_most, len(rows), fit))]
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return segmentation_loss(logits[: stream.labelled], labels[: stream.labelled], job.seg_loss).mean()
+
+    def batches(count: int) -> list[tuple[Tensor, Tensor]]:
+        return [stream.batch(0, k) for k in range(min(count, stream.steps))]
+
+    return Material(image(0), images, batches, loss, job.seed)
+
+
+def calibration_facts(work: Work, images: int) -> dict[str, Any]:
+    """Whose images were looked at, for the record."""
+    patients = work.prepared.sample_patients
+    rows = calibration_rows(work)[:images]
+    return {"images": len(rows), "patients": sorted({patients[row] for row in rows})}

@@ -1,0 +1,66 @@
+"""Artefacts as files: opened from what they say of themselves, or, if they say nothing, from their job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+import architectures
+import methods
+from bench.data.prepared import Prepared
+from bench.job import Job
+from methods.artefact import About, Artefact, GraphArtefact, TorchArtefact, read_about
+
+
+def about_of(job: Job, prepared: Prepared | None = None) -> About:
+    """What a job's training makes; with ``prepared`` also how images are made ready for it."""
+    return About(
+        architecture=job.architecture,
+        spatial_dims=job.spatial_dims,
+        in_channels=job.in_channels,
+        out_channels=job.out_channels,
+        image_size=job.image_size,
+        patch=job.patch,
+        slices=job.slices,
+        classes=() if prepared is None else tuple(prepared.dataset.classes),
+        data={} if prepared is None else prepared.facts(),
+    )
+
+
+def fresh_network(about: About) -> nn.Module:
+    """The torch network that ``about`` describes, with fresh weights.
+
+    Raises:
+        ValueError: no such network here, or a shape that can't be.
+    """
+    return architectures.build(
+        about.architecture, about.spatial_dims, about.in_channels, about.out_channels
+    )
+
+
+def open_artefact(path: Path, otherwise: About | None = None) -> Artefact:
+    """The artefact in a file, on the processor; nothing outside of it is needed.
+
+    Args:
+        path: the file.
+        otherwise: what it is where the file doesn't say, as those of earlier versions.
+
+    Raises:
+        ValueError: no artefact, a damaged one, one of another version, or of a step or network that is not
+            here.
+    """
+    about = read_about(path) or otherwise
+    if about is None:
+        raise ValueError(f"{path}: does not say which network it holds; it was made by an earlier version")
+    if not about.step:
+        try:
+            return TorchArtefact.load(lambda: fresh_network(about), path, about)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not an artefact of this version ({error!r})") from None
+    step = methods.METHODS.get(about.step)
+    if step is None or not issubclass(step, methods.Convert):
+        raise ValueError(
+            f"{path}: was made by the step {about.step!r}, which is not here; name its --plugin"
+        )
+    return GraphArtefact.load(path, about, step.open)

@@ -1,0 +1,1 @@
+"""How a trained network's shape is changed before it trains on."""
