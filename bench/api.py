@@ -22,11 +22,12 @@ from bench.report import frames
 from bench.running.plan import resolved
 from bench.study.predictions import Labels, read_predictions
 from bench.study.store import Study, existing
+from bench.training import artefacts
 from bench.training.job_parts import load_artefact
 from bench.using.prediction import predict_array
 from methods.artefact import Artefact
 
-__all__ = ["cases", "load", "open_study", "predict", "predictions", "records", "run"]
+__all__ = ["cases", "load", "open_artefact", "open_study", "predict", "predictions", "records", "run"]
 
 
 def open_study(folder: Path | str, plugin: Sequence[Path | str] = ()) -> Study:
@@ -68,6 +69,18 @@ def load(study: Study, job_id: str) -> Artefact:
     if artefact is None:
         raise UserError(f"{study.path('weights', job_id)}: not here; the job must be run on this machine")
     return artefact
+
+
+def open_artefact(path: Path | str) -> Artefact:
+    """The network in a file of weights, on the processor; ``about`` says what it is and how to feed it.
+
+    Raises:
+        UserError: no artefact, a damaged one, or one of another version.
+    """
+    try:
+        return artefacts.open_artefact(Path(path))
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def predict(

@@ -244,7 +244,7 @@ class GraphArtefact:
     def save(self, path: Path) -> None:
         """Write the graph's parts as bytes, and what they are."""
         parts = {
-            PART + name: torch.frombuffer(bytearray(content), dtype=torch.uint8)
+            PART + name: torch.tensor(bytearray(content), dtype=torch.uint8)
             for name, content in sorted(self._graph.parts.items())
         }
         save_file(parts, str(path), {KEY: self._about.as_json()})

@@ -10,12 +10,12 @@ a default that does nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from methods.artefact import About, Artefact, Graph, Session
+from methods.artefact import About, Artefact, Graph, GraphArtefact, Session
 
 VARIANTS = ("common", "official", "paper")
 KINDS = ("train", "reshape", "convert")
@@ -115,6 +115,8 @@ class Material:
     """
     loss: Callable[[Tensor, Tensor], Tensor]
     """Logits and labels to L_seg, one value."""
+    stride: int = 1
+    """What every side of the network's input must be a multiple of."""
     seed: int = 0
 
 
@@ -149,6 +151,10 @@ class Convert(Step):
         ``about`` says what it is now.
         """
         raise NotImplementedError
+
+    def keep(self, about: About, graph: Graph) -> GraphArtefact:
+        """The artefact of a graph that this step has made, which its ``open`` will run."""
+        return GraphArtefact(replace(about, step=self.name), graph, self.open)
 
     @classmethod
     def load_runtime(cls, runtime: str) -> None:

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import short_jobs
 import torch
-from commands import missing
+from commands import ENTRY, missing
 
 from bench.cli import main
 from bench.data import phantom
@@ -95,6 +96,18 @@ def bench(monkeypatch, capfd):
             main()
         captured = capfd.readouterr()
         return Result(int(stop.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def module_bench():
+    """The same for a study that the tests of a file share."""
+
+    def call(*arguments: object) -> Result:
+        command = [sys.executable, str(ENTRY), *map(str, arguments)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        return Result(done.returncode, done.stdout, done.stderr)
 
     return call
 

@@ -43,7 +43,8 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
     """
     for name in (matrix.teacher, *matrix.students, *matrix.plain):
         _check_side(name, setting.job)
-    recipes, plain = [_steps(recipe) for recipe in matrix.methods], [_steps("baseline")]
+    recipes = [_steps(recipe) for recipe in matrix.methods]
+    plain = [_steps("baseline"), *(steps for steps in recipes if not steps[0].needs_teacher)]
     converts = [_convert(spec) for spec in matrix.convert]
     seen: set[Job] = set()
     for seed, updates, known in itertools.product(

@@ -28,10 +28,10 @@ SEVERAL = (
 class Matrix(BaseModel):
     """What a matrix file may say; unknown keys are refused.
 
-    ``teacher`` trains once a seed, plainly, with the default loss; every student of ``students`` is
-    crossed with every method of ``methods``, every loss of ``seg_loss`` and every seed; those of ``plain``
-    train without a teacher. ``workers`` jobs run at a time, the cores divided among them, unless the study
-    or ``--workers`` says otherwise.
+    ``teacher`` trains once a seed, plainly, with the default loss; every student of ``students`` is crossed
+    with every method of ``methods``, every loss of ``seg_loss`` and every seed; those of ``plain`` with
+    those that need no teacher. ``workers`` jobs run at a time, the cores divided among them, unless the
+    study or ``--workers`` says otherwise.
 
     Further axes: ``folds``; ``updates``; ``labels``, the number of training patients that L_seg knows, with
     ``teacher_labels`` and ``unlabelled`` (docs/protocol.md). ``contrasts`` names the differences,

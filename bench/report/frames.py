@@ -116,7 +116,7 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "unlabelled": job.unlabelled,
         "updates_asked": "" if job.updates is None else str(job.updates),
         "source": job.source,
-        "recipe": said.recipe,
+        "recipe": (record.get("shown") or {}).get("recipe") or f"{job.method}{said.changed}",
         "graph": said.graph,
         "status": record["status"],
         "seg_loss": job.seg_loss,

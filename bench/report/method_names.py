@@ -20,7 +20,6 @@ class Shown(NamedTuple):
     rank: int | None
     changed: str
     graph: str
-    recipe: str
 
 
 LAST = 99
@@ -31,15 +30,14 @@ _ranks = {name: rank for rank, name in enumerate(METHODS)}
 def shown(record: Mapping[str, Any]) -> Shown:
     """What a record says of its job, or what the table of old records does."""
     if said := record.get("shown"):
-        recipe = said.get("recipe") or f"{record['job']['method']}{said['changed']}"
-        return Shown(said["method"], said["rank"], said["changed"], said["graph"], recipe)
+        return Shown(said["method"], said["rank"], said["changed"], said["graph"])
     job = Job.from_dict(record["job"])
     own = parameters_text(job.parameters).split()
     usual = METHODS[job.method][1].split() if job.method in METHODS else own
     other = [text for text in own if text not in usual]
     graph = f"{job.architecture} {job.slices}" if job.slices else job.architecture
     changed = f"[{','.join(other)}]" if other else ""
-    return Shown(label(job.method), _ranks.get(job.method), changed, graph, f"{job.method}{changed}")
+    return Shown(label(job.method), _ranks.get(job.method), changed, graph)
 
 
 def learn(records: Iterable[Mapping[str, Any]]) -> None:

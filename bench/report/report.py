@@ -47,8 +47,10 @@ def write_report(
     # Elsewhere slices of volumes would be taken for the volumes.
     shown = shown[shown.spatial_dims == shown.spatial_dims.max()]
     done = shown[shown.status == "done"]
-    made = everything[(everything.status == "done") & (everything.spatial_dims == shown.spatial_dims.max())]
-    compression = compression_table(made, scored, frames.latency(study))
+    everything = everything[everything.spatial_dims == shown.spatial_dims.max()]
+    all_scored = scored[scored.id.isin(everything.id)]
+    made = everything[everything.status == "done"]
+    compression = compression_table(made, all_scored, frames.latency(study))
     scored = scored[scored.id.isin(shown.id)]
     compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
     write_text(root / "comparisons.csv", csv_text(compared))
@@ -63,7 +65,7 @@ def write_report(
     else:
         jobs = chosen_jobs(shown, study, published.DISTILLED)
         figures += write_panel(root / "figures", study, dataset, jobs, scored)
-    page = write_page(study, dataset, shown, scored, curves, compared)
+    page = write_page(study, dataset, everything, all_scored, curves, compared)
     log.info(f"report: {len(written)} tables and {len(figures)} figures in {root}; open {page}")
     closing = closing_tables(trained_only(summary), published.closing_table(done, compared), asked)
     for text in [*closing, *([as_text(short(compression))] if len(compression.frame) else [])]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from methods import Material
 from methods.artefact import About, Artefact, TorchArtefact
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TOLERANCE = 1e-4
 """By which logits of a conversion to fp32 may differ from torch's."""
@@ -63,7 +65,7 @@ def converted(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
         return found
 
     with work.reporter.phases.time("converting"):
-        artefact = step.convert(module, about, replace(given, images=images))
+        artefact = _taken(work, step.convert, module, about, replace(given, images=images))
         artefact.set_threads(work.job.threads)
         difference = compare(module, artefact, given, work.job.spatial_dims)
     precision = artefact.about.precision
@@ -77,6 +79,14 @@ def converted(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
     if looked_at[0]:
         found["calibration"] = calibration_facts(work, looked_at[0])
     return Trained(module), artefact, found
+
+
+def _taken(work: Work, take: Callable[..., T], *arguments: Any) -> T:
+    """What a step gives; what it refuses in one line."""
+    try:
+        return take(*arguments)
+    except ValueError as error:
+        raise UserError(f"{work.job.label}: {error}") from error
 
 
 def compare(module: nn.Module, artefact: Artefact, given: Material, spatial_dims: int) -> dict[str, float]:
@@ -103,7 +113,7 @@ def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
     step = step_of(work.job)
     torch.manual_seed(work.job.seed)
     with work.reporter.phases.time("reshaping"):
-        network, shape = step.reshape(module, material(work))
+        network, shape = _taken(work, step.reshape, module, material(work))
     shape = about.shape if shape is None else shape
     if shape is not None:
         log.info(f"{work.job.label}: {_count(network):,} of {_count(module):,} parameters left")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+import architectures
 from bench.compute.runtime import Runtime
 from bench.data.labels import known_to
 from bench.data.prepared import Prepared
@@ -78,7 +79,7 @@ def material(work: Work) -> Material:
     def batches(count: int) -> list[tuple[Tensor, Tensor]]:
         return [stream.batch(0, k) for k in range(min(count, stream.steps))]
 
-    return Material(image(0), images, batches, loss, job.seed)
+    return Material(image(0), images, batches, loss, architectures.stride(job.architecture), job.seed)
 
 
 def calibration_facts(work: Work, images: int) -> dict[str, Any]:

@@ -56,8 +56,9 @@ def open_artefact(path: Path, otherwise: About | None = None) -> Artefact:
     if not about.step:
         try:
             return TorchArtefact.load(lambda: fresh_network(about), path, about)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not an artefact of this version ({error!r})") from None
+        except (KeyError, TypeError, ValueError) as error:
+            said = str(error) if isinstance(error, ValueError) else repr(error)
+            raise ValueError(said if str(path) in said else f"{path}: {said}") from None
     step = methods.METHODS.get(about.step)
     if step is None or not issubclass(step, methods.Convert):
         raise ValueError(

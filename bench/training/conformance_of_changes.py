@@ -33,7 +33,10 @@ def noise_material(about: About, side: int, count: int = 4) -> Material:
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         return segmentation_loss(logits, labels).mean()
 
-    return Material(image(0), lambda most: [image(k) for k in range(min(most, count))], batches, loss)
+    def images(at_most: int) -> list[Tensor]:
+        return [image(k) for k in range(min(at_most, count))]
+
+    return Material(image(0), images, batches, loss, architectures.stride(about.architecture))
 
 
 def network_of_noise(about: About) -> nn.Module:

@@ -56,37 +56,33 @@ class Tiny(nn.Module):
 COARSE = """
 import numpy as np
 import torch
-from methods import Method
+from dataclasses import replace
+from methods import Convert, Graph
 
 class Coarse:
-    module = None
-
     def __init__(self, at):
         self.at = at
 
     def predict(self, x):
         return torch.from_numpy(np.round(x.numpy()[:, :1] - self.at))
 
-    def save(self, path):
-        with open(path, "wb") as file:
-            np.save(file, self.at)
-
-    def to(self, device):
-        return self
+    def set_threads(self, threads):
+        pass
 
 @register
 @dataclass(frozen=True)
-class Threshold(Method):
+class Threshold(Convert):
     name: ClassVar[str] = "coarse"
-    needs_teacher: ClassVar[bool] = False
 
-    def finish(self, model, calibration):
-        return Coarse(np.float32(np.concatenate([batch.numpy().ravel() for batch in calibration]).mean()))
+    def convert(self, module, about, material):
+        mean = np.float32(np.concatenate([image.numpy().ravel() for image in material.images(99)]).mean())
+        return self.keep(replace(about, parameters=None), Graph("numpy", "rounded", {"at": mean.tobytes()}))
 
-    def load(self, build, path):
-        return Coarse(np.load(path))
+    @classmethod
+    def open(cls, graph, threads):
+        return Coarse(np.frombuffer(graph.parts["at"], np.float32)[0])
 """
-"""An artefact without a torch module, as one in eight bits would be."""
+"""An artefact that is no torch network."""
 MATRIX = {"teacher": "unet-4-8", "students": ["unet-2"], "methods": ["baseline", "pm-kd"], "image_size": 16,
           "updates": 80, "workers": 2}  # fmt: skip
 
@@ -146,7 +142,7 @@ def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_p
     write("mine.py", METHOD + COARSE)
     write("net.py", NETWORK)
     matrix = write(
-        "m.yaml", MATRIX | {"students": ["tiny"], "methods": ["baseline", "mse", "at-kd", "coarse"]}
+        "m.yaml", MATRIX | {"students": ["tiny"], "methods": ["baseline", "mse", "at-kd", "mse > coarse"]}
     )
     entry = Path(__file__).resolve().parents[2] / "run_bench.py"
 
@@ -165,6 +161,10 @@ def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_p
     assert "mse" in (tmp_path / "s" / "tables" / "matrix.md").read_text()
     assert study.record(frame.loc["mse", "id"])["shown"]["method"] == "my MSE"
     assert frame.loc["coarse", "status"] == "done"
+    assert frame.loc["coarse", "recipe"] == "mse > coarse"
+    assert frame.loc["coarse", "source"] == frame.loc["mse", "id"]
+    said = ["runtime", "artefact_precision"]
+    assert list(frame.loc["coarse", said]) == ["numpy", "rounded"]
     assert pd.isna(frame.loc["coarse", "parameters"])
     assert frame.loc["coarse", "latency_cpu_ms_p50"] > 0
     assert 0 <= frame.loc["coarse", "dice"] <= 1
@@ -173,6 +173,7 @@ def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_p
     assert str(tmp_path) not in (study.root / "plugins.json").read_text()
     assert not list(study.root.rglob("*.py")), "no code lies in a study"
     assert bench("report", study.root).code == 0
+    assert "coarse" in (study.root / "tables" / "compression.csv").read_text()
     job = frame.loc["mse", "id"]
     study.path("records", job).unlink()
     assert "needs mine.py and net.py" in refused("job", study.root, job)

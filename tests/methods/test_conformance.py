@@ -1,6 +1,7 @@
 """What every registered method must keep, and two toys that use the parts the four do not need."""
 
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -11,7 +12,6 @@ from torch import nn
 
 import architectures
 import methods
-from bench.compute.macs import macs
 from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
@@ -19,9 +19,8 @@ from bench.running.job import complete
 from bench.scoring.profiling import graph_of
 from bench.study.reporter import Reporter
 from bench.study.store import Study
-from bench.training.job_parts import network
-from methods import Method, Outputs
-from methods.artefact import TorchArtefact
+from bench.training.job_parts import load_artefact
+from methods import Convert, Graph, Method, Outputs
 
 CPU = torch.device("cpu")
 
@@ -59,30 +58,33 @@ class Project(nn.Module):
 
 
 @dataclass(frozen=True)
-class Replaced(Method):
-    """A toy whose ``finish`` puts another network in the student's place, fitted on calibration data."""
+class Replaced(Convert):
+    """A toy that puts another network in the student's place, fitted on calibration images."""
 
-    name: ClassVar[str] = "toy-finish"
-    needs_teacher: ClassVar[bool] = False
+    name: ClassVar[str] = "toy-convert"
 
-    def finish(self, model, calibration):
-        threshold = torch.cat([batch.flatten() for batch in calibration]).quantile(0.75)
-        return TorchArtefact(Threshold(threshold.item()))
+    def convert(self, module, about, material):
+        at = torch.cat([image.flatten() for image in material.images(1000)]).quantile(0.75)
+        graph = Graph("toy", "one number", {"threshold": struct.pack("<f", at.item())}, {"said": "so"})
+        return self.keep(replace(about, parameters=1), graph)
 
-    def load(self, build, path):
-        return TorchArtefact.load(lambda: Threshold(0.0), path)
+    @classmethod
+    def open(cls, graph, threads):
+        return Threshold(struct.unpack("<f", graph.parts["threshold"])[0])
 
 
-class Threshold(nn.Module):
+class Threshold:
     def __init__(self, at):
-        super().__init__()
-        self.at = nn.Parameter(torch.tensor([at]))
+        self.at = at
 
-    def forward(self, x):
-        return x - self.at
+    def predict(self, x):
+        return x[:, :1] - self.at
+
+    def set_threads(self, threads):
+        self.threads = threads
 
 
-TOYS = {"toy-adapter": AdaptedFeatures, "toy-finish": Replaced}
+TOYS = {"toy-adapter": AdaptedFeatures, "toy-convert": Replaced}
 
 
 @pytest.fixture
@@ -103,7 +105,8 @@ def run(study, prepared, spec):
     """Run teacher and student with ``spec`` for two epochs; the student's job and record."""
     session = SimpleNamespace(study=study, device=CPU, prepared_for=lambda _: prepared)
     setting = a_setting(dataset="phantom", image_size=16, can_compile=False, train_cases=64)
-    content = {"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": [spec], "updates": 80}
+    recipe = spec if methods.METHODS[spec].kind == "train" else f"baseline > {spec}"
+    content = {"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": [recipe], "updates": 80}
     matrix = parse_matrix(content, "toy")
     for cell in cells(matrix, setting):
         assert not cell.reason
@@ -119,10 +122,12 @@ ALL = [*methods.names(), *TOYS]
 def test_a_job_with_it_trains_scores_and_comes_back_from_its_file(name, toys, study, small_phantom):
     job, record = run(study, small_phantom, name)
     assert record["status"] == "done"
-    assert len(record["curves"]) == 2
+    trains = methods.METHODS[name].kind == "train"
+    assert len(record["curves"]) == (2 if trains else 0)
     assert 0 <= record["val"]["dice"] <= 1
     assert "test" not in record
-    terms = set(record["curves"][0]) - {"epoch", "learning_rate", "seg", "loss", "dice_val", "seconds"}
+    always = {"epoch", "learning_rate", "seg", "loss", "dice_val", "seconds"}
+    terms = set((record["curves"] or [{}])[0]) - always
     expected = {"pm-kd": {"pm"}, "at-kd": {"at"}, "combined": {"pm", "at"}, "toy-adapter": {"feature"}}
     assert terms == expected[name] if name in expected else bool(terms) == methods.build(name).needs_teacher
     before = study.path("weights", job.id).stat().st_mtime_ns
@@ -146,13 +151,21 @@ def test_the_adapter_is_trained_and_thrown_away(toys, study, small_phantom):
     assert set(load_file(study.path("weights", job.id))) == set(plain)
 
 
-def test_finish_decides_what_is_scored_and_measured(toys, study, small_phantom):
-    job, record = run(study, small_phantom, "toy-finish")
+def test_what_a_conversion_makes_is_what_is_scored_and_measured(toys, study, small_phantom):
+    job, record = run(study, small_phantom, "toy-convert")
+    assert job.source == study.trained(job).id
     assert record["cost"]["parameters"] == 1
-    assert graph_of(job) != "unet-2-4"
-    method = methods.build("toy-finish")
-    artefact = method.load(lambda: network(job), study.path("weights", job.id))
-    assert macs(artefact.module, (1, 1, 16, 16)) == 0
+    assert record["artefact"]["runtime"] == "toy"
+    assert record["artefact"]["facts"]["said"] == "so"
+    assert record["artefact"]["facts"]["calibration"]["images"] == 64
+    patients = small_phantom.sample_patients
+    assert record["artefact"]["facts"]["calibration"]["patients"] == sorted(set(patients))
+    artefact = load_artefact(study, job)
+    assert record["shown"]["graph"] == graph_of(job, artefact.about) == "unet-2-4 toy one number"
+    mean = small_phantom.train_images.quantile(0.75).item()
+    x = small_phantom.val.images
+    assert torch.allclose(artefact.predict(x), x - mean, atol=1e-6)
+    assert artefact.module is None
 
 
 @pytest.mark.parametrize("name", methods.names())

@@ -27,13 +27,14 @@ from bench.report.figures.style import colours
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order
 from bench.report.page.pictures import script, write_pictures
+from bench.report.tables.compression import trained_only
 from bench.study.store import Study
 
 STATIC = Path(__file__).parent / "static"
 SCORES = ("dice", "precision", "sensitivity", "hd95", "nsd")
 COSTS = (
-    *("parameters", "macs", "size_mb", "latency_cpu_ms_p50", "latency_gpu_ms_p50"),
-    *("peak_memory_inference_mb", "train_seconds", "updates"),
+    *("parameters", "macs", "size_mb", "latency_cpu_1_ms_p50", "latency_cpu_ms_p50", "latency_gpu_ms_p50"),
+    *("peak_memory_inference_mb", "train_seconds", "updates", "dice_drop"),
 )
 FACTS = (
     *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "seed"),
@@ -80,7 +81,9 @@ def page_data(
     order = cases[["case", "patient"]].drop_duplicates("case").astype(str)
     known = {str(job_id): own for job_id, own in cases.groupby("id", sort=False)}
     drawn = {str(job_id): own for job_id, own in curves.groupby("id", sort=False)}
-    done = frame[frame.status == "done"]
+    done = trained_only(frame[frame.status == "done"])
+    several = frame.runtime.nunique() > 1 or frame.artefact_precision.nunique() > 1
+    facts = FACTS + (("runtime", "artefact_precision") if several else ())
     over_seeds = differences(compared)
     if done.seed.nunique() > 1:
         own_seed = {
@@ -92,10 +95,10 @@ def page_data(
     places = {cell: k for k, cell in enumerate(over_seeds)}
     entries = []
     for cell, row in zip(cells_of(frame), frame.to_dict("records"), strict=True):
-        entry = {name: _short(row[name]) for name in FACTS} | job_numbers(row, part)
+        entry = {name: _short(row[name]) for name in facts} | job_numbers(row, part)
         entry |= {
             "kind": row["method"],
-            "method": row["method"] + row["changed"],
+            "method": row["recipe"] if row["source"] else row["method"] + row["changed"],
             "over": own_seed.get(row["seed"], {}).get(cell) if row["status"] == "done" else None,
             "cell": places.get(cell),
         }

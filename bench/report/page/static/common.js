@@ -42,6 +42,8 @@ const numbers = [
   { key: "parameters", label: "Parameters", show: (v) => Math.round(v).toLocaleString("en"), low: true, cost: "parameters" },
   { key: "macs", label: "GMACs", scale: 1e9, show: significant, low: true, cost: "MACs (10⁹)" },
   { key: "size_mb", label: "MB", show: significant, low: true, cost: "file size, MB" },
+  { key: "dice_drop", label: "Lost to source, points", scale: 0.01, show: (v) => signed(v, 2), low: true },
+  { key: "latency_cpu_1_ms_p50", label: "1 thread ms, p50", show: significant, low: true, cost: "CPU latency on one thread, ms (p50, batch 1)" },
   { key: "latency_cpu_ms_p50", label: "CPU ms, p50", show: significant, low: true, cost: "CPU latency, ms (p50, batch 1)" },
   { key: "latency_gpu_ms_p50", label: "GPU ms, p50", show: significant, low: true, cost: "GPU latency, ms (p50, batch 1)" },
   { key: "peak_memory_inference_mb", label: "Memory MB", show: significant, low: true, cost: "peak memory of one inference, MB" },
@@ -63,6 +65,7 @@ const facets = [
   ["architecture", "Network"], ["method", "Method"], ["seg_loss", "L_seg"], ["teacher", "Teacher"],
   ["image_size", "Image size"], ["labels", "Labels"], ["teacher_labels", "Teacher’s labels"],
   ["unlabelled", "Unlabelled"], ["updates_asked", "Updates asked"], ["fold", "Fold"], ["seed", "Seed"], ["status", "Status"],
+  ["runtime", "Runtime"], ["artefact_precision", "Precision"],
 ].filter(([key]) => key !== "seed" || !oneSeedAFold).map(([key, name]) => ({ key, label: name, values: [...new Set(jobs.map((job) => job[key] ?? ""))] }));
 const varies = (wanted) =>
   facets.find(({ key }) => key === wanted)?.values.filter((value) => value !== "").length > 1;
