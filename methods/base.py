@@ -127,9 +127,12 @@ class Reshape(Step):
     kind: ClassVar[str] = "reshape"
 
     @property
-    def rounds(self) -> int:
-        """Trainings over the protocol's epochs that follow: one, or two where the weights are new."""
-        return 1
+    def fresh(self) -> bool:
+        """Whether the network of the new shape begins with new weights.
+
+        Then it trains for two rounds of the protocol's epochs, else for one: all have seen as many updates.
+        """
+        return False
 
     def reshape(self, module: nn.Module, material: Material) -> tuple[nn.Module, Mapping[str, Any] | None]:
         """The network to train on, and what ``architectures`` rebuilds its shape from (JSON).

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.errors import UserError
 from bench.running.training import train_rounds
 from bench.running.work import Work, calibration_facts, material
-from bench.training.artefacts import about_of
+from bench.training.artefacts import about_of, fresh_network
 from bench.training.job_parts import load_artefact, step_of
 from bench.training.loop import Trained
 from methods import Material
@@ -115,9 +115,12 @@ def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
     with work.reporter.phases.time("reshaping"):
         network, shape = _taken(work, step.reshape, module, material(work))
     shape = about.shape if shape is None else shape
+    if step.fresh:
+        torch.manual_seed(work.job.seed)
+        network = fresh_network(replace(about, shape=shape))
     if shape is not None:
         log.info(f"{work.job.label}: {_count(network):,} of {_count(module):,} parameters left")
-    trained = train_rounds(work, network, step.rounds)
+    trained = train_rounds(work, network, 2 if step.fresh else 1)
     made = replace(about, shape=shape, parameters=_count(network))
     return trained, TorchArtefact(trained.model, made), {}
 

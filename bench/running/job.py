@@ -70,7 +70,7 @@ def _make_and_score(work: Work) -> dict[str, Any]:
     artefact = artefact.to(work.runtime.device)
     record = _score(work, artefact, _record(work, trained, artefact, facts))
     if step.kind != "convert":
-        forget(work, getattr(step, "rounds", 1))
+        forget(work, 2 if step.kind == "reshape" and step.fresh else 1)
     return record
 
 

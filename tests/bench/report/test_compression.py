@@ -1,0 +1,97 @@
+"""The table of what was made from trained networks, on records of a known truth."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report import frames
+from bench.report.report import write_report
+
+TEACHER, SMALL = "unet-64-128-256-512", "unet-32-64"
+
+
+def made(simulated, source, recipe, loss, **more):
+    """A job converted from ``source``, whose Dice is lower by ``loss`` in every case."""
+    job = replace(
+        source, method="int8", parameters=(("samples", 300),), source=source.id, teachers=(), recipe=recipe
+    )
+    study = simulated.study
+    record = json.loads(study.path("records", source.id).read_text())
+    rows = [{**row, "dice": row["dice"] - loss} for row in record["val"]["rows"]]
+    scores = {**record["val"], "rows": rows, "dice": record["val"]["dice"] - loss}
+    shown = {"method": "INT8", "rank": 8, "changed": "", "graph": f"{source.architecture} openvino int8",
+             "recipe": recipe}  # fmt: skip
+    record |= {"id": job.id, "job": job.as_dict(), "val": scores, "curves": [], "best_epoch": None}
+    record |= {"shown": shown, "artefact": {"runtime": "openvino", "precision": "int8"}, **more}
+    record["cost"] = {"parameters": 100, "size_mb": 0.1, "seconds": {"converting": 5.0}}
+    study.plan(job)
+    study.path("records", job.id).write_text(json.dumps(record))
+    return job
+
+
+@pytest.fixture
+def study(simulated):
+    simulated.fill(seeds=1)
+    jobs = {(job.architecture, job.method): job for job in simulated.study.jobs()}
+    made(simulated, jobs[SMALL, "baseline"], "baseline > int8", 0.002)
+    made(simulated, jobs[SMALL, "at-kd"], "at-kd > int8", 0.03)
+    made(simulated, jobs[TEACHER, "baseline"], "baseline > int8", -0.001, predicts="nothing")
+    simulated.measure()
+    profile = json.loads((simulated.study.root / "profile.json").read_text())
+    for threads, milliseconds in ((1, 2.0), (2, 1.5)):
+        own = {"graph": f"{SMALL} openvino int8", "threads": threads, "latency_ms": [milliseconds] * 20}
+        profile["entries"].append(profile["entries"][-1] | own | {"busy": threads == 1})
+        large = {"side": 256, "latency_ms": [milliseconds * 5] * 20}
+        profile["entries"].append(profile["entries"][-1] | large)
+    (simulated.study.root / "profile.json").write_text(json.dumps(profile))
+    return simulated.study
+
+
+def test_the_drop_is_paired_with_the_source(study):
+    frame = frames.summary(study).set_index(["architecture", "recipe"])
+    assert frame.loc[(SMALL, "baseline > int8"), "dice_drop"] == pytest.approx(0.002)
+    assert frame.loc[(TEACHER, "baseline > int8"), "dice_drop"] == pytest.approx(-0.001)
+    assert frame.dice_drop.notna().sum() == 3
+    row = frame.loc[SMALL, "baseline > int8"]
+    assert (row.latency_cpu_1_ms_p50, row.latency_cpu_ms_p50) == (2.0, 1.5)
+    assert np.isnan(frame.loc[(TEACHER, "baseline > int8"), "latency_cpu_ms_p50"]), (
+        "its own was not measured"
+    )
+
+
+def test_a_row_a_recipe_and_what_may_be_said_of_it(study):
+    write_report(study, None)
+    table = pd.read_csv(study.root / "tables" / "compression.csv").set_index(["network", "recipe"])
+    small = table.loc[SMALL, "baseline > int8"]
+    assert small["Δ source, points [95 % CI]"].startswith("-0.20")
+    assert small["as good as source"] == "yes"
+    assert table.loc[(SMALL, "at-kd > int8"), "as good as source"] == "no"
+    assert pd.isna(table.loc[(SMALL, "baseline"), "as good as source"])
+    assert (small["runtime"], small["precision"]) == ("openvino", "int8")
+    assert small["ms, 256², 1 thread"] == 10
+    assert small["frames/s, 256²"] == 100
+    plain = table.loc[SMALL, "baseline"]
+    assert small["made in, s"] == pytest.approx(plain["made in, s"] + 5, abs=1)
+    taught = table.loc[SMALL, "at-kd"]
+    assert taught["made in, s"] > plain["made in, s"] + 800, "its teacher counts"
+    text = (study.root / "tables" / "compression.md").read_text()
+    assert "On all validation cases unet-64-128-256-512 baseline > int8 predicted nothing." in text
+    assert "Others used the machine" in text
+
+
+def test_tables_of_training_know_trained_networks_alone(study):
+    before = study.root / "tables"
+    write_report(study, None)
+    with_made = {path.name: path.read_bytes() for path in before.glob("*.md")}
+    for job in study.jobs():
+        if job.source:
+            study.path("records", job.id).unlink()
+    for path in before.glob("*"):
+        path.unlink()
+    write_report(study, None)
+    trained = {path.name: path.read_bytes() for path in before.glob("*.md")}
+    assert with_made.keys() - trained.keys() == {"compression.md"}
+    assert all(with_made[name] == content for name, content in trained.items())
