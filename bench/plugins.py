@@ -126,7 +126,8 @@ def hash_for(job: Job) -> str:
 
 def _used(job: Job) -> list[Plugin]:
     """The plug-ins that bring the job's method, network or dataset."""
-    wanted = {("method", job.method), ("architecture", job.architecture), ("dataset", job.dataset)}
+    wanted = {("method", name) for name in job.method.split("+")}
+    wanted |= {("architecture", job.architecture), ("dataset", job.dataset)}
     return [plugin for plugin in LOADED.values() if plugin.brings & wanted]
 
 

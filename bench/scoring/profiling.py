@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -103,25 +103,20 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     fresh: list[Measurement] = []
     for where in sorted(devices, key=str):
         own = {key: job for key, job in wanted.items() if _runs_on(study, job, where)}
-        memory: dict[tuple[str, Input], float | None] = {}
+        described: list[tuple[Input, Measurement]] = []
         for number, (key, job) in enumerate(own.items(), 1):
             log.info(f"profiling on {where.type}: memory of {key}, {number} of {len(own)}")
-            memory |= {(key, given): _memory(study, job, given, where) for given in inputs[key]}
+            described += [(given, _describe(study, job, key, given, where)) for given in inputs[key]]
         for threads in thread_counts() if where.type == "cpu" else thread_counts()[-1:]:
-            session = [_describe(study, own[k], k, given, (where, threads)) for k, given in memory]
-            artefacts = [artefact_of(study, own[key]).to(where) for key, _ in memory]
-            for artefact in artefacts:
+            artefacts = {key: artefact_of(study, job).to(where) for key, job in own.items()}
+            for artefact in artefacts.values():
                 artefact.set_threads(threads)
-            calls = [
-                inference(artefact, own[key], given, where)
-                for artefact, (key, given) in zip(artefacts, memory, strict=True)
-            ]
-            tell = Rounds(where.type)
-            found = latencies(calls, threads, tell=tell)
-            for measurement, values, used in zip(session, found, memory.values(), strict=True):
-                measurement.latency_ms, measurement.busy = values, busy
-                measurement.peak_memory_mb = used if threads == thread_counts()[-1] else None
-            fresh += session
+            calls = [inference(artefacts[m.graph], own[m.graph], given, where) for given, m in described]
+            found = latencies(calls, threads, tell=Rounds(where.type))
+            for (_, measurement), values in zip(described, found, strict=True):
+                memory = measurement.peak_memory_mb if threads == thread_counts()[-1] else None
+                timed = {"threads": threads, "latency_ms": values, "busy": busy, "peak_memory_mb": memory}
+                fresh.append(replace(measurement, **timed))
     reaches = {key: _reach(study, job) for key, job in wanted.items()}
     for measurement in fresh:
         measurement.stride, measurement.receptive_field = reaches[measurement.graph]
@@ -241,12 +236,10 @@ def _memory(study: Study, job: Job, given: Input, device: torch.device) -> float
     return peak_memory_mb(device)
 
 
-def _describe(
-    study: Study, job: Job, key: str, given: Input, where: tuple[torch.device, int]
-) -> Measurement:
-    """A measurement without what is measured; ``where``: device and threads."""
+def _describe(study: Study, job: Job, key: str, given: Input, device: torch.device) -> Measurement:
+    """A measurement before its latency, with the memory of all threads."""
     artefact = artefact_of(study, job)
-    module, about, (device, threads) = counted(artefact), artefact.about, where
+    module, about = counted(artefact), artefact.about
     weights = study.path("weights", job.id)
     cost = (study.record(job.id) or {}).get("cost", {})
     return Measurement(
@@ -255,13 +248,13 @@ def _describe(
         side=given.side,
         shape=given.shape,
         device=device.type,
-        threads=threads,
+        threads=0,
         precision=about.precision if about is not None else "fp32",
         backend=about.runtime if about is not None else "torch",
         parameters=cost.get("parameters"),
         macs=None if module is None or given.volume else macs(module, given.shape),
         size_mb=weights.stat().st_size / 1e6 if weights.is_file() else cost.get("size_mb"),
-        peak_memory_mb=None,
+        peak_memory_mb=_memory(study, job, given, device),
         machine=machine(),
         latency_ms=[],
         volume=given.volume,
