@@ -6,6 +6,7 @@ step, ``steps("pm-kd > int8")`` are those of a recipe.
 
 from methods.artefact import About, Artefact, Graph, GraphArtefact, TorchArtefact
 from methods.base import Convert, Distillation, Material, Method, Outputs, Reshape, Step, tap_name
+from methods.converting import steps as changes
 from methods.converting import torch_precision
 from methods.recipe import build, matches, names, parameters, steps, text, unusual
 from methods.registry import METHODS, register
@@ -38,4 +39,5 @@ __all__ = [
 
 for _built_in in (baseline.Baseline, pm_kd.PmKd, at_kd.AtKd, combined.Combined):
     register(_built_in)  # here, for their order is that of tables and axes
-register(torch_precision.Torch)
+for _change in (torch_precision.Torch, changes.OpenVino, changes.OnnxRuntime, changes.Int8):
+    register(_change)

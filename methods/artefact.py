@@ -20,6 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor, nn
 
+from methods.converting.graph import Graph, Session
+
 FORMAT = 1
 """Of the header; raised when older code could misread a file."""
 KEY = "lightseg_bench"
@@ -181,28 +183,6 @@ class TorchArtefact:
                 f"{path}: not a safetensors file with the network's weights ({_said(error)})"
             ) from None
         return artefact
-
-
-class Session(Protocol):
-    """A graph, loaded into its runtime."""
-
-    def predict(self, x: Tensor) -> Tensor:
-        """Images ``(N, C, *spatial)`` to logits, on the processor."""
-
-    def set_threads(self, threads: int) -> None:
-        """Compute on so many threads from now on."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A network as another runtime has it."""
-
-    runtime: str
-    precision: str
-    parts: dict[str, bytes]
-    """Its files by name."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """For the record."""
 
 
 class GraphArtefact:

@@ -18,13 +18,14 @@ from bench.training.job_parts import load_artefact, step_of
 from bench.training.loop import Trained
 from methods import Material
 from methods.artefact import About, Artefact, TorchArtefact
+from methods.converting.agreement import TOLERANCE, classes
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TOLERANCE = 1e-4
-"""By which logits of a conversion to fp32 may differ from torch's."""
+DIFFERENCE = "largest_difference"
+"""What a step that has compared itself with torch says in its facts."""
 COMPARED = {2: 32, 3: 4}
 """Calibration images that a conversion is compared on, by spatial dimensions."""
 EXACT = "fp32"
@@ -67,15 +68,15 @@ def converted(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
     with work.reporter.phases.time("converting"):
         artefact = _taken(work, step.convert, module, about, replace(given, images=images))
         artefact.set_threads(work.job.threads)
-        difference = compare(module, artefact, given, work.job.spatial_dims)
-    precision = artefact.about.precision
-    largest = difference["largest_difference"]
+        facts = artefact.about.facts
+        difference = {} if DIFFERENCE in facts else compare(module, artefact, given, work.job.spatial_dims)
+    found: dict[str, Any] = {**facts, **difference}
+    precision, largest = artefact.about.precision, found[DIFFERENCE]
     if precision == EXACT and not largest <= TOLERANCE:
         raise UserError(
             f"{work.job.label}: its logits differ from torch's by {largest:.2g} on calibration images; in "
             f"{EXACT} they must agree within {TOLERANCE:g}"
         )
-    found: dict[str, Any] = {**artefact.about.facts, **difference}
     if looked_at[0]:
         found["calibration"] = calibration_facts(work, looked_at[0])
     return Trained(module), artefact, found
@@ -97,14 +98,9 @@ def compare(module: nn.Module, artefact: Artefact, given: Material, spatial_dims
         one, other = ours.predict(x), artefact.predict(x)
         gap = (one - other).abs().max().item()
         largest = gap if not gap <= largest else largest  # so that NaN is kept
-        decided = [_decided(logits) for logits in (one, other)]
-        changed += int((decided[0] != decided[1]).sum())
-        pixels += decided[0].numel()
-    return {"largest_difference": largest, "changed_pixels": changed / max(pixels, 1)}
-
-
-def _decided(logits: Tensor) -> Tensor:
-    return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
+        changed += int((classes(one) != classes(other)).sum())
+        pixels += classes(one).numel()
+    return {DIFFERENCE: largest, "changed_pixels": changed / max(pixels, 1)}
 
 
 def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 import architectures
@@ -20,6 +18,7 @@ from bench.study.reporter import Reporter
 from bench.study.store import Study
 from bench.training.losses import segmentation_loss
 from methods import Material
+from methods.converting.calibration import draw
 
 CALIBRATION_SEED = 0xCA1
 CALIBRATION_BYTES = 5e8
@@ -53,13 +52,9 @@ def calibration_rows(work: Work) -> list[int]:
     """
     patients = work.prepared.sample_patients
     known = known_to(work.study.trained(work.job), patients)
-    rng = np.random.default_rng(CALIBRATION_SEED)
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row in rng.permutation(len(patients)).tolist():
-        if patients[row] in known.labelled | known.others:
-            rows[patients[row]].append(row)
-    longest = max(map(len, rows.values()), default=0)
-    return [own[turn] for turn in range(longest) for own in rows.values() if turn < len(own)]
+    allowed = [k for k, patient in enumerate(patients) if patient in known.labelled | known.others]
+    dealt = draw([patients[k] for k in allowed], len(allowed), CALIBRATION_SEED)
+    return [allowed[k] for k in dealt]
 
 
 def material(work: Work) -> Material:

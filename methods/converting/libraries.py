@@ -8,6 +8,7 @@ hospital nothing may be sent, so this file switches all of it off as soon as it 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from importlib import metadata
@@ -43,6 +44,14 @@ def load(name: str) -> Any:
             f"the package {name.partition('.')[0]} is missing ({reason}); "
             f"pip install -c constraints.txt -e '.[{EXTRAS[name]}]'"
         ) from None
+
+
+def lacking(*names: str) -> str:
+    """Which of the packages is not installed, and what would bring it; empty where all are."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            return f"the package {name} is missing; pip install -c constraints.txt -e '.[{EXTRAS[name]}]'"
+    return ""
 
 
 def versions(*names: str) -> dict[str, str]:
