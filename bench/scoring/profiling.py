@@ -115,7 +115,12 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
             found = latencies(calls, threads, tell=Rounds(where.type))
             for (_, measurement), values in zip(described, found, strict=True):
                 memory = measurement.peak_memory_mb if threads == thread_counts()[-1] else None
-                timed = {"threads": threads, "latency_ms": values, "busy": busy, "peak_memory_mb": memory}
+                timed: dict[str, Any] = {
+                    "threads": threads,
+                    "latency_ms": values,
+                    "busy": busy,
+                    "peak_memory_mb": memory,
+                }
                 fresh.append(replace(measurement, **timed))
     reaches = {key: _reach(study, job) for key, job in wanted.items()}
     for measurement in fresh:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from safetensors import safe_open
 from torch import nn
 
 import architectures
@@ -39,6 +41,23 @@ def fresh_network(about: About) -> nn.Module:
     )
 
 
+def _check_sizes(path: Path, about: About) -> None:
+    """Refuse a network that the file doesn't hold before it is built: a wrong name could fill memory."""
+    try:
+        with torch.device("meta"):
+            expected = {name: list(v.shape) for name, v in fresh_network(about).state_dict().items()}
+    except (NotImplementedError, RuntimeError):  # few networks can't be built so
+        return
+    with safe_open(str(path), framework="pt") as file:
+        found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    wrong = [name for name, shape in found.items() if expected.get(name) != shape]
+    if wrong:
+        raise ValueError(
+            f"{path}: not a safetensors file with the network's weights ({about.architecture} has no "
+            f"{wrong[0]} of {found[wrong[0]]})"
+        )
+
+
 def open_artefact(path: Path, otherwise: About | None = None) -> Artefact:
     """The artefact in a file, on the processor; nothing outside of it is needed.
 
@@ -55,6 +74,7 @@ def open_artefact(path: Path, otherwise: About | None = None) -> Artefact:
         raise ValueError(f"{path}: does not say which network it holds; it was made by an earlier version")
     if not about.step:
         try:
+            _check_sizes(path, about)
             return TorchArtefact.load(lambda: fresh_network(about), path, about)
         except (KeyError, TypeError, ValueError) as error:
             said = str(error) if isinstance(error, ValueError) else repr(error)

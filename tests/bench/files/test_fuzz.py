@@ -32,6 +32,7 @@ from bench.report.page.page import page_data
 from bench.running.record import shown
 from bench.study.predictions import pack_masks, read_masks
 from bench.study.profile import entry_key, read_profile
+from bench.training.artefacts import about_of
 from bench.training.job_parts import check_teacher, network, read_artefact
 from methods.artefact import TorchArtefact
 
@@ -369,6 +370,9 @@ def test_weights(study):
         path.write_bytes(broken_bytes(valid, random))
         return lambda: read_artefact(study, job)
 
+    fuzz(attempt, path.parent, 300)
+    TorchArtefact(network(job), about_of(job)).save(path)
+    valid = path.read_bytes()
     fuzz(attempt, path.parent, 300)
     broken = TorchArtefact(network(job))
     torch.nn.init.constant_(broken.module.head.bias, math.nan)
