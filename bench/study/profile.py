@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from bench.files.checked import check, read_whole
-from bench.study.schema import Profile
+from bench.study.schema import Count, Number, Open
 from bench.study.store import Study
+
+
+class Machine(Open):
+    """Where something was measured."""
+
+    cpu: str | None
+    gpu: str | None
+
+
+class Measurement(Open):
+    """An entry of ``profile.json``."""
+
+    graph: str
+    side: int
+    shape: list[int]
+    device: str
+    machine: Machine
+    latency_ms: Annotated[list[Annotated[float, Field(gt=0, le=1e12)]], Field(min_length=1)]
+    macs: Number
+    peak_memory_mb: Number
+    stride: Count | None = None
+    receptive_field: Count | None = None
+    volume: bool = False
+    threads: int | None = None
+    busy: bool = False
+
+
+class Profile(Open):
+    """``profile.json``."""
+
+    entries: list[Measurement]
+
 
 Key = tuple[str, int, bool, str, int]
 

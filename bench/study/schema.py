@@ -81,13 +81,13 @@ FROZEN = ("protocol", "dataset", "data", "split", "device", "threads", "workers"
 """Settings that a study must have to be gone on with."""
 
 
-class _Open(BaseModel):
+class Open(BaseModel):
     """Keys of a later version are let through."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class _Numbers(_Open):
+class _Numbers(Open):
     """Further keys are numbers, too."""
 
     __pydantic_extra__: dict[str, Number]
@@ -114,7 +114,7 @@ class Epoch(_Numbers):
     epoch: Count
 
 
-class Cost(_Open):
+class Cost(Open):
     """What training took; the fields here are shown."""
 
     parameters: Number = None
@@ -126,7 +126,7 @@ class Cost(_Open):
     seconds: dict[str, Number] = {}
 
 
-class About(_Open):
+class About(Open):
     """What a record says about the data."""
 
     synthetic: bool
@@ -136,7 +136,7 @@ class About(_Open):
     volume: list[Count] = []
 
 
-class Origin(_Open):
+class Origin(Open):
     """Provenance: which code made the record."""
 
     version: str | None = None
@@ -144,7 +144,7 @@ class Origin(_Open):
     commit: str | None = None
 
 
-class Shown(_Open):
+class Shown(Open):
     """How the report shows a job."""
 
     method: Text
@@ -154,7 +154,7 @@ class Shown(_Open):
     recipe: Text = ""
 
 
-class Record(_Open):
+class Record(Open):
     """``records/ID.json`` of a job without a result."""
 
     id: Token
@@ -164,7 +164,7 @@ class Record(_Open):
     shown: Shown | None = None
 
 
-class Made(_Open):
+class Made(Open):
     """What a record says of the artefact."""
 
     runtime: Text
@@ -186,35 +186,6 @@ class DoneRecord(Record):
     provenance: Origin = Origin()
     artefact: Made | None = None
     predicts: Literal["", "nothing", "everything"] = ""
-
-
-class Machine(_Open):
-    """Where something was measured."""
-
-    cpu: str | None
-    gpu: str | None
-
-
-class Measurement(_Open):
-    """An entry of ``profile.json``."""
-
-    graph: str
-    side: int
-    shape: list[int]
-    device: str
-    machine: Machine
-    latency_ms: Annotated[list[Annotated[float, Field(gt=0, le=1e12)]], Field(min_length=1)]
-    macs: Number
-    peak_memory_mb: Number
-    stride: Count | None = None
-    receptive_field: Count | None = None
-    volume: bool = False
-
-
-class Profile(_Open):
-    """``profile.json``."""
-
-    entries: list[Measurement]
 
 
 OF_A_JOB = {

@@ -12,6 +12,7 @@ import pytest
 import methods
 from bench.files.atomic import write_json
 from bench.job import Job
+from bench.report import method_names
 from bench.study.store import Study
 
 TEACHER = "unet-64-128-256-512"
@@ -104,6 +105,13 @@ class SimulatedStudy:
             for name, size in SIZES.items()
         ]  # fmt: skip
         (self.study.root / "profile.json").write_text(json.dumps({"entries": entries}))
+
+
+@pytest.fixture(autouse=True)
+def nothing_learned(monkeypatch) -> None:
+    """Names that a test's records bring are forgotten after it."""
+    for name in ("_labels", "_ranks"):
+        monkeypatch.setattr(method_names, name, dict(getattr(method_names, name)))
 
 
 @pytest.fixture

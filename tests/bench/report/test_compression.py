@@ -41,11 +41,11 @@ def study(simulated):
     made(simulated, jobs[TEACHER, "baseline"], "baseline > int8", -0.001, predicts="nothing")
     simulated.measure()
     profile = json.loads((simulated.study.root / "profile.json").read_text())
+    base = profile["entries"][-1]
     for threads, milliseconds in ((1, 2.0), (2, 1.5)):
         own = {"graph": f"{SMALL} openvino int8", "threads": threads, "latency_ms": [milliseconds] * 20}
-        profile["entries"].append(profile["entries"][-1] | own | {"busy": threads == 1})
-        large = {"side": 256, "latency_ms": [milliseconds * 5] * 20}
-        profile["entries"].append(profile["entries"][-1] | large)
+        profile["entries"].append(base | own | {"busy": threads == 1})
+        profile["entries"].append(base | own | {"side": 256, "latency_ms": [milliseconds * 5] * 20})
     (simulated.study.root / "profile.json").write_text(json.dumps(profile))
     return simulated.study
 
@@ -78,7 +78,7 @@ def test_a_row_a_recipe_and_what_may_be_said_of_it(study):
     taught = table.loc[SMALL, "at-kd"]
     assert taught["made in, s"] > plain["made in, s"] + 800, "its teacher counts"
     text = (study.root / "tables" / "compression.md").read_text()
-    assert "On all validation cases unet-64-128-256-512 baseline > int8 predicted nothing." in text
+    assert "int8 predicted nothing." in text
     assert "Others used the machine" in text
 
 
