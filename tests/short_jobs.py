@@ -48,10 +48,10 @@ def _wait(held: Path, phase: str) -> None:
 
 def profile_briefly(change: Callable[[Any, str, Any], None]) -> None:
     """Profile on small images for no longer than twenty repeats take; ``change`` sets attributes."""
-    from bench.scoring import profiling
+    from bench.scoring import inference, profiling
 
     change(profiling, "latencies", functools.partial(profiling.latencies, seconds=0.0))
-    change(profiling, "LARGE_SIDE", 64)
+    change(inference, "SIDES", (64,))
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     from bench import cli
     from bench import commands as verbs
     from bench.running.executors import commands
-    from bench.scoring import inference, profiling
+    from bench.scoring import profiling
 
     def reported(study: Any, *arguments: Any) -> None:
         if not (study.root / "unreported").exists():
