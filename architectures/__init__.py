@@ -21,9 +21,10 @@ from typing import Any
 from torch import nn
 
 from architectures.registry import FAMILIES, register
+from architectures.shapes import Shape, reshape
 from architectures.taps import Tap, tapped
 
-__all__ = ["FAMILIES", "Tap", "build", "names", "register", "stride", "supports", "tapped"]
+__all__ = ["FAMILIES", "Shape", "Tap", "build", "names", "register", "stride", "supports", "tapped"]
 
 
 def names() -> list[str]:
@@ -31,16 +32,24 @@ def names() -> list[str]:
     return [name for family in FAMILIES for name in family.NAMES]
 
 
-def build(name: str, spatial_dims: int = 2, in_channels: int = 1, out_channels: int = 1) -> nn.Module:
+def build(
+    name: str,
+    spatial_dims: int = 2,
+    in_channels: int = 1,
+    out_channels: int = 1,
+    shape: Shape | None = None,
+) -> nn.Module:
     """Build a network by name with freshly initialised weights (from torch's global generator).
 
+    ``shape``, as pruning gives it, says which parts have other widths than the name's.
+
     Raises:
-        ValueError: unknown name, or a configuration that the family can't build.
+        ValueError: unknown name, a configuration that the family can't build, another network's shape.
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, not {spatial_dims}")
     model: nn.Module = _family(name).build(name, spatial_dims, in_channels, out_channels)
-    return model
+    return reshape(model, shape or {})
 
 
 def stride(name: str) -> int:

@@ -145,11 +145,17 @@ class DMFNet(nn.Module):
             ]
         )
         self.head = conv(STEM, out_channels, 1, bias=False)
-        # The published code initialises everything and then replaces the dilated stages: those keep
-        # torch's default. So do they here.
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Draw the weights that don't keep torch's default.
+
+        The published code initialises everything and then replaces the dilated stages: those keep torch's
+        default. So do they here.
+        """
         for part in (self.stem, self.encoder[2], self.decoder, self.head):
             for module in part.modules():
-                if isinstance(module, conv):
+                if isinstance(module, nn.Conv2d | nn.Conv3d):
                     nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:

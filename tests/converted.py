@@ -50,7 +50,7 @@ def converted(runtime: str, precision: str, name: str, dims: int) -> Graph:
     """Skips where the runtime is not installed; in CI it fails."""
     for package in NEEDED[runtime]:
         needs(package)
-    images = [samples(name, dims, 2, seed=100)[0], samples(name, dims, 3, seed=101)[0]]
+    images = [samples(name, dims, count, seed=count)[0] for count in (1, 2)]
     module, stride = network(name, dims), architectures.stride(name)
     if precision == "int8":
         return int8.convert(module, images, stride, runtime)

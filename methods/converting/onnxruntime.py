@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -49,6 +50,8 @@ def exported(module: nn.Module, example: Tensor, stride: int) -> Any:
     # Where an axis has length one, in the deepest feature too, the exporter takes that it always has.
     sides = [max(side, 2 * stride) for side in example.shape[2:]]
     zeros = torch.zeros(2, example.shape[1], *sides)
+    # It tells which parts of torchvision it does without.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # Of the exporter's own parts: deprecated calls, nothing about the network.
         warnings.simplefilter("ignore", DeprecationWarning)

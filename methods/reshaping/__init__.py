@@ -1,1 +1,1 @@
-"""How a trained network's shape is changed before it trains on."""
+"""Trained networks in a smaller shape, to be trained on: a module and its shape as JSON come out."""
