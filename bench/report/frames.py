@@ -11,8 +11,8 @@ from bench.job import Job, parameters_text
 from bench.report.gaps import share_of_each_job
 from bench.report.method_names import known, learn, shown
 from bench.report.old_records import reach
+from bench.study.outcomes import Cost
 from bench.study.profile import Key, entry_key, on_most_threads, read_profile
-from bench.study.schema import Cost
 from bench.study.store import Study
 
 TEST_COLUMNS = ("dice", "dice_slice", "precision", "sensitivity", "hd95", "nsd")

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from bench.files.checked import check, read_whole
-from bench.study.schema import Count, Number, Open
+from bench.study.outcomes import Open
+from bench.study.schema import Count, Number
 from bench.study.store import Study
 
 

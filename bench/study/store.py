@@ -28,7 +28,8 @@ from bench.files.atomic import remove_partials, write_json, write_text, writing
 from bench.files.checked import read_json, read_whole, set_aside, was_set_aside
 from bench.files.checksums import checksum, digest, sealed
 from bench.job import Job
-from bench.study.schema import check_job, check_record, check_settings
+from bench.study.outcomes import check_record
+from bench.study.schema import check_job, check_settings
 
 DECIDE_TARGETS = (
     *("data", "split", "image_size", "patch", "slices", "teachers", "seed", "precision"),

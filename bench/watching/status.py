@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 
 from bench.files import lease
+from bench.study.outcomes import RECORD_STATUS
 from bench.study.progress import duration
-from bench.study.schema import RECORD_STATUS
 from bench.study.store import Study, failure
 from bench.watching.states import State, Watch, left_of
 

@@ -10,7 +10,7 @@ import methods
 from bench.report import frames, method_names, old_records
 from bench.report.method_names import Shown
 from bench.running.record import shown
-from bench.study.schema import check_record
+from bench.study.outcomes import check_record
 
 SMALL = "unet-32-64"
 PLUG_IN = {"method": "Pruned", "rank": 1, "changed": "[share=0.5]", "graph": f"{SMALL}+pruned[share=0.5]"}
