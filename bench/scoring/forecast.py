@@ -17,7 +17,7 @@ import torch
 
 from bench.compute.memory import peak_memory_mb
 from bench.compute.processes import in_own_process
-from bench.compute.quiet import is_busy
+from bench.compute.quiet import tried
 from bench.compute.runtime import Runtime
 from bench.job import Job
 from bench.planning.estimates import (
@@ -41,6 +41,8 @@ SECONDS = 8.0
 """For all steps that are measured; what is left then follows from the FLOPs of what was."""
 WHOLE_SECONDS, REPEATS = 0.5, 3
 """A whole batch whose step takes no longer is measured as such, others by a part. The shortest counts."""
+TRIALS = 2
+"""Times that it is measured at most while the machine is busy."""
 LITTLE_FLOPS = 2e9
 """Of a step: with fewer its time tells of the number of layers, not of their size."""
 JOB_SECONDS = 4.0
@@ -206,11 +208,16 @@ def _seconds(
         if elsewhere:
             return None, "jobs run on other machines, and the study has no such records yet"
         one_each = list({job.architecture: job for job in rest}.values())
-        busy = ", the machine busy with other things" if is_busy() else ""
-        found = in_own_process(step_seconds, one_each, session.device.type)
+        trials = tried(
+            "forecast",
+            lambda: in_own_process(step_seconds, one_each, session.device.type) or {},
+            trials=TRIALS,
+        )
+        found = _fastest(trials.found)
         if not found:
             return None, "a training step did not come through"
-        told_by = f"an estimate from a step of {len(found)} of {len(one_each)} networks, uncompiled{busy}"
+        told_by = f"an estimate from a step of {len(found)} of {len(one_each)} networks, uncompiled"
+        told_by += f"; {trials.fault}" if trials.fault else ""
         heaviest = one_each[len(found) - 1]
         rate = _rate(found[heaviest.architecture], heaviest)
         for job in rest:
@@ -220,6 +227,12 @@ def _seconds(
     each = int(session.settings["threads"])
     places = max(each * int(session.settings["workers"]), *threads.values())
     return makespan(jobs, spent, threads, dict.fromkeys({*threads.values(), places}, 1.0)), told_by
+
+
+def _fastest(trials: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The shortest step of each network, in the order in which the trial that came farthest met them."""
+    farthest: dict[str, float] = max(trials, key=len, default={})
+    return {name: min(one[name] for one in trials if name in one) for name in farthest}
 
 
 def _steps(session: Session, job: Job) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from bench.compute.processes import in_own_process
-from bench.compute.quiet import is_busy
+from bench.compute.quiet import UNSTEADY, tried, uneven
 from bench.compute.runtime import Runtime
 from bench.job import Job
 from bench.planning.estimates import training_flops, updates_of
@@ -31,9 +31,6 @@ SAMPLES = {2: 4, 3: 1}
 """Of a batch, by spatial dimensions: the ratio of two precisions needs no whole batch, nor its memory."""
 ROUNDS, SECONDS = 4, 30.0
 """Steps of each network in each precision after the first, and when no further network is measured."""
-QUIET = 1.3
-"""A round in which a step takes longer than that many times the shortest was disturbed."""
-TRIALS = 3
 
 Times = dict[tuple[str, str], list[float]]
 """Seconds of each step by (architecture, precision)."""
@@ -48,11 +45,10 @@ def ask_precision(session: Session, jobs: Sequence[Job]) -> Session:
     """A new study's session with the precision in which all steps of ``jobs`` take least."""
     if not is_worth_asking(session, jobs):
         return session
+    log.info(f"precision: timing steps in {' and '.join(PRECISIONS)}, {SECONDS:.0f} s at most at a time")
     trained, cases, _ = training_work(session, jobs)
     heaviest_first = sorted(trained, key=lambda job: -training_flops(job, cases))
-    times, disturbed = _quiet_times(
-        list({job.architecture: job for job in heaviest_first}.values()), session
-    )
+    times, disturbed = _quiet_times(list({j.architecture: j for j in heaviest_first}.values()), session)
     steps: Counter[str] = Counter()
     for job in trained:
         steps[job.architecture] += updates_of(job, cases)
@@ -64,28 +60,30 @@ def ask_precision(session: Session, jobs: Sequence[Job]) -> Session:
         log.info("precision: a trial of bf16 did not come through: fp32 in this study")
         return session
     chosen = min(PRECISIONS, key=lambda precision: found[precision])
-    noise = ", the machine busy with other things" if disturbed else ""
+    noise = f", {disturbed}" if disturbed else ""
     log.info(
         f"precision: the steps of all jobs take {duration(found['fp32'])} in fp32, "
         f"{duration(found['bf16'])} in bf16 (uncompiled, measured{noise}): {chosen} in this study"
     )
-    found |= {"networks": sorted({name for name, _ in times}), "busy": disturbed}
+    found |= {"networks": sorted({name for name, _ in times}), "busy": bool(disturbed)}
     return replace(session, settings=session.settings | {"precision": chosen, "measured_precision": found})
 
 
-def _quiet_times(jobs: list[Job], session: Session) -> tuple[Times, bool]:
-    """Times of one job a network, measured again while something disturbs them; whether it still did."""
+def _quiet_times(jobs: list[Job], session: Session) -> tuple[Times, str]:
+    """Times of one job a network, measured again while something disturbs them; what still did."""
+
+    def measure() -> Times:
+        return in_own_process(_times, jobs, session.device.type, session.settings["threads"]) or {}
+
+    def fault(times: Times) -> str:
+        return UNSTEADY if any(map(uneven, times.values())) else ""
+
+    trials = tried("precision", measure, fault)
     found: Times = {}
-    for _ in range(TRIALS):
-        busy = is_busy()
-        times = in_own_process(_times, jobs, session.device.type, session.settings["threads"])
-        for key, own in (times or {}).items():
+    for times in trials.found:
+        for key, own in times.items():
             found[key] = found.get(key, []) + own
-        uneven = (sorted(own)[len(own) // 2] > QUIET * min(own) for own in (times or {}).values())
-        disturbed = busy or any(uneven)
-        if not disturbed:
-            break
-    return found, disturbed
+    return found, trials.fault
 
 
 def _times(jobs: list[Job], device: str, threads: int) -> Times:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bench.compute.processes import own_processes, process_context
-from bench.compute.quiet import is_busy
+from bench.compute.quiet import UNSTEADY, tried, uneven
 from bench.compute.runtime import Runtime
 from bench.job import Job
 from bench.planning.estimates import training_flops
@@ -25,13 +25,16 @@ from bench.scoring.trial import MEASURE_FROM_FLOPS, step_on_noise, training_work
 log = logging.getLogger(__name__)
 
 ROUNDS, SECONDS = 3, 1.0
-TRIALS = 3
-"""Times that it is measured at most while others use the machine."""
+PLAUSIBLE = 1.5
+"""So many times the cores is the most that several jobs can do of one: it would be the cores, if threads
+helped a tiny network nothing, and threads may even hinder."""
 GAIN = 0.97
 """Several at a time must be predicted to take at most this share of one at a time."""
 PATIENCE_SECONDS = 300.0
 
-Rates = Callable[[Job, int], list[tuple[float, float]]]
+Rounds = list[tuple[float, float]]
+"""Steps per second of one process with all cores, and of one process a core together."""
+Rates = Callable[[Job, int], tuple[Rounds, str]]
 
 
 def fill_machine(
@@ -42,17 +45,24 @@ def fill_machine(
     if not is_worth_measuring(session, jobs):
         return session
     cores = os.cpu_count() or 1
+    log.info(f"workers: timing {cores} jobs of one thread against one of {cores}, some seconds")
     trained, cases, _ = training_work(session, jobs)
     choice = choose(trained, cases, cores, rates)
-    found = choice["measured"]
-    log.info(
-        f"{cores} jobs of one thread do {found['ratio']:.2f} times the steps of one with {cores}; all jobs "
-        f"would take {found['predicted_share_of_time']:.2f} of the time: {choice['workers']} at a time"
-        + (", a teacher alone" if "teacher_threads" in choice else "")
-        if found["ratio"]
-        else f"{cores} jobs at once did not come through a trial: one at a time"
-    )
+    log.info(_chosen(choice, cores))
     return replace(session, settings=session.settings | choice)
+
+
+def _chosen(choice: dict[str, Any], cores: int) -> str:
+    """What was measured, what follows, and what there is to doubt about it, in a line."""
+    found, alone = choice["measured"], ", a teacher alone" if "teacher_threads" in choice else ""
+    if not found["ratio"]:
+        return f"workers: no trial of {cores} jobs at once was usable ({found['doubt']}): one at a time"
+    doubt = f" ({found['doubt']})" if found["doubt"] else ""
+    return (
+        f"workers: {cores} jobs of one thread do {found['ratio']:.2f} times the steps of one with {cores}; "
+        f"all jobs would take {found['predicted_share_of_time']:.2f} of the time: "
+        f"{choice['workers']} at a time{alone}{doubt}"
+    )
 
 
 def is_worth_measuring(session: Session, jobs: Sequence[Job]) -> bool:
@@ -71,13 +81,13 @@ def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) ->
     cores would stand idle meanwhile, all of them.
     """
     smallest = min(jobs, key=lambda job: training_flops(job, train_cases))
-    rounds = measure(smallest, cores)
+    rounds, doubt = measure(smallest, cores)
     taught = {teacher for job in jobs for teacher in job.teachers}
     choice = {"workers": 1, "threads": cores}
     ratio = share = 0.0
     if rounds:
         work = {job.id: training_flops(job, train_cases) for job in jobs}
-        ratio = statistics.median(together / alone for alone, together in rounds)
+        ratio = _ratio(rounds)
 
         def predicted(threads: int, teachers: int) -> float:
             each = {job.id: teachers if job.id in taught else threads for job in jobs}
@@ -97,6 +107,7 @@ def choose(jobs: Sequence[Job], train_cases: int, cores: int, measure: Rates) ->
             f"steps_per_second_{cores}_jobs": [together for _, together in rounds],
             "ratio": ratio,
             "predicted_share_of_time": share,
+            "doubt": doubt,
         },
     }
 
@@ -140,23 +151,38 @@ def makespan(
     return now
 
 
-def rates(job: Job, cores: int) -> list[tuple[float, float]]:
-    """Steps per second, in rounds: of one process with all cores, of one process a core together.
+def rates(job: Job, cores: int) -> tuple[Rounds, str]:
+    """The rounds of a trial, and what there is to doubt about it.
 
-    Empty if a process does not come through.
+    It is repeated, within a bound, while the machine is busy, rounds differ much, or the ratio can't be. Of
+    doubtful trials the one with the most steps counts, for it was disturbed least; none is left where all
+    have ratios that can't be, or a process did not come through.
     """
+
+    def measure() -> Rounds:
+        return [(_together(job, 1, cores), _together(job, cores, 1)) for _ in range(ROUNDS)]
+
     try:
-        for _ in range(TRIALS):
-            busy = is_busy()
-            rounds = [(_together(job, 1, cores), _together(job, cores, 1)) for _ in range(ROUNDS)]
-            if not busy:
-                break
-        if busy:
-            log.info("workers: measured while the machine was busy with other things")
-        return rounds
+        trials = tried("workers", measure, lambda rounds: _fault(rounds, cores))
     except Exception as error:
         log.warning(f"the trial ended with {type(error).__name__}: {error}")
-        return []
+        return [], "a process did not come through"
+    if not trials.fault:
+        return trials.found[-1], ""
+    usable = [rounds for rounds in trials.found if _ratio(rounds) <= PLAUSIBLE * cores]
+    return max(usable, key=lambda rounds: sum(map(sum, rounds)), default=[]), trials.fault
+
+
+def _ratio(rounds: Rounds) -> float:
+    return statistics.median(together / alone for alone, together in rounds)
+
+
+def _fault(rounds: Rounds, cores: int) -> str:
+    """Why rounds of a quiet machine can't be right; empty if they can."""
+    if _ratio(rounds) > PLAUSIBLE * cores:
+        return f"{cores} jobs of one thread can't be {_ratio(rounds):.1f} times as fast as one with {cores}"
+    columns = [[1 / rate for rate in column] for column in zip(*rounds, strict=True)]
+    return UNSTEADY if any(map(uneven, columns)) else ""
 
 
 _barrier: Any = None

@@ -40,7 +40,7 @@ def session(tmp_path):
 
 
 def steps_take(monkeypatch, **seconds):
-    monkeypatch.setattr(forecasts, "is_busy", lambda: False)
+    monkeypatch.setattr("bench.compute.quiet.is_busy", lambda: False)
     monkeypatch.setattr(forecasts, "in_own_process", lambda *_: seconds)
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from samples import a_setting
 
+from bench.compute import quiet
 from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.scoring import precision
@@ -18,7 +19,8 @@ def begin(bench, tmp_path, monkeypatch):
     path = tmp_path / "m.yaml"
     path.write_text(json.dumps(MATRIX | {"workers": 1}))
     monkeypatch.setattr(precision, "MEASURE_FROM_FLOPS", 0)
-    monkeypatch.setattr(precision, "is_busy", lambda: False)
+    monkeypatch.setattr(quiet, "is_busy", lambda: False)
+    monkeypatch.setattr(quiet, "WAIT_SECONDS", 0.0)
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
     monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
     monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
@@ -67,16 +69,19 @@ def test_a_disturbed_trial_is_repeated_and_the_quiet_one_counts(begin):
 
 def test_a_machine_that_stays_busy_is_said_after_a_bound(begin):
     busy = trial(1.0, 2.0) | {("unet-2", "fp32"): [0.5, 5.0, 5.0]}
-    out = begin(times=[busy] * precision.TRIALS)
-    assert "(uncompiled, measured, the machine busy with other things): fp32" in out
+    out = begin(times=[busy] * quiet.TRIALS)
+    assert "(uncompiled, measured, repeats of the same differ by more than 1.3): fp32" in out
     assert begin.settings()["measured_precision"]["busy"] is True
 
 
 def test_what_others_do_meanwhile_is_said_though_the_rounds_are_even(begin, monkeypatch):
-    states = iter([True, True, False])
-    monkeypatch.setattr(precision, "is_busy", lambda: next(states))
+    # Before the first trial, after the second, not in the third.
+    states = iter([True, False, True, False, False])
+    monkeypatch.setattr(quiet, "is_busy", lambda: next(states))
     out = begin(times=[trial(1.0, 2.0)] * 3)
-    assert "busy" not in out, "the third trial was quiet"
+    again = "precision: the machine is busy with other things; measuring again, {} of 3 times at most"
+    assert [line for line in out.splitlines() if "busy" in line] == [again.format(2), again.format(3)]
+    assert begin.settings()["measured_precision"]["busy"] is False
 
 
 def test_a_precision_that_does_not_come_through_is_not_taken(begin):

@@ -6,6 +6,7 @@ import pytest
 import short_jobs
 from samples import a_setting
 
+from bench.compute import quiet
 from bench.planning.cells import cells
 from bench.planning.estimates import training_flops
 from bench.planning.matrix import parse_matrix
@@ -55,7 +56,7 @@ def test_the_predicted_time_by_hand():
 )
 def test_the_choice_follows_the_measurement_and_the_jobs(ratio, changes, at_a_time, teacher):
     rounds = [(4.0, 4.0 * ratio), (2.0, 2.0 * ratio), (3.0, 30.0)]
-    choice = workers.choose(planned(**changes), 64, 2, lambda job, cores: rounds)
+    choice = workers.choose(planned(**changes), 64, 2, lambda job, cores: (rounds, ""))
     assert (choice["workers"], choice["threads"]) == (at_a_time, 3 - at_a_time)
     assert choice.get("teacher_threads") == teacher
     assert choice["measured"]["ratio"] == pytest.approx(ratio)
@@ -64,25 +65,66 @@ def test_the_choice_follows_the_measurement_and_the_jobs(ratio, changes, at_a_ti
 
 
 def test_a_trial_that_fails_means_one_at_a_time():
-    choice = workers.choose(planned(), 64, 2, lambda job, cores: [])
+    choice = workers.choose(planned(), 64, 2, lambda job, cores: ([], "why"))
     assert (choice["workers"], choice["threads"]) == (1, 2)
 
 
 def test_the_trial_itself(monkeypatch):
     monkeypatch.setattr(workers, "ROUNDS", 1)
-    monkeypatch.setattr(workers, "is_busy", lambda: False)
-    [(alone, together)] = workers.rates(planned()[1], 2)
+    quietly(monkeypatch, False)
+    trials = []
+    monkeypatch.setattr(workers, "_fault", lambda rounds, cores: trials.append(rounds) or "")
+    assert workers.rates(planned()[1], 2) == (trials[0], "")
+    [[(alone, together)]] = trials
     assert alone > 0
     assert together > 0
 
 
+def quietly(monkeypatch, busy):
+    monkeypatch.setattr(quiet, "is_busy", lambda: busy)
+    monkeypatch.setattr(quiet, "WAIT_SECONDS", 0.0)
+
+
+def trial_of(monkeypatch, *trials):
+    """Let each trial have one round after the other of these."""
+    rates = iter([rate for rounds in trials for pair in rounds for rate in pair])
+    monkeypatch.setattr(workers, "_together", lambda *_: next(rates))
+    return rates
+
+
 def test_it_is_repeated_within_a_bound_while_others_use_the_machine(monkeypatch, told):
-    calls = []
-    monkeypatch.setattr(workers, "_together", lambda *one: calls.append(one) or 1.0)
-    monkeypatch.setattr(workers, "is_busy", lambda: True)
-    assert workers.rates(planned()[1], 2) == [(1.0, 1.0)] * workers.ROUNDS
-    assert len(calls) == 2 * workers.ROUNDS * workers.TRIALS
-    assert "busy with other things" in told[-1]
+    quietly(monkeypatch, True)
+    slow, fast = [(1.0, 1.0)] * 3, [(2.0, 3.0)] * 3
+    left = trial_of(monkeypatch, slow, fast, slow)
+    assert workers.rates(planned()[1], 2) == (fast, "the machine is busy with other things")
+    assert not list(left)
+    line = "workers: the machine is busy with other things; measuring again, {} of 3 times at most"
+    assert told == [line.format(2), line.format(3)]
+
+
+def test_what_cannot_be_is_measured_again(monkeypatch, told):
+    quietly(monkeypatch, False)
+    cannot, good = [(1.0, 6.3)] * 3, [(3.0, 5.0)] * 3
+    trial_of(monkeypatch, cannot, good)
+    assert workers.rates(planned()[1], 2) == (good, "")
+    assert "2 jobs of one thread can't be 6.3 times as fast as one with 2; measuring again" in told[0]
+
+
+def test_what_can_never_be_is_not_used(monkeypatch):
+    quietly(monkeypatch, False)
+    trial_of(monkeypatch, *[[(1.0, 6.3)] * 3] * 3)
+    choice = workers.choose(planned(seeds=[0, 1, 2, 3]), 64, 2, workers.rates)
+    assert (choice["workers"], choice["threads"]) == (1, 2)
+    assert "6.3 times as fast" in choice["measured"]["doubt"]
+    said = workers._chosen(choice, 2)
+    assert said.startswith("workers: no trial of 2 jobs at once was usable (2 jobs of one thread can't be")
+
+
+def test_rounds_that_differ_are_measured_again(monkeypatch, told):
+    quietly(monkeypatch, False)
+    trial_of(monkeypatch, [(3.0, 5.0), (2.0, 4.0), (1.0, 2.0)], [(3.0, 5.0), (2.9, 4.8), (3.1, 5.0)])
+    assert workers.rates(planned()[1], 2)[1] == ""
+    assert "repeats of the same differ" in told[0]
 
 
 def raises(job, threads):
@@ -91,8 +133,8 @@ def raises(job, threads):
 
 def test_a_trial_that_raises_is_none(monkeypatch, capfd):
     monkeypatch.setattr(workers, "_steps", raises)
-    monkeypatch.setattr(workers, "is_busy", lambda: False)
-    assert workers.rates(planned()[1], 2) == []
+    quietly(monkeypatch, False)
+    assert workers.rates(planned()[1], 2) == ([], "a process did not come through")
     assert "too much for two at a time" in capfd.readouterr().err
 
 
@@ -109,7 +151,7 @@ def begin(bench, tmp_path, monkeypatch):
 
     def measure(job, cores):
         call.measured += 1
-        return [(1.0, 1.9)]
+        return [(1.0, 1.9)], ""
 
     monkeypatch.setattr(workers, "rates", measure)
 
@@ -165,7 +207,7 @@ def test_little_work_is_not_measured(begin, monkeypatch):
 def test_a_teacher_has_all_cores_and_its_students_one_each(bench, tmp_path, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr(workers, "MEASURE_FROM_FLOPS", 0)
-    found = {"ratio": 1.3, "predicted_share_of_time": 0.9}
+    found = {"ratio": 1.3, "predicted_share_of_time": 0.9, "doubt": ""}
     choice = {"workers": 2, "threads": 1, "teacher_threads": 2, "measured": found}
     monkeypatch.setattr(workers, "choose", lambda *_: choice)
     monkeypatch.setattr("bench.commands.run_job", short_jobs.run_job)
