@@ -29,6 +29,14 @@ PARTIAL = re.compile(r"\..+\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)(\.\w+)?")
 STALE_SECONDS = 24 * 3600
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_WAY = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_FOLDER = "a file lies where a folder must be: name another folder, or move the file away"
+MISPLACED = {
+    errno.EISDIR: "it must be a file, and a folder lies there: name another, or move the folder away",
+    errno.ENOTDIR: NO_FOLDER,
+    errno.EEXIST: NO_FOLDER,
+    errno.ENAMETOOLONG: "name a shorter one",
+}
+"""What helps where a path can't be, by the system's number."""
 
 
 def plain(value: Any) -> Any:
@@ -67,6 +75,8 @@ def disk_trouble(error: Exception) -> str | None:
         return f"{os.strerror(number).lower()}: make room and start again"
     if number in NO_WAY:
         return f"{os.strerror(number).lower()}: make it writable, or name another folder"
+    if number in MISPLACED:
+        return f"{os.strerror(number).lower()}: {MISPLACED[number]}"
     return None
 
 

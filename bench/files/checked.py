@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import Damaged, UserError
+from bench.files.atomic import MISPLACED
 from bench.files.checksums import unsealed
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ def read_json(path: Path) -> Any:
     except ValueError as error:
         raise Damaged(f"{path}: not readable as JSON ({error}); remove it or restore it") from None
     except OSError as error:
-        raise UserError(f"{path}: not readable ({error.strerror}); remove it or restore it") from None
+        remedy = MISPLACED.get(error.errno or 0, "remove it or restore it")
+        raise UserError(f"{path}: not readable ({error.strerror}); {remedy}") from None
 
 
 def parse_json(data: bytes) -> Any:
