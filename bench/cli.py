@@ -119,11 +119,13 @@ def profile(study: StudyFolder, options: Options) -> None:
 
 
 @app.command()
-@with_flags(lambda name, flag: name == "data")
+@with_flags(lambda name, flag: name in ("data", "plugin"))
 def report(study: StudyFolder, options: Options) -> None:
     """Write a study's tables and figures from its records; trains and measures nothing."""
+    from bench import plugins
     from bench.commands import existing, report_study
 
+    plugins.load(options.plugin)
     report_study(existing(study), options.data)
 
 

@@ -13,11 +13,11 @@ import architectures
 import methods
 from bench import plugins
 from bench.data import datasets
-from bench.errors import UserError
 from bench.files import lease
 from bench.job import Job
 from bench.planning.matrix import BUILT_IN
 from bench.planning.options import Options
+from bench.planning.session import data_again
 from bench.planning.todo import is_to_make_again, kind, states
 from bench.report.report import write_report
 from bench.running.executors import Engine, engine, local
@@ -147,16 +147,12 @@ def profile_study(study: Study, jobs: list[Job]) -> None:
 
 
 def report_study(study: Study, data: Path | None) -> None:
-    """Write a study's report; with its images where they are built in or ``data`` names them."""
-    settings = study.settings() or {}
-    if "dataset" not in settings:
-        raise UserError(
-            f"{study.root / 'study.json'}: the key 'dataset' is missing; remove it or restore it"
-        )
-    dataset = None
-    if data is not None or datasets.source(settings["dataset"]).built_in:
-        key, column = settings.get("patient_key", ""), settings.get("patient_column", "")
-        dataset = datasets.load(settings["dataset"], data, study.root / "cache", key, column)
+    """Write a study's report; with its images where they are built in or ``data`` names them.
+
+    Raises:
+        UserError: ``data`` is not what the study was made from.
+    """
+    dataset = data_again(study, data)
     with lease.waited_for(study.root, "report"):
         write_report(study, dataset)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from bench.planning.options import Options
 from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
 from bench.study.schema import FROZEN
 from bench.study.store import Study
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,30 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
         **({"patient_key": key} if key else {}),
     }
     return Session(study, dataset, splits, device, fresh)
+
+
+def data_again(study: Study, data: Path | None) -> Dataset | None:
+    """What a study was made from, read again from ``data``; None where it isn't built in and none is named.
+
+    Raises:
+        UserError: other data than the study's.
+    """
+    path, settings = study.root / "study.json", study.settings() or {}
+    if "dataset" not in settings:
+        raise UserError(f"{path}: the key 'dataset' is missing; remove it or restore it")
+    if data is None and not datasets.source(settings["dataset"]).built_in:
+        return None
+    key, column = settings.get("patient_key", ""), settings.get("patient_column", "")
+    dataset = datasets.load(settings["dataset"], data, study.root / "cache", key, column)
+    if settings.get("protocol") != PROTOCOL_VERSION:
+        log.warning(f"{path}: of another protocol version; whether its data are these can't be checked")
+    elif settings.get("data") != dataset.fingerprint:
+        raise UserError(
+            f"{path}: the study was made from data {settings.get('data')!r}, "
+            f"{f'--data {data}' if data is not None else dataset.name} is {dataset.fingerprint!r}: other "
+            "images, masks or patients; name the folder that the study was made from"
+        )
+    return dataset
 
 
 def _patients(options: Options, frozen: dict[str, Any]) -> tuple[str, str]:

@@ -199,8 +199,9 @@ def _latencies(
 
     Where it was busy before, and waiting didn't help, they are measured once.
     """
+    what = f"profiling on {device}, {threads} thread(s)"
     trials = tried(
-        f"profiling on {device}, {threads} thread(s)",
+        what,
         lambda: latencies(calls, threads, tell=Rounds(device)),
         trials=2 if quiet_before else 1,
     )

@@ -1,10 +1,13 @@
 """Studies of a user's own folder of 2-D images, through the command line."""
 
 import json
+import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from image_files import describe, write_folder
+from PIL import Image
 from volume_files import write_decathlon
 
 from bench.data import datasets
@@ -119,3 +122,21 @@ def test_mistakes_are_one_line_and_leave_nothing(refused, arguments, tmp_path):
         *arguments, "--patient-column", "name"
     )
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_a_report_from_other_data_is_refused(bench, refused, arguments, folder, tmp_path, monkeypatch):
+    result = bench(*arguments, "--patient-column", "person")
+    assert result.code == 0, result.err
+    given = []
+    monkeypatch.setattr("bench.commands.write_report", lambda study, dataset: given.append(dataset))
+    other = tmp_path / "elsewhere" / "polyps"
+    shutil.copytree(folder, other)
+    assert bench("report", tmp_path / "s", "--data", other).code == 0
+    assert given[0].fingerprint == Study(tmp_path / "s").settings()["data"], "the same, elsewhere"
+    for path in (other / "masks").iterdir():
+        Image.fromarray(2 - np.asarray(Image.open(path))).save(path)
+    line = refused("report", tmp_path / "s", "--data", other)
+    assert f"study.json: the study was made from data '{given[0].fingerprint}', --data {other} is" in line
+    assert line.endswith("name the folder that the study was made from")
+    assert len(given) == 1
