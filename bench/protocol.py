@@ -12,6 +12,10 @@ MIN_BATCHES = 25
 LEARNING_RATE = 1e-3
 FEW_UPDATES = 100
 """A job with fewer is warned of."""
+FEW_PATIENTS = 10
+"""Scores of fewer patients say little; it is warned of before anything is trained."""
+USABLE_DICE = 0.3
+"""A network with a lower one has not learned its task, and is worth no comparison."""
 CONTRASTS = 6
 """Differences that a study may name beforehand; only those are ever claimed."""
 SEG_LOSSES = ("dice-bce", "bce")

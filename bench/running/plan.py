@@ -18,12 +18,12 @@ from bench.files import lease
 from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.cells import Cell, cells
-from bench.planning.estimates import trains, updates_of
 from bench.planning.matrix import Matrix, contrasts, read_matrix
 from bench.planning.options import Options
 from bench.planning.session import Session, Setting, open_session
 from bench.planning.todo import to_run
-from bench.protocol import CONTRASTS, FEW_UPDATES
+from bench.planning.too_little import warn_of_too_little
+from bench.protocol import CONTRASTS
 from bench.running.failures import fail
 from bench.scoring.memory_budget import choose_micro_batch
 from bench.scoring.precision import ask_precision, is_worth_asking
@@ -89,7 +89,8 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
         planned = planned_cells(matrix, session, options)
     jobs = [cell.job for cell in planned if not cell.reason]
     todo = to_run(session.study, jobs, options.no_test, options.retry_failed)
-    _warn_of_short_training(session, todo)
+    if todo:
+        warn_of_too_little(session, todo, options.no_test)
     if not (options.dry_run or options.elsewhere):
         _check_installed(todo)
     return Plan(options, session, planned, todo)
@@ -100,15 +101,6 @@ def _check_installed(jobs: list[Job]) -> None:
     for spec in dict.fromkeys(job.spec for job in jobs):
         if missing := methods.build(spec).missing():
             raise UserError(f"{spec}: {missing}")
-
-
-def _warn_of_short_training(session: Session, jobs: list[Job]) -> None:
-    """Say it where jobs have hardly begun to learn when they end."""
-    trained = {(job.fold, job.updates): job for job in jobs if trains(job)}
-    settings = {job: session.setting_of(job) for job in trained.values()}
-    updates = [updates_of(job, setting.train_cases) for job, setting in settings.items()]
-    if updates and min(updates) < FEW_UPDATES:
-        log.warning(f"{min(updates)} updates a job: fewer than {FEW_UPDATES} say little about a network")
 
 
 def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Cell]:

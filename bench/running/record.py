@@ -11,7 +11,9 @@ from bench.job import Job
 from bench.protocol import BATCH_SIZE
 from bench.running.work import Work
 from bench.scoring.profiling import graph_of
+from bench.study.learning import doubts
 from bench.study.provenance import provenance
+from bench.study.store import failure
 from bench.training.artefacts import about_of
 from bench.training.loop import Trained
 from methods.artefact import About, Artefact
@@ -63,6 +65,13 @@ def done_record(
         },
         "provenance": origin,
     }
+
+
+def ending(record: dict[str, Any]) -> str:
+    """How a job has ended, in a line: why it has no result, or its score and what makes that doubtful."""
+    if why := failure(record):
+        return why
+    return "; ".join([f"done, validation Dice {record['val']['dice']:.4f}", *doubts(record)])
 
 
 def failure_record(job: Job, status: str, reason: str) -> dict[str, Any]:

@@ -1,0 +1,25 @@
+"""Too few updates or patients: said before anything is trained."""
+
+import pytest
+
+UPDATES = "80 updates a job: fewer than 100 say little about a network"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            [],
+            ["5 test patients: fewer than 10 tell no networks apart; with --folds every patient is"],
+        ),
+        (["--no-test", "--updates", 80], [UPDATES, "4 validation patients: fewer than 10"]),
+        (["--folds", 5], []),
+        (["--folds", 5, "--updates", 80], [UPDATES]),
+    ],
+)
+def test_it_is_said_in_a_dry_run(bench, tiny_matrix, tmp_path, monkeypatch, flags, said):
+    monkeypatch.setattr("bench.commands._list_jobs", lambda plan: 0)
+    result = bench("--matrix", tiny_matrix, "--results", tmp_path / "s", "--dry-run", *flags)
+    lines = [line for line in result.err.splitlines() if "fewer than" in line]
+    assert len(lines) == len(said), result.err
+    assert all(line.startswith(start) for line, start in zip(lines, said, strict=True))
