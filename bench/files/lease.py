@@ -32,7 +32,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.files import stopping
-from bench.files.atomic import writing
+from bench.files.atomic import write_text, writing
 from bench.files.liveness import Process, here, is_running, started
 
 log = logging.getLogger(__name__)
@@ -160,6 +160,20 @@ def acquire(root: Path, name: str) -> Lease | None:
     finally:
         with contextlib.suppress(OSError):
             own.unlink(missing_ok=True)
+
+
+def deaths(root: Path, name: str) -> int:
+    """How many processes have died at it, their executors living on."""
+    folder = root / "leases"
+    return sum(one.is_dead(_now(folder, one)) and one.died_alone() for one in _chain(folder, name))
+
+
+def note_death(root: Path, name: str) -> None:
+    """Count a process that ended badly and left no lease behind; for the executor that has seen it."""
+    if (lease := acquire(root, name)) is not None:
+        values = json.loads(lease.path.read_text())
+        above = values["process"]
+        write_text(lease.path, json.dumps(values | {"process": (0, "ended"), "parent": above}))
 
 
 @contextlib.contextmanager

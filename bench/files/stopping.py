@@ -17,6 +17,9 @@ from types import FrameType
 GRACE_SECONDS = 20.0
 """Slurm gives 30 by default."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AFTER_SAVING = "stopping: running jobs finish their epoch and save; Ctrl-C again stops at once"
+AT_ONCE = "stopping at once: the epoch that was running is lost, all before it is saved"
+"""What a first and a second Ctrl-C say."""
 
 _asked: list[int] = []
 
@@ -52,17 +55,23 @@ def at_once() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def after_saving(tell: str = "") -> Iterator[None]:
-    """The first signal waits for ``check()``; ``tell`` is what the first Ctrl-C shows."""
+def after_saving(tell: bool = False) -> Iterator[None]:
+    """The first signal waits for ``check()``; with ``tell`` every Ctrl-C says what it does."""
+
+    def say(line: str) -> None:
+        if tell:
+            os.write(2, f"\n{line}\n".encode())  # printing is not safe in the middle of a print
 
     def handle(signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGALRM or (signum == signal.SIGINT and signum in _asked):
+            if signum == signal.SIGINT:
+                say(AT_ONCE)
             raise Stopped(_asked[0])
         _asked.append(signum)
         if signum == signal.SIGTERM:
             signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
-        elif tell:
-            os.write(2, f"\n{tell}\n".encode())  # printing is not safe in the middle of a print
+        else:
+            say(AFTER_SAVING)
 
     with _handlers(handle, (*SIGNALS, signal.SIGALRM)):
         try:

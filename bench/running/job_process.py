@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import sys
 import time
 import traceback
@@ -32,14 +33,27 @@ def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, to_a
     ``quiet``: other jobs print beside it; ``to_a_file``: what it prints goes to a file of its own.
 
     What every executor runs: it takes the job's lease, waits for whoever else has it, and leaves a record
-    of whatever comes out. Stopped by a signal or killed, it leaves none.
+    of whatever comes out. Stopped by a signal or killed, it leaves none. Where it raises there is none
+    either, but the reason lies in the study for whoever started it (``failures.last_words``).
+
+    Raises:
+        UserError: its plug-ins, its study or its data can't be opened as asked.
     """
-    plugins.load(options.plugin)
     study = Study(root)
     job = study.job(job_id)
-    plugins.require(job, study.plugins())
     if to_a_file:
         log_to(study.path("logs", job.id).with_suffix(".out"))
+    failures.forget_words(study, job)
+    try:
+        return _run_planned(study, job, options, quiet, to_a_file)
+    except Exception as error:
+        failures.leave_words(study, job, error)
+        raise
+
+
+def _run_planned(study: Study, job: Job, options: Options, quiet: bool, to_a_file: bool) -> int:
+    plugins.load(options.plugin)
+    plugins.require(job, study.plugins())
     progress = Progress(
         sys.stdout,
         sys.stdout.isatty() and not quiet,
@@ -54,7 +68,7 @@ def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, to_a
         progress.close()
     if code is not None:
         return code
-    why = failure(study.record(job_id))
+    why = failure(study.record(job.id))
     if why and not quiet:
         print(f"{job.label}: {why}", file=sys.stderr)
     return 1 if why else 0
@@ -63,18 +77,18 @@ def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, to_a
 def _under_lease(study: Study, job: Job, options: Options, progress: Progress, quiet: bool) -> int | None:
     """Run the job once it is ours; an exit code where it did not come to a record."""
     before = study.stamp(job.id)
-    tell = "" if quiet else "stopping after this epoch; Ctrl-C again stops at once"
+    told_by_executor = quiet or multiprocessing.parent_process() is not None
     try:
-        with stopping.after_saving(tell), lease.waited_for(study.root, job.id) as held:
+        with stopping.after_saving(tell=not told_by_executor), lease.waited_for(study.root, job.id) as held:
             if study.stamp(job.id) in (None, before):  # else it was done while this process waited
                 _run(study, job, options, held, progress)
     except stopping.Stopped as stop:
         if not quiet:
             progress.say(f"{stop}; the same command goes on")
         return stop.code
-    except (UserError, lease.Lost) as error:
+    except lease.Lost as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
+        return 1
     return None
 
 

@@ -19,6 +19,8 @@ from bench import plugins
 from bench.compute.processes import search_path
 from bench.job import Job
 from bench.planning.options import Options
+from bench.running.failures import fail, forget_words, last_words
+from bench.running.record import ending
 from bench.study.store import Study, failure
 
 log = logging.getLogger(__name__)
@@ -69,17 +71,26 @@ def thread_variable() -> str | None:
     return os.environ.get("OMP_NUM_THREADS")
 
 
+def stamps(study: Study, jobs: Sequence[Job]) -> dict[str, int | None]:
+    """The stamps of the jobs' records before they run, for ``conclude``."""
+    for job in jobs:
+        forget_words(study, job)
+    return {job.id: study.stamp(job.id) for job in jobs}
+
+
 def conclude(study: Study, job: Job, before: int | None, hint: str) -> bool:
     """Say how a job has ended; whether with a result.
 
-    ``before`` is its record's stamp at the start, ``hint`` says what to think if it left none.
+    ``before`` is its record's stamp at the start, ``hint`` says what to think if it left neither a record
+    nor the reason why there is none.
     """
+    if study.stamp(job.id) == before:
+        why, text = last_words(study, job)
+        if why:
+            fail(study, job, "failed", why, text)
     record = study.record(job.id) if study.stamp(job.id) != before else None
     if record is None:
         log.info(f"  {job.label}: no result ({hint}); the next call runs it")
-    elif why := failure(record):
-        log.info(f"  {job.label}: {why}")
-    else:
-        log.info(f"  {job.label}: done, validation Dice {record['val']['dice']:.4f}")
-        return True
-    return False
+        return False
+    log.info(f"  {job.label}: {ending(record)}")
+    return not failure(record)

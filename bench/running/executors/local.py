@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -26,7 +25,8 @@ from bench.files import lease, liveness, stopping
 from bench.job import Job
 from bench.planning.options import Options
 from bench.running.executors.graph import places
-from bench.running.failures import ATTEMPTS, ended, fail
+from bench.running.failures import ATTEMPTS, ended, fail, forget_words, last_words
+from bench.running.record import ending
 from bench.study.store import Study, failure
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Crew:
         self.free = _places(self._settings)
         self._quiet = len(self.free) > 1
         self._before = {job.id: self.study.stamp(job.id) for job in self.jobs}
-        self._ends = Counter[str]()  # of processes without a record, as this call has seen them
+        self._deaths: dict[str, int] = {}  # at each running job before it began
         self._announced: dict[str, int] = {}
         self._look_at = 0.0
         self._passed_on = 0
@@ -144,8 +144,10 @@ class Crew:
         for signum in self.signals[self._passed_on :]:
             self._passed_on += 1
             if self.running and self._passed_on == 1:
-                log.info("stopping: running jobs finish their epoch and save; Ctrl-C again stops at once")
+                log.info(stopping.AFTER_SAVING)
             at_once = signum == signal.SIGINT and self._passed_on > 1
+            if self.running and at_once and self._passed_on == 2:
+                log.info(stopping.AT_ONCE)
             grace = 0.0 if at_once else stopping.GRACE_SECONDS
             if at_once or signum == signal.SIGTERM:
                 self._kill_at = min(self._kill_at, time.monotonic() + grace + PATIENCE_SECONDS)
@@ -185,6 +187,8 @@ class Crew:
             fail(self.study, job, "blocked", why)
             self._finished(job)
             return
+        forget_words(self.study, job)
+        self._deaths[job.id] = lease.deaths(self.study.root, job.id)
         taken = [self.free.pop(0) for _ in range(self._takes(job))]
         arguments = (self.start, self.study.root, job.id, self.options, self._quiet, taken[0])
         process = process_context().Process(target=_work, args=arguments)
@@ -197,23 +201,25 @@ class Crew:
 
     def _finished(self, job: Job, where: str = "") -> None:
         record = self.study.record(job.id) or {}
-        if why := failure(record):
-            self.failures += 1
-            log.info(f"  {job.label}: {why}{where}")
-        else:
-            log.info(f"  {job.label}: done, validation Dice {record['val']['dice']:.4f}{where}")
+        self.failures += bool(failure(record))
+        log.info(f"  {job.label}: {ending(record)}{where}")
 
     def _died(self, job: Job, code: int) -> None:
-        """Its process has left no record: once more, or enough of it."""
-        self._ends[job.id] += 1
-        how = "its process was stopped from outside" if code in STOPPED else ended(code)
-        if code != USER_ERROR and self._ends[job.id] < ATTEMPTS:
-            log.info(f"  {job.label}: {how}; it begins once more")
-            self.waiting.insert(0, job)
-            return
-        lease.forget(self.study.root, job.id)
-        times = f", {self._ends[job.id]} times in a row" if self._ends[job.id] > 1 else ""
-        fail(self.study, job, "failed", how + times)
+        """Its process has left no record: it has said why, or begins once more, or that is enough of it."""
+        root = self.study.root
+        why, text = last_words(self.study, job)
+        if not why:
+            why = "its process was stopped from outside" if code in STOPPED else ended(code)
+            if lease.deaths(root, job.id) == self._deaths[job.id]:  # it died before it had its lease
+                lease.note_death(root, job.id)
+            deaths = lease.deaths(root, job.id)
+            if deaths < ATTEMPTS:
+                log.info(f"  {job.label}: {why}; it begins once more")
+                self.waiting.insert(0, job)
+                return
+            why += f", {deaths} times in a row"
+        lease.forget(root, job.id)
+        fail(self.study, job, "failed", why, text)
         self._finished(job)
 
 
@@ -225,7 +231,7 @@ def _work(
         os.environ["CUDA_VISIBLE_DEVICES"] = place
     try:
         code = start(root, job_id, options, quiet=quiet)
-    except UserError as error:  # before it could take its lease
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USER_ERROR
     raise SystemExit(code)

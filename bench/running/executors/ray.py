@@ -28,6 +28,7 @@ from bench.running.executors.commands import (
     job_command,
     profile_command,
     run_command,
+    stamps,
     thread_variable,
 )
 from bench.running.executors.graph import needs
@@ -57,7 +58,7 @@ class RayTasks:
         """Run ``jobs`` as their graph allows; the number of those that left no result."""
         gpus = _gpus(study)
         waiting = {job.id: job for job in jobs}
-        before = {job.id: study.stamp(job.id) for job in jobs}
+        before = stamps(study, jobs)
         needed = needs(study, jobs)
         running: dict[ray.ObjectRef, Job] = {}
         failures = started = 0
@@ -164,4 +165,5 @@ def _stop(references: list[ray.ObjectRef]) -> None:
     for reference in running:
         ray.cancel(reference)
     if running:
+        log.info("stopping: what runs on the cluster saves; Ctrl-C again does not wait for it")
         ray.wait(running, num_returns=len(running), timeout=SAVING_SECONDS)

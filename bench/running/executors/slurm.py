@@ -31,7 +31,7 @@ from bench.files.stopping import Stopped
 from bench.job import Job
 from bench.planning.options import Options
 from bench.running.executors import commands
-from bench.running.executors.commands import conclude, job_command, profile_command, run_command
+from bench.running.executors.commands import conclude, job_command, profile_command, run_command, stamps
 from bench.running.executors.graph import levels
 from bench.study.store import Study
 
@@ -123,7 +123,7 @@ class SlurmArrays:
 
     def run(self, study: Study, jobs: Sequence[Job], options: Options) -> int:
         """Submit ``jobs``, wait for them; the number of those that left no result."""
-        before = {job.id: study.stamp(job.id) for job in jobs}
+        before = stamps(study, jobs)
         name = _name(study)
         if earlier := _queued(name):
             log.info(f"waiting for Slurm jobs {', '.join(sorted(earlier))} of an earlier call")
