@@ -17,6 +17,7 @@ import torch
 from commands import ENTRY, missing
 
 from bench.cli import main
+from bench.compute import quiet
 from bench.data import phantom
 from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
@@ -35,6 +36,8 @@ def pytest_configure() -> None:
     # Of a process in the background shells have SIGINT ignored, and those that it starts inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # What else runs on this machine decides no test, and none waits for it.
+    quiet.is_busy = lambda: False
     # Many tests open a study of the same slices in this process; nothing writes to them.
     phantom.render = functools.cache(phantom.render)
     # What is told is printed, as the command line does it.

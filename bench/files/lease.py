@@ -244,14 +244,8 @@ def _write(path: Path, token: str) -> None:
         ignored.write_text("*\n")
     parent = multiprocessing.parent_process()
     above = None if parent is None or parent.pid is None else (parent.pid, started(parent.pid))
-    content = {
-        "token": token,
-        "host": platform.node(),
-        "place": here(),
-        "process": (os.getpid(), started(os.getpid())),
-        "parent": above,
-    }
-    path.write_text(json.dumps(content))
+    who = {"process": (os.getpid(), started(os.getpid())), "parent": above}
+    path.write_text(json.dumps({"token": token, "host": platform.node(), "place": here()} | who))
 
 
 def _chain(folder: Path, name: str) -> list[Holder]:
