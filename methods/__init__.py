@@ -10,6 +10,7 @@ from methods.converting import steps as changes
 from methods.converting import torch_precision
 from methods.recipe import build, matches, names, parameters, steps, text, unusual
 from methods.registry import METHODS, register
+from methods.reshaping import steps as shapes
 from methods.training import at_kd, baseline, combined, pm_kd
 
 __all__ = [
@@ -39,5 +40,12 @@ __all__ = [
 
 for _built_in in (baseline.Baseline, pm_kd.PmKd, at_kd.AtKd, combined.Combined):
     register(_built_in)  # here, for their order is that of tables and axes
-for _change in (torch_precision.Torch, changes.OpenVino, changes.OnnxRuntime, changes.Int8):
+for _change in (
+    shapes.Prune,
+    shapes.Continue,
+    torch_precision.Torch,
+    changes.OpenVino,
+    changes.OnnxRuntime,
+    changes.Int8,
+):
     register(_change)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -123,10 +123,3 @@ def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
 
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def predicts_only(masks: Sequence[Any]) -> str:
-    """``nothing`` or ``everything`` where all masks are empty or full, else an empty text."""
-    if not any(mask.any() for mask in masks):
-        return "nothing"
-    return "everything" if all(mask.all() for mask in masks) else ""

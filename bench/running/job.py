@@ -15,7 +15,7 @@ from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.options import Options
 from bench.planning.session import Session
-from bench.running.from_source import converted, predicts_only, reshaped
+from bench.running.from_source import converted, reshaped
 from bench.running.record import done_record
 from bench.running.training import forget, train_fresh
 from bench.running.work import Work
@@ -27,6 +27,7 @@ from bench.training.artefacts import about_of
 from bench.training.job_parts import load_artefact, network, runtime_of, step_of
 from bench.training.loop import Trained
 from methods.artefact import Artefact, TorchArtefact
+from methods.masks import blank
 
 
 def complete(session: Session, job: Job, options: Options, reporter: Reporter) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _score(work: Work, artefact: Artefact, record: dict[str, Any]) -> dict[str, 
             rows = score_part(predicted, part, classes)
         record = {**record, name: {**summarise(rows), "rows": rows}}
         if name == "val":
-            record["predicts"] = predicts_only(predicted)
+            record["predicts"] = blank(predicted)
         masks += predicted
         cases += part.cases
     arrays: dict[str, Any] = pack_masks(masks, cases)

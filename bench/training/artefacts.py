@@ -36,9 +36,8 @@ def fresh_network(about: About) -> nn.Module:
     Raises:
         ValueError: no such network here, or a shape that can't be.
     """
-    return architectures.build(
-        about.architecture, about.spatial_dims, about.in_channels, about.out_channels
-    )
+    sizes = (about.spatial_dims, about.in_channels, about.out_channels)
+    return architectures.build(about.architecture, *sizes, shape=about.shape)
 
 
 def _check_sizes(path: Path, about: About) -> None:
