@@ -35,6 +35,7 @@ def states(monkeypatch):
         left = iter(busy)
         monkeypatch.setattr(quiet, "is_busy", lambda: clock.append(clock[-1] + 1) or next(left))
         monkeypatch.setattr(quiet.time, "monotonic", lambda: clock[-1])
+        monkeypatch.setattr(quiet.time, "sleep", lambda seconds: None)
 
     return call
 
@@ -49,7 +50,10 @@ def test_it_is_measured_again_once_the_machine_is_quiet(states, told):
     states(False, True, True, True, False, False)  # busy after the first, then for two seconds more
     found = iter([1, 2])
     assert quiet.tried("x", lambda: next(found)) == quiet.Tried([1, 2], "")
-    assert told == ["x: the machine is busy with other things; measuring again, 2 of 3 times at most"]
+    assert told == [
+        "x: the machine is busy with other things; measuring again, 2 of 3 times at most",
+        "waiting for a quiet machine, 10 s at most",
+    ]
 
 
 def test_waiting_and_trials_are_bounded(states):

@@ -45,6 +45,8 @@ def test_broken_json_is_named(tmp_path):
 def test_every_field_of_a_job_is_in_its_id():
     values = JOB.as_dict()
     for name, value in values.items():
+        if name == "recipe":  # derived from the sources' ids, which are in it
+            continue
         other = {
             **values,
             name: {"weight": 1.0} if name == "parameters" else ["u"] if name == "teachers" else
