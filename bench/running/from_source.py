@@ -115,7 +115,7 @@ def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
         torch.manual_seed(work.job.seed)
         network = fresh_network(replace(about, shape=shape))
     if shape is not None:
-        log.info(f"{work.job.label}: {_count(network):,} of {_count(module):,} parameters left")
+        log.info(f"{_count(network):,} of {_count(module):,} parameters left")
     trained = train_rounds(work, network, 2 if step.fresh else 1)
     made = replace(about, shape=shape, parameters=_count(network))
     return trained, TorchArtefact(trained.model, made), {}

@@ -10,10 +10,12 @@ import pandas as pd
 from bench.report.captions import by_repeat, cautions, origin
 from bench.report.cells import difference, overall, patient_means, scores
 from bench.report.frames import by_size, score_column
-from bench.report.statistics import MARGIN, MIN_PATIENTS, interval
+from bench.report.statistics import MIN_PATIENTS, interval
 from bench.report.tables.markup import Table
 from bench.report.tables.wording import number, spread
 
+MARGIN = 0.01
+"""Of Dice, by which a conversion may lose on its source and still be as good."""
 SIDES = (256, 512)
 """Of images, beside the study's own."""
 GROUP = ["architecture", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled", "recipe"]
@@ -67,7 +69,7 @@ def _rows(
     order = {name: k for k, name in enumerate(by_size(related))}
     rows = []
     groups = related.groupby(GROUP, sort=False, dropna=False)
-    for (architecture, *_, recipe), group in sorted(groups, key=lambda pair: (order[pair[0][0]],)):
+    for (architecture, *_, recipe), group in sorted(groups, key=lambda pair: _place(order, pair[0])):
         first, ours = group.iloc[0], scores(means, group.id)
         rows.append(
             {
@@ -90,6 +92,12 @@ def _rows(
             }
         )
     return rows
+
+
+def _place(order: dict[str, int], key: tuple) -> tuple[Any, ...]:
+    """Largest network first, what was trained plainly before the rest, each step after the one before."""
+    network, *others, recipe = key
+    return order[network], *map(str, others), not recipe.startswith("baseline"), recipe
 
 
 def _drop(ours: pd.DataFrame, source: pd.DataFrame, first: pd.Series) -> dict[str, Any]:
