@@ -1,6 +1,6 @@
 """Registry of networks: a name and four numbers give a module that returns logits.
 
-Every network is an ``nn.Module`` with two methods, the second only where a method needs it:
+Every network is an ``nn.Module`` with these methods, the second only where a method needs it:
 
 ``forward(x)``
     ``(N, in_channels, *spatial)`` to logits ``(N, out_channels, *spatial)``; no activation inside.
@@ -8,6 +8,8 @@ Every network is an ``nn.Module`` with two methods, the second only where a meth
     ``(logits, {tap: feature})`` with one feature ``(N, C, *spatial / stride)`` after every block.
     A tap is ``(side, stride)``, e.g. ``("encoder", 2)``: taps of two networks match where the keys do.
     ``tapped`` gives it to a network that was not made for this.
+
+A third, ``initialise()``, draws weights that don't keep torch's default: pruned shapes get theirs from it.
 
 A new network is registered by ``register``, in a user's own file (``--plugin``) or in one here. A family of
 many names is a module with ``NAMES``, ``understands(name)``, ``stride(name)`` and ``build(name, ...)`` in

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Shape = Mapping[str, Sequence[int]]
 """By name: of each convolution the channels out and in and the groups, of each normalisation the channels.
@@ -25,8 +25,9 @@ def reshape(model: nn.Module, shape: Shape) -> nn.Module:
             _resize(model.get_submodule(name), numbers)
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"a shape of another network: {name!r} {list(numbers)} ({error})") from None
-    if shape and hasattr(model, "initialise"):
-        model.initialise()
+    initialise = getattr(model, "initialise", None)
+    if shape and initialise is not None:
+        initialise()
     return model
 
 
@@ -51,5 +52,5 @@ def _resize(part: Any, numbers: Sequence[int]) -> None:
     part.reset_parameters()
 
 
-def _like(value: nn.Parameter, *sizes: int) -> nn.Parameter:
+def _like(value: Tensor, *sizes: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(sizes, dtype=value.dtype, device=value.device))

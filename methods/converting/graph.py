@@ -54,7 +54,7 @@ def frozen(module: nn.Module) -> nn.Module:
     mode is exported with the statistics of its example. The module itself is changed; give a copy.
     """
     module.eval().requires_grad_(False)
-    return module.to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
+    return module.to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def given(images: Iterable[Tensor]) -> list[Tensor]:

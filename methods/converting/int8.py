@@ -24,6 +24,7 @@ from methods.converting.agreement import compared
 from methods.converting.calibration import doubts, singles
 from methods.converting.graph import Graph, frozen, shape_facts
 from methods.converting.libraries import load, versions
+from methods.converting.sessions import open_graph
 
 
 def convert(
@@ -53,8 +54,7 @@ def convert(
         "doubts": doubts(images),
     }
     graph = dataclasses.replace(graph, facts=graph.facts | facts)
-    open_session = {"openvino": openvino.OpenVinoSession, "onnxruntime": onnxruntime.OnnxSession}[runtime]
-    return compared(graph, open_session(graph, torch.get_num_threads()), module, images)
+    return compared(graph, open_graph(graph, torch.get_num_threads()), module, images)
 
 
 def _by_nncf(module: nn.Module, images: list[Tensor], stride: int, overflow_fix: bool) -> Graph:
@@ -79,7 +79,7 @@ def _by_onnxruntime(module: nn.Module, images: list[Tensor], stride: int, overfl
     tools = load("onnxruntime.quantization")
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(tools.CalibrationDataReader):  # type: ignore[name-defined, misc]
+    class Reader(tools.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
             self._images = iter(images)
 

@@ -7,6 +7,7 @@ Mallya, Tyree, Frosio, Kautz: Importance estimation for neural network pruning, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ def scores(channels: Channels, criterion: str, generator: torch.Generator) -> Te
     return total.sqrt() if criterion == "l2" else total
 
 
-def evidence(channels: Channels, head: nn.Module) -> Tensor:
+def evidence(channels: Channels, head: Any) -> Tensor:
     """Scores for what the head reads: channels for and against each class in equal shares, ``(size,)``.
 
     By norm or gradient a head would keep its negative weights alone, since most pixels are background, and
@@ -49,7 +50,7 @@ def evidence(channels: Channels, head: nn.Module) -> Tensor:
         if part.conv is not head or part.output:
             continue
         weights = part.weights(part.conv.weight.detach())
-        for value in weights.unflatten(1, (part.conv.out_channels, -1)).sum(2).unbind(1):
+        for value in weights.unflatten(1, (part.conv.out_channels, -1)).sum(2).T:
             for same in (value > 0, value <= 0):
                 rank = value[same].abs().argsort().argsort() + 1.0
                 there = part.there[same]
@@ -66,7 +67,7 @@ def gradients(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss:
     module.zero_grad()
     count = 0
     for images, labels in batches:
-        loss(module(images), labels).backward()  # type: ignore[no-untyped-call]
+        loss(module(images), labels).backward()
         count += 1
     if not count:
         raise ValueError("taylor needs batches of training images with labels, and there is none")

@@ -29,8 +29,8 @@ def test_a_shape_makes_the_network_that_it_was_taken_of(dims):
 
 def test_new_weights_are_drawn_as_the_network_draws_them():
     shape = {"stem": [64, 1, 1]}
-    stem = architectures.build("dmfnet", shape=shape).stem
-    assert stem.weight.std() == pytest.approx((2 / 9) ** 0.5, rel=0.15)  # He et al.: fan-in 9
+    stem = architectures.build("dmfnet", shape=shape).stem.weight.detach()
+    assert float(stem.std()) == pytest.approx((2 / 9) ** 0.5, rel=0.15)  # He et al.: fan-in 9
     norm = architectures.build("dmfnet", shape={"encoder.0.0.squeeze.0": [5]}).encoder[0][0].squeeze[0]
     assert norm.weight.tolist() == norm.running_var.tolist() == [1] * 5
     assert norm.bias.tolist() == norm.running_mean.tolist() == [0] * 5
