@@ -76,7 +76,8 @@ def test_every_way_to_fail_is_a_value_and_can_be_retried(run):
     assert reasons == {
         "unborn:baseline": f"failed: job {unborn['id']}: this network can't be built yet",
         "unet-2:baseline": "done: None",
-        "unet-2:pm-kd": "blocked: its teacher unborn:baseline seed 0 has no trained network (failed)",
+        "unet-2:pm-kd": "blocked: its teacher unborn:baseline 80 updates seed 0 has no trained network "
+        "(failed)",
         "unet-2:raises": "failed: RuntimeError: no such thing in weights/x.bin or y.bin",
         "unet-2:memory": "failed: out of memory (Unable to allocate 3 TiB); --micro-batch or --memory-gb "
         "make a study of smaller steps",
@@ -89,7 +90,7 @@ def test_every_way_to_fail_is_a_value_and_can_be_retried(run):
     twice = {found["unet-2:killed"]["id"], found["unet-2:exits"]["id"]}
     assert {job_id for job_id in ran if ran.count(job_id) > 1} == twice
     for name, record in found.items():
-        assert f"unet-2:{record['job']['method']} seed 0: " in out or name == "unborn:baseline"
+        assert f"unet-2:{record['job']['method']} 80 updates seed 0: " in out or name == "unborn:baseline"
         assert record["reason"] in out
         assert {"commit", "packages", "machine", "data", "split"} <= set(record["provenance"])
         assert not re.search(r"(?<![\w.~/<>-])/\w", json.dumps(record)), "no absolute path"
