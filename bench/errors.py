@@ -14,10 +14,13 @@ class UserError(Exception):
     """
 
     def __init__(self, text: str) -> None:
-        line = "".join(map(_printable, re.sub(r"\s*[\r\n]+\s*", " ", text)))
-        if len(line) > LONGEST:
-            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
-        super().__init__(line)
+        super().__init__(one_line(text))
+
+
+def one_line(text: str) -> str:
+    """A line of printable characters, the middle left out where it is too long."""
+    line = "".join(map(_printable, re.sub(r"\s*[\r\n]+\s*", " ", text)))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 def _printable(character: str) -> str:

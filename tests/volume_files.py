@@ -43,3 +43,17 @@ def write_decathlon(root, count=12, shape=(14, 20, 12), affine=None):
     content = {"modality": {"0": "MRI"}, "labels": LABELS, "training": training, "licence": "none"}
     (root / "dataset.json").write_text(json.dumps(content))
     return root
+
+
+def write_nnunet(root, count=6, shape=(14, 20, 12), ending=".nii.gz"):
+    """The same volumes in nnU-Net's layout."""
+    for k in range(count):
+        image, label = ball_volume(k, shape)
+        save(root / "imagesTr" / f"{case(k)}_0000{ending}", image)
+        save(root / "labelsTr" / f"{case(k)}{ending}", label)
+    content = {
+        "channel_names": {"0": "MRI"}, "labels": {name: int(value) for value, name in LABELS.items()},
+        "numTraining": count, "file_ending": ending,
+    }  # fmt: skip
+    (root / "dataset.json").write_text(json.dumps(content))
+    return root

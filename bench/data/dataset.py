@@ -27,6 +27,7 @@ class Dataset:
         fingerprint: changes whenever the content does (``fingerprint``), and not with how it is stored.
         stored_as: a name for the very files it was read from; decoded arrays are kept under it.
         contents: ``content_of`` each case, kept with the decoded arrays.
+        warnings: what is odd about its files but harmless, a line each; a study keeps and says them.
         window: intensities outside are clipped before anything else (CT); None: as they are.
         synthetic: generated; every table and figure says so.
         note: what a reader of results must know, e.g. how patients were inferred.
@@ -51,6 +52,14 @@ class Dataset:
     modalities: tuple[str, ...] = ()
     stored_as: str = ""
     contents: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Whole numbers and NumPy's are numbers to whoever writes a dataset, but not to all who read one.
+        steps = tuple(tuple(float(step) for step in own) for own in self.spacing)
+        object.__setattr__(self, "spacing", steps)
+        if self.window is not None:
+            object.__setattr__(self, "window", (float(self.window[0]), float(self.window[1])))
 
     @property
     def in_channels(self) -> int:
@@ -92,4 +101,4 @@ def fingerprint(
     """
     steps = [[float(step) for step in own] for own in spacing] or [[]] * len(cases)
     rows = sorted(zip(cases, patients, contents, steps, strict=True))
-    return digest(json.dumps([declared, rows]))
+    return digest(json.dumps([declared, rows], default=float))

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from bench.data import image_folder, phantom, volume_folder
 from bench.data.dataset import Dataset
-from bench.data.pairs import Patients
+from bench.data.patients import Patients, by_key
 from bench.errors import UserError
 from bench.files.checked import check_name, parse_json
 
@@ -136,7 +136,7 @@ def source(name: str) -> Source:
     """The registered dataset of that name; any other name is that of a folder of images or volumes."""
 
     def read(root: Path, cache: Path | None) -> Dataset:
-        return _read_folder(name, root, cache, Patients())
+        return _read_folder(name, root, cache, Patients(), "")
 
     return DATASETS.get(name) or Source(read, built_in=False, image_size=64)
 
@@ -201,6 +201,7 @@ def load(
     cache: Path | None = None,
     patient_key: str = "",
     patient_column: str = "",
+    affine: str = "",
 ) -> Dataset:
     """Read a dataset by name.
 
@@ -209,6 +210,7 @@ def load(
         cache: where decoded arrays are kept between jobs.
         patient_key: ``--patient-key``, for folders that are not registered.
         patient_column: ``--patient-column``, for such folders of 2-D images.
+        affine: ``--affine``, for such folders of volumes.
 
     Raises:
         UserError: unknown name, missing folder, or content that is not as it should be.
@@ -219,16 +221,19 @@ def load(
         raise UserError(f"dataset {name}: --data must name its folder")
     patients = Patients(patient_column, patient_key)
     if name not in DATASETS:
-        return _read_folder(name, root or Path(), cache, patients)
-    for flag, value in (("--patient-key", patient_key), ("--patient-column", patient_column)):
+        return _read_folder(name, root or Path(), cache, patients, affine)
+    given = {"--patient-key": patient_key, "--patient-column": patient_column, "--affine": affine}
+    for flag, value in given.items():
         if value:
             raise UserError(f"{flag} {value!r}: dataset {name} has its own; leave it out")
     return found.read(root or Path(), cache)
 
 
-def _read_folder(name: str, root: Path, cache: Path | None, patients: Patients) -> Dataset:
+def _read_folder(name: str, root: Path, cache: Path | None, patients: Patients, affine: str) -> Dataset:
     """Read a folder that is not registered, of images or of volumes."""
     if _holds_images(root):
+        if affine:
+            raise UserError(f"--affine {affine!r}: {root} holds 2-D images, which have none; leave it out")
         return image_folder.read(name, root, patients, cache)
     if patients.column:
         raise UserError(
@@ -236,6 +241,6 @@ def _read_folder(name: str, root: Path, cache: Path | None, patients: Patients) 
             "--patient-key finds the patient in their names"
         )
     if not patients.key:
-        return volume_folder.load(name, root, None, cache)
+        return volume_folder.load(name, root, None, cache, affine=affine)
     note = f"patients by the key {patients.key!r} in the names of volumes"
-    return volume_folder.load(name, root, volume_folder.by_key(patients.key), cache, note=note)
+    return volume_folder.load(name, root, by_key(patients.key), cache, note=note, affine=affine)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.data.volume_folder import LONGEST_LICENCE, _labels
+from bench.data.class_labels import named_labels
 from bench.errors import UserError
 from bench.files.checked import check, parse_json
 
+LONGEST = 200
+"""Characters of a licence or a name."""
 Millimetres = Annotated[float, Field(gt=0, lt=1e6)]
 
 
@@ -20,7 +22,7 @@ class Described(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: dict[str, int | str] | None = None
+    labels: dict[str, Any] | None = None
     pixel_spacing: tuple[Millimetres, Millimetres] | None = None
     name: str = ""
     licence: str = ""
@@ -55,10 +57,11 @@ def described(root: Path) -> Known:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     found: Described = check(Described, content, path)
-    labels = None if found.labels is None else _labels(found.labels, path)
-    if labels and "background" in labels.values() and labels[0] != "background":
-        raise UserError(f"{path}: labels call 0 {labels[0]!r}; 0 must be the background")
-    shown = (
-        " ".join(text.split())[:LONGEST_LICENCE] for text in (found.name, found.licence or found.license)
-    )
-    return Known(labels, found.pixel_spacing or (), *shown)
+    labels = None if found.labels is None else named_labels(found.labels, path)
+    note, licence = shown(found.name), shown(found.licence or found.license)
+    return Known(labels, found.pixel_spacing or (), note, licence)
+
+
+def shown(text: Any) -> str:
+    """What a file says of itself, as one line that is not too long."""
+    return " ".join(str(text).split())[:LONGEST]

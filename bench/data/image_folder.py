@@ -8,8 +8,6 @@ where they don't say it themselves.
 from __future__ import annotations
 
 import json
-import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,13 @@ from bench.data.dataset import Dataset, fingerprint
 from bench.data.decoded import decode_once
 from bench.data.described import Known, described
 from bench.data.mask_values import class_indices, class_names
-from bench.data.pairs import Pair, Patients, find_pairs
+from bench.data.pairs import Pair, find_pairs
+from bench.data.patients import Patients
 from bench.data.pictures import Picture, RawMask, is_grey, read_grey, read_image, read_mask
 from bench.errors import UserError
 from bench.files.checksums import digest
 
 __all__ = ["Patients", "holds_images", "load", "read", "read_grey"]
-
-log = logging.getLogger(__name__)
 
 
 def holds_images(root: Path) -> bool:
@@ -90,7 +87,8 @@ def _read(
         labels = None if known.labels is None else sorted(known.labels.items())
         parts += ["in full", json.dumps([[path.name for path in masks], labels])]
     stored_as = f"{name}-{digest(*parts)}"
-    decoded = decode_once(cache, stored_as, len(pairs), lambda: _decode(pairs, known.labels))
+    odd: list[str] = []
+    decoded = decode_once(cache, stored_as, len(pairs), lambda: _decode(pairs, known.labels, odd))
     if known.labels is None:
         classes = class_names(max(int(mask.max(initial=0)) for mask in decoded.masks))
     else:
@@ -114,6 +112,7 @@ def _read(
         spacing=spacing,
         stored_as=stored_as,
         contents=tuple(decoded.contents),
+        warnings=tuple(odd),
     )
 
 
@@ -130,8 +129,8 @@ def _spacing(root: Path, pairs: Sequence[Pair], of_all: tuple[float, ...]) -> tu
     return own if own[0] else (of_all,) * len(pairs) if of_all else ()
 
 
-def _decode(pairs: Sequence[Pair], labels: dict[int, str] | None) -> tuple[list, list]:
-    _tell_patients(pairs)
+def _decode(pairs: Sequence[Pair], labels: dict[int, str] | None, odd: list[str]) -> tuple[list, list]:
+    """Images and masks of all pairs; what is odd about them is added to ``odd``."""
     pictures: list[Picture] = []
     masks: list[RawMask] = []
     for pair in pairs:
@@ -144,40 +143,22 @@ def _decode(pairs: Sequence[Pair], labels: dict[int, str] | None) -> tuple[list,
             )
         pictures.append(picture)
         masks.append(mask)
-    odd = [
+    half_turned = [
         pair
         for pair, picture, mask in zip(pairs, pictures, masks, strict=True)
         if picture.turned != mask.turned
     ]
-    if odd:
-        log.warning(
-            f"{odd[0].image}: of {len(odd)} cases only the image or only the mask has an EXIF "
-            "orientation; each is turned as its own file says, see that they still fit"
+    if half_turned:
+        odd.append(
+            f"images/{half_turned[0].image.name}: of {len(half_turned)} cases only the image or only the "
+            "mask has an EXIF orientation; each is turned as its own file says, see that they still fit"
         )
-    indices = class_indices([pair.mask for pair in pairs], masks, labels)
-    return _with_channels([pair.image for pair in pairs], pictures), indices
+    indices, said = class_indices([pair.mask for pair in pairs], masks, labels)
+    odd += said
+    return _with_channels([pair.image for pair in pairs], pictures, odd), indices
 
 
-def _tell_patients(pairs: Sequence[Pair]) -> None:
-    """Say it where the patients are hardly what was meant."""
-    count = Counter(pair.patient for pair in pairs)
-    patient, most = count.most_common(1)[0]
-    if most == 1 and len(pairs) > 1:
-        log.warning(
-            f"every one of the {len(pairs)} images is of a patient of its own; images of one person in "
-            "two parts of the split make scores too good"
-        )
-    elif len(count) > 1 and most > len(pairs) / 2:
-        log.warning(f"patient {patient!r} has {most} of the {len(pairs)} images")
-    folded = Counter(name.casefold() for name in count)
-    twice = sorted(name for name in count if folded[name.casefold()] > 1)
-    if twice:
-        log.warning(
-            f"patients {twice[0]!r} and {twice[1]!r} differ in upper and lower case alone: taken for two"
-        )
-
-
-def _with_channels(paths: Sequence[Path], pictures: Sequence[Picture]) -> list[np.ndarray]:
+def _with_channels(paths: Sequence[Path], pictures: Sequence[Picture], odd: list[str]) -> list[np.ndarray]:
     """Images ``(channels, height, width)``: all of three channels, or all grey.
 
     Raises:
@@ -194,13 +175,15 @@ def _with_channels(paths: Sequence[Path], pictures: Sequence[Picture]) -> list[n
     deep = [path for path, picture in zip(paths, pictures, strict=True) if picture.pixels.dtype != np.uint8]
     if deep and len(deep) < len(paths):
         flat = next(path for path in paths if path not in set(deep))
-        log.warning(f"{deep[0]} has more than 8 bits, {flat.name} has 8: are their values on one scale?")
+        odd.append(
+            f"images/{deep[0].name} has more than 8 bits, {flat.name} has 8: are their values on one scale?"
+        )
     if colour:
         return [np.ascontiguousarray(np.moveaxis(picture.pixels, -1, 0)) for picture in pictures]
     if stored:
-        log.info(
-            f"{stored[0]}: {len(stored)} of {len(paths)} images are stored as RGB with three equal "
-            "channels; read as grey"
+        odd.append(
+            f"images/{stored[0].name}: {len(stored)} of {len(paths)} images are stored as RGB with three "
+            "equal channels; read as grey"
         )
     return [_first(picture.pixels)[None] for picture in pictures]
 

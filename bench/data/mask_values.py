@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from numpy.typing import NDArray
 
 from bench.data.pictures import RawMask
 from bench.errors import UserError
-
-log = logging.getLogger(__name__)
 
 ONE_CLASS = ({0, 1}, {0, 255})
 """Two ways to write a mask of one class."""
@@ -23,8 +20,8 @@ BLACK = (0, 0, 0)
 
 def class_indices(
     paths: Sequence[Path], masks: Sequence[RawMask], labels: dict[int, str] | None
-) -> list[NDArray[np.uint8]]:
-    """Masks of 0, the background, and 1, 2, … the classes in the order of their values.
+) -> tuple[list[NDArray[np.uint8]], list[str]]:
+    """Masks of 0, the background, and 1, 2, … the classes in the order of their values; and what to say.
 
     Args:
         labels: the name of each value; None: what the masks hold decides (``unnamed``).
@@ -34,7 +31,14 @@ def class_indices(
     """
     _check_palettes(paths, masks)
     found = [_found(mask.values) for mask in masks]
-    labels = unnamed(paths, found) if labels is None else labels
+    said: list[str] = []
+    if labels is None:
+        labels = unnamed(paths, found)
+        names = [labels[value] for value in sorted(labels)[1:]]
+        if len(names) > 1:
+            said.append(
+                f"masks hold 0 to {len(names)}, taken for {', '.join(names)}; dataset.json can name them"
+            )
     known = sorted(labels)
     one = [{0, known[1]}, *(ONE_CLASS if known[1] in (1, 255) else ())] if len(known) == 2 else []
     indices = []
@@ -46,7 +50,7 @@ def class_indices(
         if odd:
             raise UserError(f"{path}: undeclared label {odd[0]}; {_declared(labels)}")
         indices.append(np.searchsorted(known, mask.values).astype(np.uint8))
-    return indices
+    return indices, said
 
 
 def _found(values: NDArray[np.integer]) -> list[int]:
@@ -79,12 +83,7 @@ def unnamed(paths: Sequence[Path], found: Sequence[list[int]]) -> dict[int, str]
     if any(set(union) <= pair for pair in ONE_CLASS):
         return {0: "background", 1: "foreground"}
     if union == list(range(len(union))) and len(union) <= MOST_UNNAMED:
-        names = class_names(len(union) - 1)
-        log.info(
-            f"{paths[0].parent}: masks hold 0 to {len(names)}, taken for {', '.join(names)}; dataset.json "
-            "can name them"
-        )
-        return dict(enumerate(("background", *names)))
+        return dict(enumerate(("background", *class_names(len(union) - 1))))
     most = max(range(len(paths)), key=lambda k: len(found[k]))
     shown = ", ".join(map(str, found[most][:6])) + (", …" if len(found[most]) > 6 else "")
     if len(union) > MOST_UNNAMED:

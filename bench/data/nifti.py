@@ -7,98 +7,117 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data import nifti_affine
+from bench.data.class_labels import whole_numbers
+from bench.data.nifti_affine import Affine, sides, spacing_of
 from bench.errors import UserError
 
 MOST_VOXELS = 2**31
 """Of a file; more would be a damaged header, or a trap."""
-SPACING = (1e-5, 1e4)
-Image = Any
-"""A ``nibabel.Nifti1Image``; its voxels are read when they are asked for."""
+GZIP = b"\x1f\x8b"
+HEADER_SIZES = (348, 540)
+"""With which NIfTI-1 and NIfTI-2 begin."""
 
 
-def open_image(path: Path, channels: int = 1) -> Image:
+@dataclass(frozen=True)
+class Opened:
+    """A file whose header is read and checked; its voxels are read when they are asked for.
+
+    ``image``: a ``nibabel.Nifti1Image``. ``shape``: of three axes, and a fourth of channels where there are
+    several. ``affine``: voxel indices to millimetres. ``odd``: what to say of it, without its name.
+    """
+
+    path: Path
+    image: Any
+    shape: tuple[int, ...]
+    affine: Affine
+    odd: tuple[str, ...]
+
+
+def open_image(path: Path, channels: int = 1, preferred: str = "") -> Opened:
     """The file's header, checked: 3-D (4-D with ``channels`` last where there are several), with an affine.
+
+    Axes of one voxel after the third say nothing: ``(x, y, z, 1)`` is ``(x, y, z)``.
+
+    Args:
+        preferred: ``sform`` or ``qform``, which counts where they differ (``--affine``).
 
     Raises:
         UserError: missing, unreadable, of other dimensions, or without a usable affine.
     """
     import nibabel as nib
 
+    _check_ending(path)
     try:
         with _quiet():
             image = nib.load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; dataset.json lists it") from None
     except Exception as error:  # what a parser makes of damaged bytes may be any
         raise UserError(f"{path}: not a readable NIfTI file ({_line(error)})") from None
     if not isinstance(image, nib.Nifti1Pair):
         raise UserError(f"{path}: must be a NIfTI file, not {type(image).__name__}")
-    wanted = image.shape[:3] if channels == 1 else (*image.shape[:3], channels)
-    if len(image.shape) < 3 or image.shape != wanted:
+    shape = (*image.shape[:3], *(side for side in image.shape[3:] if side != 1))
+    wanted = shape[:3] if channels == 1 else (*shape[:3], channels)
+    if len(shape) < 3 or shape != wanted:
         several = f" with {channels} channels last" if channels > 1 else ""
         raise UserError(
-            f"{path}: is {len(image.shape)}-D ({_sides(image.shape)}); dataset.json means "
+            f"{path}: is {len(image.shape)}-D ({sides(image.shape)}); dataset.json means "
             f"{3 if channels == 1 else 4}-D volumes{several}"
         )
-    if math.prod(image.shape) > MOST_VOXELS or min(image.shape) < 1:
-        raise UserError(f"{path}: says to hold {_sides(image.shape)} voxels; must be 1 to {MOST_VOXELS:,}")
-    header = image.header
-    if not header["sform_code"] and not header["qform_code"]:
-        raise UserError(
-            f"{path}: has no affine (sform_code and qform_code are 0), so spacing and orientation are "
-            "unknown; set one of them"
-        )
-    spacing, directions = _geometry(image)
-    flat = abs(np.linalg.det(directions)) < 1e-3 if np.isfinite(directions).all() else True
-    if flat or not ((spacing > SPACING[0]) & (spacing < SPACING[1])).all():
-        raise UserError(
-            f"{path}: its affine is degenerate (voxels of {_sides(spacing)} mm); its three axes "
-            f"must have lengths, {SPACING[0]:g} to {SPACING[1]:g} mm, and point three ways"
-        )
-    return image
+    if math.prod(shape) > MOST_VOXELS or min(shape) < 1:
+        raise UserError(f"{path}: says to hold {sides(shape)} voxels; must be 1 to {MOST_VOXELS:,}")
+    with _quiet():
+        affine, odd = nifti_affine.affine_of(image.header, path, preferred)
+    return Opened(path, image, shape, affine, tuple(odd))
 
 
-def check_pair(image: Image, label: Image) -> None:
-    """Raise a ``UserError`` unless shape, spacing and orientation of both files agree."""
-    import nibabel as nib
+def _check_ending(path: Path) -> None:
+    """Refuse a file that is packed and not named so, or the other way round.
 
-    where, other = Path(label.get_filename()), Path(image.get_filename()).name
+    Raises:
+        UserError: it is missing, or must be renamed.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; dataset.json lists it") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from None
+    packed = path.name.casefold().endswith(".gz")
+    if start.startswith(GZIP) and not packed:
+        raise UserError(f"{path}: is packed by gzip; rename it to {path.name}.gz")
+    plain = any(int.from_bytes(start, order) in HEADER_SIZES for order in ("little", "big"))
+    if plain and packed:
+        raise UserError(f"{path}: is not packed by gzip; rename it to {path.name[:-3]}")
+
+
+def check_pair(image: Opened, label: Opened) -> None:
+    """Raise a ``UserError`` unless shape, spacing, orientation and place of both files agree."""
     if label.shape[:3] != image.shape[:3]:
         raise UserError(
-            f"{where}: label is {_sides(label.shape[:3])} voxels, its image {other} "
-            f"{_sides(image.shape[:3])}; they must have the same shape"
+            f"{label.path}: label is {sides(label.shape[:3])} voxels, its image {image.path.name} "
+            f"{sides(image.shape[:3])}; they must have the same shape"
         )
-    (ours, turned), (theirs, straight) = _geometry(label), _geometry(image)
-    if not np.allclose(ours, theirs, rtol=1e-3):
-        raise UserError(
-            f"{where}: label has a spacing of {_sides(ours)} mm, its image {other} {_sides(theirs)} mm; "
-            "they must have the same spacing"
-        )
-    if not np.allclose(turned, straight, atol=1e-2):
-        names = ["".join(nib.aff2axcodes(one.affine)) for one in (label, image)]
-        raise UserError(
-            f"{where}: label is oriented {names[0]}, its image {other} {names[1]}"
-            + (" but turned" if names[0] == names[1] else "")
-            + "; they must have the same orientation"
-        )
+    nifti_affine.check_pair((image.path, image.affine), (label.path, label.affine), label.shape)
 
 
-def canonical_spacing(image: Image) -> tuple[float, float, float]:
+def canonical_spacing(opened: Opened) -> tuple[float, float, float]:
     """Millimetres between voxels along the axes of ``canonical_array``."""
     import nibabel as nib
 
-    order = nib.io_orientation(image.affine)[:, 0].argsort()
-    x, y, z = _geometry(image)[0][order].round(6).tolist()
+    order = nib.io_orientation(opened.affine)[:, 0].argsort()
+    x, y, z = spacing_of(opened.affine)[order].round(6).tolist()
     return x, y, z
 
 
-def canonical_array(image: Image) -> NDArray[np.generic]:
+def canonical_array(opened: Opened) -> NDArray[np.generic]:
     """The voxels ``(x, y, z)``, or ``(x, y, z, channels)``, with the header's scaling applied.
 
     Raises:
@@ -106,10 +125,10 @@ def canonical_array(image: Image) -> NDArray[np.generic]:
     """
     import nibabel as nib
 
-    path = image.get_filename()
+    path = opened.path
     try:
         with _quiet():
-            data = np.asanyarray(image.dataobj)
+            data = np.asanyarray(opened.image.dataobj).reshape(opened.shape)
     except Exception as error:  # as above
         raise UserError(f"{path}: damaged, its voxels can't be read to the end ({_line(error)})") from None
     if data.dtype.kind not in "iufb":
@@ -119,7 +138,7 @@ def canonical_array(image: Image) -> NDArray[np.generic]:
         bad = int(np.count_nonzero(~(np.abs(data) <= largest)))
         if bad:
             raise UserError(f"{path}: {bad} of {data.size} voxels are NaN or infinite; all must be finite")
-    return nib.apply_orientation(data, nib.io_orientation(image.affine))
+    return nib.apply_orientation(data, nib.io_orientation(opened.affine))
 
 
 def intensities(data: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -136,14 +155,13 @@ def class_indices(data: NDArray[np.generic], path: Path, labels: Mapping[int, st
         UserError: a value that is no whole number, or that dataset.json doesn't declare.
     """
     declared = sorted(labels)
-    indices = np.zeros(data.shape, np.uint8)
-    for value in np.unique(data).tolist():
-        if value != round(value):
-            raise UserError(f"{path}: label {value:g} is no whole number; labels number the classes")
+    values = whole_numbers(data, path)
+    indices = np.zeros(values.shape, np.uint8)
+    for value in np.unique(values).tolist():
         if value not in labels:
             known = ", ".join(f"{number} {labels[number]}" for number in declared)
-            raise UserError(f"{path}: undeclared label {value:g}; dataset.json declares {known}")
-        indices[data == value] = declared.index(int(value))
+            raise UserError(f"{path}: undeclared label {value}; dataset.json declares {known}")
+        indices[values == value] = declared.index(value)
     return indices
 
 
@@ -154,18 +172,6 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
-
-
-def _geometry(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lengths (mm) and directions (columns) of the three voxel axes."""
-    axes = np.asarray(image.affine, dtype=float)[:3, :3]
-    with np.errstate(all="ignore"):
-        lengths = np.sqrt((axes**2).sum(axis=0))
-        return lengths, axes / lengths
-
-
-def _sides(sides: Any) -> str:
-    return "x".join(f"{side:g}" for side in sides)
 
 
 def _line(error: Exception) -> str:

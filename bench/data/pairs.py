@@ -9,28 +9,18 @@ from __future__ import annotations
 import csv
 import io
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.volume_folder import by_key
+from bench.data.patients import Patients, by_key, nfc
 from bench.errors import UserError
 from bench.files.checked import check_name
 
 DELIMITERS = ",;\t"
 STEPS = ("spacing_y", "spacing_x")
 """Columns of ``index.csv``: millimetres between rows and between columns of pixels."""
-
-
-@dataclass(frozen=True)
-class Patients:
-    """Where the patient of an image is found: a column of ``index.csv``, or a part of the file's name."""
-
-    column: str = ""
-    key: str = ""
-    """A regular expression."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +72,14 @@ def find_pairs(root: Path, patients: Patients) -> list[Pair]:
         raise UserError(f"{root}: no images; put them under images/ with a row each in index.csv")
     pairs = []
     for row in rows:
-        case = Path(_nfc(row.file)).stem
-        image, mask = images.named(_nfc(row.file)), masks.of_case(case)
+        case = Path(nfc(row.file)).stem
+        image, mask = images.named(nfc(row.file)), masks.of_case(case)
         for kind, found in (("images", image), ("masks", mask)):
             if found is None:
                 what = f"it has no {kind[:-1]}"
                 why = f"index.csv lists it but {what}" if listed else f"{what}; remove the image or add one"
                 raise UserError(f"{root / kind / row.file}: missing; {why}")
-        patient = row.patient or check_name(_nfc(by_key(patients.key)(case)), f"the patient of {case!r}")
+        patient = row.patient or check_name(nfc(by_key(patients.key)(case)), f"the patient of {case!r}")
         pairs.append(
             Pair(case, root / "images" / str(image), root / "masks" / str(mask), patient, row.spacing)
         )
@@ -109,7 +99,9 @@ def read_index(index: Path, patients: Patients) -> list[Row]:
         text = index.read_bytes().decode("utf-8-sig")
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         table = [
-            (lines.line_num, [field.strip() for field in row]) for row in lines if any(map(str.strip, row))
+            (lines.line_num, [nfc(field.strip()) for field in row])
+            for row in lines
+            if any(map(str.strip, row))
         ]
     except (csv.Error, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{index}: not a CSV file in UTF-8 ({error})") from None
@@ -119,11 +111,12 @@ def read_index(index: Path, patients: Patients) -> list[Row]:
             f"{index}: which column names the patient? --patient-column must be one of "
             f"{', '.join(columns)}; or --patient-key finds it in files' names"
         )
+    named = nfc(patients.column)
     steps = [step for step in STEPS if step in columns]
     if len(steps) == 1:
         missing = next(step for step in STEPS if step not in columns)
         raise UserError(f"{index}: column {steps[0]!r} needs {missing!r} beside it")
-    for column in filter(None, ("file", patients.column, *steps)):
+    for column in filter(None, ("file", named, *steps)):
         if columns.count(column) != 1:
             what = "is there twice" if column in columns else "is missing"
             raise UserError(f"{index}: column {column!r} {what}; found: {', '.join(columns)}")
@@ -135,10 +128,10 @@ def read_index(index: Path, patients: Patients) -> list[Row]:
                 f"{where} has {len(fields)} fields, the header {len(columns)}; quote commas in them"
             )
         row = dict(zip(columns, fields, strict=False))
-        for needed in filter(None, ("file", patients.column, *steps)):
+        for needed in filter(None, ("file", named, *steps)):
             if not row.get(needed):
                 raise UserError(f"{where} has no {needed}")
-        file, patient = row["file"], _nfc(row[patients.column]) if patients.column else ""
+        file, patient = row["file"], row[named] if named else ""
         if Path(file).name != file:
             raise UserError(f"{where}: {file!r} must be a plain file name")
         for name in filter(None, (file, patient)):
@@ -166,10 +159,6 @@ def _step(text: str, column: str, where: str) -> float:
     return step
 
 
-def _nfc(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 class _Names:
     """The files of a folder, found by name or by what a name is without its ending."""
 
@@ -185,7 +174,7 @@ class _Names:
                 continue
             if path.is_dir():
                 raise UserError(f"{path}: a folder; files must lie in {folder.name}/ itself")
-            name = check_name(_nfc(path.name), folder)
+            name = check_name(nfc(path.name), folder)
             if name in self.stored:
                 raise UserError(f"{path}: there is another file whose name differs in Unicode's form alone")
             self.stored[name] = path.name
@@ -222,7 +211,7 @@ def _check_left_over(names: _Names, used: set[str], listed: bool) -> None:
 
 def _check_twice(where: Path, rows: Sequence[Row]) -> None:
     """Refuse a file or a case that is there twice."""
-    files = [_nfc(row.file) for row in rows]
+    files = [nfc(row.file) for row in rows]
     for what, names in (("file", files), ("case", [Path(file).stem for file in files])):
         name, count = Counter(names).most_common(1)[0]
         if count > 1:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from bench.data.class_labels import whole_numbers
 from bench.errors import UserError
 
 FORMATS = ("PNG", "TIFF", "JPEG", "BMP", "GIF", "PPM", "WEBP")
@@ -123,7 +124,7 @@ def read_mask(path: Path) -> RawMask:
         raise UserError(
             f"{path}: has pixels of the kind {image.mode}; a mask must be a grey or palette image"
         )
-    return RawMask(_whole(path, _many_bits(loaded, image)), loaded.turned)
+    return RawMask(whole_numbers(_many_bits(loaded, image), path), loaded.turned)
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
@@ -241,14 +242,3 @@ def is_grey(pixels: NDArray[Any]) -> bool:
     return pixels.ndim == 2 or bool(
         (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
     )
-
-
-def _whole(path: Path, values: NDArray[Any]) -> NDArray[np.integer]:
-    """Values of more than 8 bits as whole numbers."""
-    rounded = np.rint(values)
-    odd = values[~np.isfinite(values) | (rounded != values) | (np.abs(rounded) > 2**31 - 1)]
-    if odd.size:
-        raise UserError(
-            f"{path}: the value {odd.flat[0]} is no whole number; a mask holds one for each class"
-        )
-    return rounded.astype(np.int64)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.data.image_folder import read_grey
-from bench.data.volume_folder import read_layout
+from bench.data.volume_layout import read_layout
 from bench.errors import UserError
 
 log = logging.getLogger(__name__)

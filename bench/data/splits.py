@@ -35,6 +35,13 @@ class Split:
         return [where[case] for case in getattr(self, part)]
 
 
+def untested(dataset: Dataset, splits: Sequence[Split]) -> list[str]:
+    """What to say where folds leave cases without a test."""
+    left = len(dataset.cases) - sum(len(split.test) for split in splits)
+    several = len(splits) > 1 and left
+    return [f"{left} of {len(dataset.cases)} cases are in the test of no fold"] if several else []
+
+
 def fingerprint_of(splits: Sequence[Split]) -> str:
     """Of a study's split, or of all its folds."""
     return splits[0].fingerprint if len(splits) == 1 else digest(*(split.fingerprint for split in splits))

@@ -8,7 +8,6 @@ patients are drawn from the fold's training part (``bench/data/folds.py``). Wher
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +20,6 @@ from bench.data.splits import PARTS, Split
 from bench.errors import UserError
 from bench.files.atomic import write_text
 from bench.files.checked import check, read_json
-
-log = logging.getLogger(__name__)
 
 
 class Fold(BaseModel):
@@ -100,7 +97,7 @@ def _check_parts(where: str, parts: dict[str, list[str]], dataset: Dataset) -> N
 
 
 def _check_folds(path: Path, splits: Sequence[Split], dataset: Dataset) -> None:
-    """Every patient is tested once; say which cases no fold tests."""
+    """Refuse folds that test a patient twice, or nobody."""
     patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
     home: dict[str, int] = {}
     for number, split in enumerate(splits):
@@ -113,6 +110,3 @@ def _check_folds(path: Path, splits: Sequence[Split], dataset: Dataset) -> None:
                 )
         if not split.test:
             raise UserError(f"{path}: fold {number} tests no case")
-    left = len(dataset.cases) - sum(len(split.test) for split in splits)
-    if left:
-        log.warning(f"{path}: {left} of {len(dataset.cases)} cases are in the test of no fold")

@@ -143,6 +143,12 @@ class Options:
         shown={"metavar": "NAME"},
         frozen="patient_column",
     )
+    affine: str = flag(
+        "",
+        "sform or qform: which counts where volumes' headers contradict themselves; folders by path only.",
+        check=one_of("--affine", ("sform", "qform")),
+        frozen="affine",
+    )
     slices: str = flag("", "axial: 2-D networks on the slices of volumes.", check=_check_slices)
     micro_batch: int | None = flag(
         None,

@@ -18,12 +18,13 @@ from bench.data.dataset import Dataset
 from bench.data.decoded import keep_decoded
 from bench.data.folds import folds_by_patient
 from bench.data.foreground import check_foreground
+from bench.data.patients import odd_patients
 from bench.data.prepared import Prepared
 from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_volumes import PreparedVolumes
-from bench.data.splits import Split, fingerprint_of, split_by_patient
+from bench.data.splits import Split, fingerprint_of, split_by_patient, untested
 from bench.data.splits_file import read_splits, write_splits
-from bench.errors import UserError
+from bench.errors import UserError, one_line
 from bench.job import FIELDS, Job, key_of
 from bench.planning.options import Options
 from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
@@ -150,13 +151,13 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
     study = Study(root)
     device = choose_device(options.device, options.elsewhere)
     frozen = study.settings()
-    if frozen is not None and options.patient_column:  # before another column's patients are read
-        _check_frozen(root / "study.json", frozen, {"patient_column": options.patient_column})
+    read = {name: value for name, value in options.asked.items() if name in ("patient_column", "affine")}
+    if frozen is not None and read:  # before the data are read in another way
+        _check_frozen(root / "study.json", frozen, read)
     key, column = _patients(options, frozen or {})
-    dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key, column)
+    affine = options.affine or (frozen or {}).get("affine", "")
+    dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key, column, affine)
     splits = _splits(root, dataset, options, frozen)
-    if frozen is None and dataset.spatial_dims == 2:
-        check_foreground(dataset, splits)
     # The name, the data and the split always must be those of the study, options where they are given.
     fixed = {
         "protocol": PROTOCOL_VERSION,
@@ -180,6 +181,7 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
         "compile": not options.no_compile and can_compile(device),
         **({"folds": len(splits)} if len(splits) > 1 else {}),
         **({"patient_key": key} if key else {}),
+        **({"warnings": odd} if (odd := _odd(dataset, splits)) else {}),
     }
     return Session(study, dataset, splits, device, fresh)
 
@@ -196,7 +198,8 @@ def data_again(study: Study, data: Path | None) -> Dataset | None:
     if data is None and not datasets.source(settings["dataset"]).built_in:
         return None
     key, column = settings.get("patient_key", ""), settings.get("patient_column", "")
-    dataset = datasets.load(settings["dataset"], data, study.root / "cache", key, column)
+    affine = settings.get("affine", "")
+    dataset = datasets.load(settings["dataset"], data, study.root / "cache", key, column, affine)
     if settings.get("protocol") != PROTOCOL_VERSION:
         log.warning(f"{path}: of another protocol version; whether its data are these can't be checked")
     elif settings.get("data") != dataset.fingerprint:
@@ -206,6 +209,16 @@ def data_again(study: Study, data: Path | None) -> Dataset | None:
             "images, masks or patients; name the folder that the study was made from"
         )
     return dataset
+
+
+def _odd(dataset: Dataset, splits: tuple[Split, ...]) -> list[str]:
+    """What is odd about the data and their split but harmless, a line each.
+
+    Raises:
+        UserError: there is nothing to learn.
+    """
+    odd = (*dataset.warnings, *odd_patients(dataset), *untested(dataset, splits))
+    return [one_line(text) for text in (*odd, *check_foreground(dataset, splits))]
 
 
 def _patients(options: Options, frozen: dict[str, Any]) -> tuple[str, str]:

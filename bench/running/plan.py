@@ -84,7 +84,10 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
     if not options.no_test and not all(split.test for split in session.splits):
         raise UserError(f"{options.splits or root / 'splits.json'}: test is empty; give --no-test")
     planned = planned_cells(matrix, session, options)
-    if session.study.settings() is None:
+    new = session.study.settings() is None
+    for line in session.settings.get("warnings", ()) if new or options.dry_run else ():
+        log.warning(line)
+    if new:
         session = _begun(session, matrix, options)
         planned = planned_cells(matrix, session, options)
     jobs = [cell.job for cell in planned if not cell.reason]

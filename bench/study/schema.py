@@ -66,8 +66,10 @@ class Settings(TypedDict, total=False):
     compile: bool
     patient_key: str
     patient_column: str
+    affine: Literal["sform", "qform"]
     folds: Annotated[int, Field(ge=2)]
     contrasts: list[Text]
+    warnings: list[Text]
     memory_gb: Annotated[float, Field(gt=0)]
     memory_probe_mb: dict[str, Number]
     measured_precision: dict[str, Any]
@@ -124,8 +126,7 @@ def check_settings(content: Any, where: object) -> dict[str, Any]:
     Raises:
         UserError: an unknown key, a value of another type.
     """
-    checked: dict[str, Any] = check(_settings(), content, where)
-    return checked
+    return dict(check(_settings(), content, where))
 
 
 @cache

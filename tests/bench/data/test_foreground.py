@@ -18,10 +18,9 @@ def slices():
     return phantom.generate(side=32)
 
 
-def test_a_usual_dataset_is_passed_in_silence(slices, capfd):
-    check_foreground(slices, [split_by_patient(slices)])
-    check_foreground(slices, folds_by_patient(slices, 5))
-    assert capfd.readouterr() == ("", "")
+def test_a_usual_dataset_is_passed_in_silence(slices):
+    assert check_foreground(slices, [split_by_patient(slices)]) == []
+    assert check_foreground(slices, folds_by_patient(slices, 5)) == []
 
 
 def test_nothing_to_learn_is_an_error(slices):
@@ -32,17 +31,28 @@ def test_nothing_to_learn_is_an_error(slices):
         check_foreground(dataclasses.replace(slices, masks=masks), [split])
 
 
-def test_a_fold_without_foreground_is_named(slices, capfd):
+def test_a_fold_without_foreground_is_named(slices):
     folds = folds_by_patient(slices, 5)
     shown = folds[1].indices(slices, "test")[0]
     masks = [m if k == shown else np.zeros_like(m) for k, m in enumerate(slices.masks)]
-    check_foreground(dataclasses.replace(slices, masks=masks), folds)
-    assert "no training mask of fold 1 has any foreground" in capfd.readouterr().err
+    odd = check_foreground(dataclasses.replace(slices, masks=masks), folds)
+    assert "no training mask of fold 1 has any foreground: its networks learn nothing" in odd
 
 
-def test_a_class_that_occurs_nowhere_is_named(slices, capfd):
-    check_foreground(dataclasses.replace(slices, classes=("object", "tumour")), [split_by_patient(slices)])
-    assert "no training mask holds the class tumour: it can't be learned" in capfd.readouterr().err
+def test_a_class_that_occurs_nowhere_is_named_once(slices):
+    more = dataclasses.replace(slices, classes=("object", "tumour"))
+    line = "no training mask holds the class tumour: it can't be learned"
+    assert check_foreground(more, [split_by_patient(slices)]) == [line]
+    assert check_foreground(more, folds_by_patient(slices, 5)) == [line]
+
+
+def test_a_class_that_a_fold_lacks_is_named(slices):
+    folds = folds_by_patient(slices, 5)
+    rare = folds[2].indices(slices, "test")
+    masks = [2 * m if k in rare else m for k, m in enumerate(slices.masks)]
+    two = dataclasses.replace(slices, masks=masks, classes=("object", "tumour"))
+    odd = check_foreground(two, folds)
+    assert odd == ["no training mask of fold 2 holds the class tumour: it can't be learned there"]
 
 
 def test_it_is_said_before_a_run_and_in_a_dry_run(bench, refused, tmp_path):

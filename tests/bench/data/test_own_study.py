@@ -92,6 +92,21 @@ def test_the_process_of_a_job_reads_the_same_patients(bench, arguments, nothing_
     )
 
 
+def test_what_is_odd_is_said_once_and_stands_in_the_study(bench, arguments, nothing_runs, folder, tmp_path):
+    describe(folder, labels={"background": 0, "polyp": 1, "tool": 2, "scar": 3})
+    (folder / "index.csv").write_text((folder / "index.csv").read_text().replace(",p01", ",P00"))
+    odd = [
+        "patients 'P00' and 'p00' differ in upper and lower case alone: taken for two",
+        "no training mask holds the class scar: it can't be learned",
+    ]
+    call = (*arguments, "--patient-column", "person")
+    assert bench(*call, "--dry-run").err.splitlines()[:2] == odd
+    assert bench(*call).err.splitlines()[:2] == odd
+    assert json.loads((tmp_path / "s" / "study.json").read_text())["warnings"] == odd
+    assert not set(odd) & set(bench(*call).err.splitlines()), "it stands in the study now"
+    assert bench(*call, "--dry-run").err.splitlines()[:2] == odd
+
+
 def test_a_splits_file_counts_where_it_is_named(bench, arguments, nothing_runs, folder, tmp_path):
     cases = [f"p{k:02}_{n}" for k in range(8) for n in range(2)]
     path = folder / "splits_final.json"

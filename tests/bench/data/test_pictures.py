@@ -184,7 +184,7 @@ NO_MASK = {
     ),
     "half.tif": (
         lambda p: write_tiff(p, OBJECT / np.float32(510), 1, 3),
-        "the value 0.5 is no whole number",
+        "label 0.5 is no whole number",
     ),
 }
 

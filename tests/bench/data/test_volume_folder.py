@@ -1,11 +1,12 @@
 """Folders of volumes, both layouts, and everything that can be wrong with one."""
 
+import gzip
 import json
 
 import nibabel as nib
 import numpy as np
 import pytest
-from volume_files import LABELS, ball_volume, case, save, write_decathlon
+from volume_files import LABELS, ball_volume, case, save, write_decathlon, write_nnunet
 
 from bench.data import volume_folder
 from bench.data.datasets import load, locate
@@ -41,16 +42,7 @@ def test_reads_the_decathlons_layout(folder):
 
 
 def test_nnunets_layout_gives_the_same_arrays(folder, tmp_path):
-    other = tmp_path / "Dataset099_Balls"
-    for k in range(6):
-        image, label = ball_volume(k)
-        save(other / "imagesTr" / f"{case(k)}_0000.nii.gz", image)
-        save(other / "labelsTr" / f"{case(k)}.nii.gz", label)
-    content = {
-        "channel_names": {"0": "MRI"}, "labels": {name: int(value) for value, name in LABELS.items()},
-        "numTraining": 6, "file_ending": ".nii.gz",
-    }  # fmt: skip
-    (other / "dataset.json").write_text(json.dumps(content))
+    other = write_nnunet(tmp_path / "Dataset099_Balls", count=6)
     ours, theirs = load("balls", folder), load("balls", other)
     assert ours.cases == theirs.cases
     assert ours.classes == theirs.classes
@@ -180,7 +172,7 @@ WIDE = np.diag([1, 1, 2.5, 1])
 FLIPPED = np.diag([-1, 1, 1, 1])
 BROKEN = {
     "4-D image": (lambda r: rewrite(r, "imagesTr", lambda d: np.stack([d, d], -1)), "is 4-D (14x20x12x2)"),
-    "4-D label": (lambda r: rewrite(r, "labelsTr", lambda d: d[..., None]), "is 4-D (14x20x12x1)"),
+    "4-D label": (lambda r: rewrite(r, "labelsTr", lambda d: np.stack([d, d], -1)), "is 4-D (14x20x12x2)"),
     "2-D image": (lambda r: rewrite(r, "imagesTr", lambda d: d[..., 0]), "is 2-D"),
     "no affine": (lambda r: rewrite(r, "imagesTr", same, placed=False), "has no affine (sform_code"),
     "degenerate affine": (
@@ -201,7 +193,8 @@ BROKEN = {
     ),
     "fractional label": (
         lambda r: rewrite(r, "labelsTr", lambda d: d * 0.5),
-        "label 0.5 is no whole number",
+        "label 0.5 is no whole number; labels number the classes, so save them as integers, resampled by "
+        "nearest neighbour",
     ),
     "undeclared label": (
         lambda r: rewrite(r, "labelsTr", poke(9)),
@@ -219,7 +212,51 @@ BROKEN = {
     "no dataset.json": (lambda r: (r / "dataset.json").unlink(), "is unknown; known: phantom"),
     "dataset.json is no JSON": (lambda r: (r / "dataset.json").write_text("{"), "dataset.json: not JSON"),
     "no labels": (lambda r: change(r, labels={"0": "background"}), "and at least one class"),
-    "regions": (lambda r: change(r, labels={"background": 0, "all": [1, 2]}), "labels must pair each name"),
+    "regions": (
+        lambda r: change(r, labels={"background": 0, "all": [1, 2]}),
+        "labels make 'all' a region of the values [1, 2]; nnU-Net's regions are not supported, give every",
+    ),
+    "background is not 0": (
+        lambda r: change(r, labels={"0": "Front", "1": "background", "2": "Back"}),
+        "labels call 0 'Front'; 0 must be the background",
+    ),
+    "almost a whole number": (
+        lambda r: rewrite(r, "labelsTr", lambda d: (d > 0) * 0.999),
+        "label 0.999 is no whole number",
+    ),
+    "label elsewhere": (
+        lambda r: rewrite(r, "labelsTr", same, affine=moved(0, 0.5, 0)),
+        "label lies 0.5 voxels away from its image person00_a.nii.gz (first voxels at (0, 0.5, 0) and "
+        "(0, 0, 0) mm); they must lie on one grid",
+    ),
+    "plain file named .gz": (
+        lambda r: (r / "imagesTr" / FIRST).write_bytes(
+            gzip.decompress((r / "imagesTr" / FIRST).read_bytes())
+        ),
+        "is not packed by gzip; rename it to person00_a.nii",
+    ),
+    "no foreground at all": (
+        lambda r: [save(path, 0 * ball_volume(0)[1]) for path in (r / "labelsTr").iterdir()],
+        "no mask of the training set has any foreground",
+    ),
+    "too few files": (lambda r: change(r, numTraining=7), "numTraining is 7, but 6 cases are there; add"),
+    "a count that is none": (lambda r: change(r, numTraining="six"), "numTraining is 'six', but 6 cases"),
+    "nnU-Net's list of files elsewhere": (
+        lambda r: change(r, dataset={"a": {"images": ["/a"], "label": "/b"}}),
+        "the key 'dataset' (nnU-Net's list of files elsewhere) is not supported",
+    ),
+    "an image not listed": (
+        lambda r: save(r / "imagesTr" / "more.nii.gz", ball_volume(0)[0]),
+        "imagesTr/more.nii.gz: dataset.json doesn't list it under training; list it or remove it",
+    ),
+    "a label not listed": (
+        lambda r: save(r / "labelsTr" / "more.nii.gz", ball_volume(0)[1]),
+        "labelsTr/more.nii.gz: dataset.json doesn't list it under training; list it or remove it",
+    ),
+    "two files of one case": (
+        lambda r: save(r / "labelsTr" / "person00_a.nii", ball_volume(0)[1]),
+        "labelsTr/person00_a.nii and labelsTr/person00_a.nii.gz are of one case; remove one",
+    ),
     "no channels": (lambda r: change(r, modality={}), "must name the channels"),
     "listed twice": (
         lambda r: change(r, training=2 * json.loads((r / "dataset.json").read_text())["training"]),
@@ -236,6 +273,12 @@ def degenerate(path):
     image.header["qform_code"] = 0
     affine = image.header.get_sform()
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine, image.header), path)
+
+
+def moved(*by):
+    affine = np.eye(4)
+    affine[:3, 3] = by
+    return affine
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -259,6 +302,11 @@ def test_a_broken_folder_is_one_clear_line_and_leaves_nothing(folder, tmp_path, 
         (["--patient-key", "("], "--patient-key '(': not a regular expression"),
         (["--patient-key", "left|right"], "finds no patient in the case 'person00_a'"),
         (["--dataset", "phantom-3d", "--patient-key", "x"], "dataset phantom-3d has its own"),
+        (
+            ["--dataset", "phantom-3d", "--affine", "qform"],
+            "--affine 'qform': dataset phantom-3d has its own",
+        ),
+        (["--affine", "best"], "--affine must be one of sform, qform, not 'best'"),
     ],
 )
 def test_options_that_do_not_fit_the_volumes(folder, tmp_path, refused, arguments, message):

@@ -1,0 +1,72 @@
+"""Who the patient of a case is, and whether that is likely what was meant."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.data.dataset import Dataset
+from bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Where the patient of a case is found: a column of ``index.csv``, or a part of the case's name."""
+
+    column: str = ""
+    key: str = ""
+    """A regular expression."""
+
+
+def nfc(name: str) -> str:
+    """Names that Unicode writes in two ways are one name."""
+    return unicodedata.normalize("NFC", name)
+
+
+def by_key(pattern: str) -> Callable[[str], str]:
+    """``--patient-key``: the groups of a regular expression (without groups, its match) name the patient.
+
+    Raises:
+        UserError: not a regular expression, or a case in which it finds nothing.
+    """
+    try:
+        key = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--patient-key {pattern!r}: not a regular expression ({error})") from None
+
+    def patient(case: str) -> str:
+        match = key.search(case)
+        found = "-".join(filter(None, match.groups() or (match[0],))) if match else ""
+        if not found:
+            raise UserError(f"--patient-key {pattern!r}: finds no patient in the case {case!r}")
+        return found
+
+    return patient
+
+
+def odd_patients(dataset: Dataset) -> list[str]:
+    """What to say where the patients are hardly those that were meant, a line each.
+
+    A volume usually is a patient of its own; an image of a stack is not.
+    """
+    count = Counter(dataset.patients)
+    patient, most = count.most_common(1)[0]
+    cases = len(dataset.cases)
+    odd = []
+    if most == 1 and cases > 1 and dataset.spatial_dims == 2:
+        odd.append(
+            f"every one of the {cases} images is of a patient of its own; images of one person in two "
+            "parts of the split make scores too good"
+        )
+    elif len(count) > 1 and most > cases / 2:
+        odd.append(f"patient {patient!r} has {most} of the {cases} cases")
+    folded = Counter(name.casefold() for name in count)
+    twice = sorted(name for name in count if folded[name.casefold()] > 1)
+    if twice:
+        odd.append(
+            f"patients {twice[0]!r} and {twice[1]!r} differ in upper and lower case alone: taken for two"
+        )
+    return odd

@@ -1,0 +1,231 @@
+"""Which files belong to which case in a folder of volumes: the Decathlon's layout, and nnU-Net's.
+
+Both hold ``dataset.json``, ``imagesTr/`` and ``labelsTr/``. The Decathlon's lists its files under
+``training``; several channels are the fourth dimension of a file. nnU-Net's names a case
+``case_0000.nii.gz``, one file a channel, and its label ``case.nii.gz``.
+
+Decathlon: Antonelli et al., Nature Communications 13, 2022. nnU-Net: Isensee et al., Nature Methods
+18, 2021.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data.class_labels import named_labels
+from bench.data.described import shown
+from bench.data.patients import nfc
+from bench.errors import UserError
+from bench.files.checked import check_name, inside, parse_json
+
+ENDINGS = (".nii.gz", ".nii")
+FOLDERS = ("imagesTr", "labelsTr")
+CHANNEL = re.compile(r"(.+)_(\d{4})")
+"""nnU-Net's name of an image: the case and the channel."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One case: its files, one image or one a channel."""
+
+    case: str
+    images: tuple[Path, ...]
+    label: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds: modality of each channel, name of each label value; ``odd``: what to say."""
+
+    entries: tuple[Entry, ...]
+    modalities: tuple[str, ...]
+    labels: dict[int, str]
+    licence: str
+    odd: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Files:
+    """The NIfTI files of ``imagesTr`` and ``labelsTr``, by their names in Unicode's NFC, and others."""
+
+    volumes: dict[str, Path]
+    others: tuple[str, ...]
+
+    def find(self, path: Path, root: Path) -> Path:
+        """The file as it is stored; upper and lower case may differ where that leaves one."""
+        wanted = nfc(path.relative_to(root).as_posix())
+        if wanted in self.volumes:
+            return self.volumes[wanted]
+        near = [stored for name, stored in self.volumes.items() if name.casefold() == wanted.casefold()]
+        return near[0] if len(near) == 1 else path
+
+
+def read_layout(root: Path) -> Layout:
+    """Read and check ``dataset.json`` and which files are there; both layouts.
+
+    Raises:
+        UserError: no such file, not JSON, not as the layouts have it, a file missing or left over.
+    """
+    path = root / "dataset.json"
+    content = _content(root, path)
+    names = content.get("channel_names") or content.get("modality")
+    if not isinstance(names, dict) or not names or not all(isinstance(n, str) for n in names.values()):
+        raise UserError(f"{path}: channel_names (nnU-Net) or modality (Decathlon) must name the channels")
+    modalities = tuple(check_name(names[key], path) for key in sorted(names, key=_place))
+    labels = named_labels(content.get("labels"), path)
+    files = _files(root)
+    listed = content.get("training")
+    if isinstance(listed, list) and listed:
+        entries = [_listed(root, item, len(modalities), files) for item in listed]
+    else:
+        entries = _found(root, len(modalities), content.get("file_ending"), files)
+    cases = [entry.case for entry in entries]
+    case, count = Counter(cases).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{path}: case {case} is listed more than once")
+    _check_left_over(root, files, entries, bool(listed))
+    _check_count(content.get("numTraining"), len(cases), path)
+    entries.sort(key=lambda entry: entry.case)  # the order of the list says nothing
+    odd = [f"{files.others[0]}: no NIfTI file, {len(files.others)} such not read"] if files.others else []
+    licence = shown(content.get("licence") or content.get("license") or "")
+    return Layout(tuple(entries), modalities, labels, licence, tuple(odd))
+
+
+def _content(root: Path, path: Path) -> dict[str, Any]:
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
+    if not path.is_file():
+        raise UserError(f"{root}: dataset.json is missing; the layout must be the Decathlon's or nnU-Net's")
+    try:
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold keys and values (labels, modality or channel_names, ...)")
+    if "dataset" in content:
+        raise UserError(
+            f"{path}: the key 'dataset' (nnU-Net's list of files elsewhere) is not supported; put the "
+            "files into imagesTr/ and labelsTr/ and remove it"
+        )
+    return content
+
+
+def _place(key: str) -> tuple[int, str]:
+    """Orders channels by their number: "10" comes after "9"."""
+    return (int(key), "") if key.isdecimal() and len(key) < 9 else (sys.maxsize, key)
+
+
+def _files(root: Path) -> Files:
+    """What lies in the folders of images and labels, hidden files left out.
+
+    Raises:
+        UserError: two files that are one: ``a.nii`` beside ``a.nii.gz``, names that look the same.
+    """
+    volumes: dict[str, Path] = {}
+    others: list[str] = []
+    stems: dict[str, Path] = {}
+    found = (p for folder in FOLDERS for p in sorted((root / folder).rglob("*")) if p.is_file())
+    for path in found:
+        if any(part.startswith(".") for part in path.relative_to(root).parts):
+            continue
+        name = nfc(path.relative_to(root).as_posix())
+        ending = _ending(name)
+        if not ending:
+            others.append(name)
+            continue
+        stem = name[: -len(ending)]
+        if stem in stems:
+            first, second = (other.relative_to(root).as_posix() for other in (stems[stem], path))
+            raise UserError(f"{path}: {first} and {second} are of one case; remove one")
+        volumes[name] = stems[stem] = path
+    return Files(volumes, tuple(others))
+
+
+def _ending(name: str) -> str:
+    """The ending of a NIfTI file as it is written; empty: it is none."""
+    return next((name[-len(end) :] for end in ENDINGS if name.casefold().endswith(end)), "")
+
+
+def _listed(root: Path, item: Any, channels: int, files: Files) -> Entry:
+    """An item of the Decathlon's list; one file a channel where nnU-Net 1 split them."""
+    path = root / "dataset.json"
+    try:
+        image, label = (files.find(inside(root, item[kind], path), root) for kind in ("image", "label"))
+    except (TypeError, KeyError):
+        raise UserError(
+            f"{path}: training must list image and label of every case, not {reprlib.repr(item)}"
+        ) from None
+    ending = _ending(label.name)
+    if not ending:
+        raise UserError(f"{path}: lists {label.name}; files must be .nii.gz or .nii")
+    case = check_name(nfc(label.name[: -len(ending)]), path)
+    if not image.is_file():
+        names = [f"{case}_{channel:04}{ending}" for channel in range(channels)]
+        split = [files.find(image.with_name(name), root) for name in names]
+        if split[0].is_file():
+            return Entry(case, tuple(split), label)
+    return Entry(case, (image,), label)
+
+
+def _found(root: Path, channels: int, declared: Any, files: Files) -> list[Entry]:
+    """nnU-Net's cases: what lies under ``labelsTr``."""
+    path = root / "dataset.json"
+    if declared is not None and declared not in ENDINGS:
+        raise UserError(f"{path}: file_ending {declared!r} is not supported; must be .nii.gz or .nii")
+    labels = {name: file for name, file in files.volumes.items() if name.startswith("labelsTr/")}
+    if not labels:
+        raise UserError(f"{root / 'labelsTr'}: no labels named *{declared or '.nii.gz'}")
+    entries = []
+    for name, label in sorted(labels.items()):
+        ending = _ending(name)
+        if declared is not None and ending.casefold() != declared:
+            raise UserError(
+                f"{label}: ends in {ending}, but file_ending of dataset.json is {declared}; make them agree"
+            )
+        case = check_name(name.removeprefix("labelsTr/")[: -len(ending)], label)
+        images = []
+        for channel in range(channels):
+            image = files.find(root / "imagesTr" / f"{case}_{channel:04}{ending}", root)
+            if not image.is_file():
+                raise UserError(f"{image}: missing; labelsTr/{label.name} has no image of that channel")
+            images.append(image)
+        entries.append(Entry(case, tuple(images), label))
+    return entries
+
+
+def _check_left_over(root: Path, files: Files, entries: Iterable[Entry], listed: bool) -> None:
+    """Refuse an image or a label that no case has."""
+    used = {path for entry in entries for path in (*entry.images, entry.label)}
+    extra = next((path for path in files.volumes.values() if path not in used), None)
+    if extra is None:
+        return
+    if listed:
+        raise UserError(f"{extra}: dataset.json doesn't list it under training; list it or remove it")
+    name = nfc(extra.name)
+    match = CHANNEL.fullmatch(name[: -len(_ending(name))])
+    if match is None:
+        raise UserError(f"{extra}: must end with its channel, as in case_0000{_ending(name)}")
+    if match[1] in {entry.case for entry in entries}:
+        raise UserError(
+            f"{extra}: dataset.json names no channel {int(match[2])}; name it or remove the file"
+        )
+    raise UserError(f"{extra}: has no label labelsTr/{match[1]}{_ending(name)}; add it or remove the image")
+
+
+def _check_count(declared: Any, count: int, path: Path) -> None:
+    """``numTraining`` is there for this: a download that broke off is noticed."""
+    number = (
+        int(declared) if isinstance(declared, str) and re.fullmatch("[0-9]{1,9}", declared) else declared
+    )
+    if declared is not None and number != count:
+        raise UserError(
+            f"{path}: numTraining is {reprlib.repr(declared)}, but {count} cases are there; add those that "
+            "are missing, or correct it"
+        )
