@@ -102,18 +102,17 @@ def surface_scores(
     """HD95 and normalised surface distance of two boolean masks, in the unit of ``spacing``."""
     from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
+    steps = [float(step) for step in spacing]  # MONAI knows no numbers of NumPy's
     if not predicted.any() and not truth.any():
         return {"hd95": math.nan, "nsd": math.nan}
     if not predicted.any() or not truth.any():
-        sides = [side * step for side, step in zip(truth.shape, spacing, strict=True)]
+        sides = [side * step for side, step in zip(truth.shape, steps, strict=True)]
         return {"hd95": math.hypot(*sides), "nsd": 0.0}
     p = torch.from_numpy(predicted)[None, None]
     t = torch.from_numpy(truth)[None, None]
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
-    distance = compute_hausdorff_distance(
-        p, t, include_background=True, percentile=95, spacing=list(spacing)
-    )
-    agreement = compute_surface_dice(p, t, [NSD_TOLERANCE], include_background=True, spacing=list(spacing))
+    distance = compute_hausdorff_distance(p, t, include_background=True, percentile=95, spacing=steps)
+    agreement = compute_surface_dice(p, t, [NSD_TOLERANCE], include_background=True, spacing=steps)
     return {"hd95": float(distance), "nsd": float(agreement)}
 
 
@@ -133,7 +132,7 @@ def score_case(
         p, t = predicted == label, truth == label
         row = overlap_scores(p, t)
         if surface:
-            row |= surface_scores(p, t, spacing or (1.0,) * truth.ndim)
+            row |= surface_scores(p, t, (1.0,) * truth.ndim if spacing is None else spacing)
         rows.append(row)
     scores = {measure: nan_mean(row[measure] for row in rows) for measure in rows[0]}
     if len(classes) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,8 +44,8 @@ def predict_array(
     x = _as_tensor(image, 3 if "patch" in facts else 2, job.in_channels)
     if "patch" in facts:
         common = facts["spacing_mm"]
-        own = common if spacing is None else spacing
-        if len(own) != len(common) or min(own) <= 0:
+        own = common if spacing is None else [float(step) for step in spacing]
+        if len(own) != len(common) or not all(0 < step < math.inf for step in own):
             raise UserError(f"spacing {own}: must be {len(common)} positive numbers, in mm along each axis")
         volume = resample(x, grid_of(x.shape[1:], own, common))
         ct = [_of_ct(row) for row in facts["normalisation"]]

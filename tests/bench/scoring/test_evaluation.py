@@ -90,6 +90,18 @@ def test_dice_is_the_mean_over_patients_and_dice_slice_over_cases():
     assert (total["cases"], total["patients"]) == (3, 2)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.float32, int, float])
+def test_a_spacing_is_a_spacing_whatever_kind_of_number_it_is(kind):
+    moved = np.roll(SQUARE, 2, axis=0)
+    expected = score_case(moved, SQUARE, ("liver",), surface=True, spacing=(3.0, 1.0))
+    assert expected["hd95"] == 6.0
+    for spacing in ((kind(3), kind(1)), np.array([3, 1], kind)):
+        assert score_case(moved, SQUARE, ("liver",), surface=True, spacing=spacing) == expected
+        assert score_case(moved, EMPTY, ("liver",), surface=True, spacing=spacing)["hd95"] == np.hypot(
+            18, 8
+        )
+
+
 def test_rows_say_how_large_the_organ_is():
     part = Scored(
         cases=("a", "b"), patients=("p", "q"), images=torch.zeros(2, 1, 8, 8), masks=[SQUARE, EMPTY]

@@ -76,7 +76,7 @@ def test_a_volume_without_a_spacing_has_that_of_the_training_volumes():
     assert not np.array_equal(predict_array(artefact, job, facts, image, (2.0, 1.0, 2.0)), told)
 
 
-@pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 1.0, 0.0)])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, np.nan)])
 def test_a_spacing_that_cannot_be_is_refused(spacing):
     dataset = dataset_of((18, 17, 16), modalities=("MRI",), spacing=((1.0, 1.0, 2.0),) * 3)
     own = made(PreparedVolumes(dataset, SPLIT, 16))
