@@ -182,6 +182,10 @@ NO_MASK = {
         lambda p: save(p, np.dstack([FULL * 0, OBJECT])),
         "a mask in an alpha channel is not read",
     ),
+    "inverted.tif": (
+        lambda p: write_tiff(p, OBJECT, 0),
+        "0 is white: whether 0 is the background or the object can't be known; save the mask as PNG",
+    ),
     "half.tif": (
         lambda p: write_tiff(p, OBJECT / np.float32(510), 1, 3),
         "label 0.5 is no whole number",
