@@ -108,8 +108,8 @@ def read_mask(path: Path) -> RawMask:
         )
     if loaded.tags.get(PHOTOMETRIC) == 0:  # some writers store a mask's 1 so and mean the object
         raise UserError(
-            f"{path}: a TIFF in which 0 is white: whether 0 is the background or the object can't be known; "
-            "save the mask as PNG, or as a TIFF in which 0 is black"
+            f"{path}: a TIFF in which 0 is white: whether 0 is the background or the object can't be "
+            "known; save the mask as PNG, or as a TIFF in which 0 is black"
         )
     if image.mode in ("LA", "RGBA"):
         image = _opaque(path, image, "a mask in an alpha channel is not read; save it as a grey PNG")
