@@ -45,6 +45,9 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
         _check_side(name, setting.job)
     recipes = [_steps(recipe) for recipe in matrix.methods]
     plain = [_steps("baseline"), *(steps for steps in recipes if not steps[0].needs_teacher)]
+    trained = dict.fromkeys(matrix.students, recipes)
+    for name in matrix.plain:  # one that is a student as well keeps what it has
+        trained[name] = [*trained.get(name, ()), *(s for s in plain if s not in trained.get(name, ()))]
     converts = [_convert(spec) for spec in matrix.convert]
     seen: set[Job] = set()
     for seed, updates, known in itertools.product(
@@ -62,9 +65,9 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
             first = replace(first, reason=NOTHING_KNOWN)
         chains = [
             _chain(own, (student, loss, steps), first, known)
-            for student in (*matrix.students, *matrix.plain)
+            for student, specs in trained.items()
             for loss in matrix.seg_loss
-            for steps in (plain if student in matrix.plain else recipes)
+            for steps in specs
         ]
         found = _crossed([[first], *chains], converts)
         found = [cell for cell in _with_needed(found, only) if cell.job not in seen]

@@ -67,3 +67,14 @@ def test_small_jobs_are_not_compiled():
     assert compiled["unet-64-128-256-512"]
     tiny = parse_matrix({"teacher": "unet-2-4", "students": ["unet-2"]}, "x")
     assert not any(cell.job.compiled for cell in cells(tiny, SETTING))
+
+
+def test_a_network_that_is_plain_and_a_student_keeps_all_its_cells():
+    matrix = {"teacher": "unet-4-8-16", "students": ["unet-2-4"], "plain": ["unet-2-4", "unet-4-8"]}
+    listed = [cell.job for cell in cells(parse_matrix(matrix, "m"), SETTING)]
+    found = [(job.architecture, job.method) for job in listed]
+    assert found == [
+        ("unet-4-8-16", "baseline"),
+        *(("unet-2-4", method) for method in ("baseline", "pm-kd", "at-kd", "combined")),
+        ("unet-4-8", "baseline"),
+    ], "and each once"
