@@ -120,13 +120,20 @@ def profile(study: StudyFolder, options: Options) -> None:
 
 @app.command()
 @with_flags(lambda name, flag: name in ("data", "plugin"))
-def report(study: StudyFolder, options: Options) -> None:
+def report(
+    study: StudyFolder,
+    options: Options,
+    masks: Annotated[
+        bool,
+        typer.Option("--masks", help="Predicted masks as NIfTI or PNG, beside their images, in masks/."),
+    ] = False,
+) -> None:
     """Write a study's tables and figures from its records; trains and measures nothing."""
     from bench import plugins
     from bench.commands import existing, report_study
 
     plugins.load(options.plugin)
-    report_study(existing(study), options.data)
+    report_study(existing(study), options.data, masks)
 
 
 @app.command()

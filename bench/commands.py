@@ -19,6 +19,7 @@ from bench.planning.matrix import BUILT_IN
 from bench.planning.options import Options
 from bench.planning.session import data_again
 from bench.planning.todo import is_to_make_again, kind, states
+from bench.report.masks import write_masks
 from bench.report.report import write_report
 from bench.running.executors import Engine, engine, local
 from bench.running.job_process import run_job
@@ -146,15 +147,21 @@ def profile_study(study: Study, jobs: list[Job]) -> None:
         profile(study, jobs)
 
 
-def report_study(study: Study, data: Path | None) -> None:
+def report_study(study: Study, data: Path | None, masks: bool = False) -> None:
     """Write a study's report; with its images where they are built in or ``data`` names them.
+
+    ``masks``: also the predicted masks as files, which needs the images.
 
     Raises:
         UserError: ``data`` is not what the study was made from.
     """
     dataset = data_again(study, data)
+    if masks and dataset is None:
+        raise UserError("--masks: writes masks beside their images, so it needs them; give --data FOLDER")
     with lease.waited_for(study.root, "report"):
         write_report(study, dataset)
+        if masks and dataset is not None:
+            write_masks(study, dataset)
 
 
 def list_registered() -> None:

@@ -11,6 +11,7 @@
     predictions/    bit-packed masks } (of real data)
     checkpoints/    of jobs that are not finished
     targets/ cache/ can be made again; never in git
+    masks/          predictions as NIfTI or PNG, of ``report --masks``
     progress/ logs/ what running jobs say; tensorboard/ for who asks; never in git
     *.corrupt       what was damaged and set aside
 """
