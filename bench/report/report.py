@@ -14,9 +14,10 @@ from bench.report.figures.figures import write_figures
 from bench.report.page.page import write_page
 from bench.report.tables.compression import compression_table, short, trained_only
 from bench.report.tables.dimensions import dimensions_table
-from bench.report.tables.markup import csv_text, write_table
+from bench.report.tables.markup import csv_text
 from bench.report.tables.tables import all_tables
 from bench.report.tables.terminal import as_text, closing_tables
+from bench.report.tables.writing import write_table
 from bench.study.store import Study
 
 log = logging.getLogger(__name__)
@@ -43,19 +44,18 @@ def write_report(
     # Where not every job has test scores, none is shown: tables and figures compare one part.
     shown = summary if part == "test" else summary.assign(dice=float("nan"))
     shown, everything = trained_only(shown), shown
-    tables = [dimensions_table(shown)]
-    # Elsewhere slices of volumes would be taken for the volumes.
-    shown = shown[shown.spatial_dims == shown.spatial_dims.max()]
-    done = shown[shown.status == "done"]
-    everything = everything[everything.spatial_dims == shown.spatial_dims.max()]
-    all_scored = scored[scored.id.isin(everything.id)]
-    made = everything[everything.status == "done"]
-    compression = compression_table(made, all_scored, frames.latency(study))
-    scored = scored[scored.id.isin(shown.id)]
+    done, made = shown[shown.status == "done"], everything[everything.status == "done"]
+    compression = compression_table(made, scored, frames.latency(study))
+    all_scored, scored = scored, scored[scored.id.isin(shown.id)]
     compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
     write_text(root / "comparisons.csv", csv_text(compared))
+    tables = []
     if len(done):
-        tables += [*all_tables(done, scored, compared), *published.tables(done, compared)]
+        tables = [
+            dimensions_table(shown),
+            *all_tables(done, scored, compared),
+            *published.tables(done, compared),
+        ]
     tables.append(compression)
     written = [write_table(root / "tables", table) for table in tables if len(table.frame)]
     curves = frames.curves(study)

@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 
 from bench.report.captions import by_repeat, cautions, origin
-from bench.report.cells import difference, overall, patient_means, scores
+from bench.report.cells import by_fold, difference, overall, scores
 from bench.report.frames import by_size, score_column
 from bench.report.statistics import MIN_PATIENTS, interval
 from bench.report.tables.markup import Table
-from bench.report.tables.wording import number, spread
+from bench.report.tables.wording import number, sees, spread
 
 MARGIN = 0.01
 """Of Dice, by which a conversion may lose on its source and still be as good."""
 SIDES = (256, 512)
 """Of images, beside the study's own."""
-GROUP = ["architecture", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled", "recipe"]
+GROUP = ["architecture", "slices", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled"]
+GROUP += ["recipe"]
 RESHAPED = "trained on"
 """Instead of a verdict: other weights than its source's are no matter of non-inferiority on one draw."""
 
@@ -35,7 +36,7 @@ def compression_table(done: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataF
     frame = pd.DataFrame()
     if len(made):
         related = done[done.architecture.isin(made.architecture) & done.image_size.isin(made.image_size)]
-        rows = _rows(done, related, patient_means(cases), latency)
+        rows = _rows(done, related, by_fold(cases), latency)
         frame = pd.DataFrame(rows).dropna(axis=1, how="all")
     what = origin(done) if len(done) else ""
     caption = (
@@ -61,24 +62,25 @@ def short(table: Table) -> Table:
 
 
 def _rows(
-    done: pd.DataFrame, related: pd.DataFrame, means: pd.DataFrame, latency: pd.DataFrame
+    done: pd.DataFrame, related: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataFrame
 ) -> list[dict[str, Any]]:
     score, part = score_column(done)
-    teacher = scores(means, _teachers(done))
+    teacher = scores(cases, _teachers(done))
     costs = _costs(latency)
     order = {name: k for k, name in enumerate(by_size(related))}
     rows = []
     groups = related.groupby(GROUP, sort=False, dropna=False)
     for (architecture, *_, recipe), group in sorted(groups, key=lambda pair: _place(order, pair[0])):
-        first, ours = group.iloc[0], scores(means, group.id)
+        first, ours = group.iloc[0], scores(cases, group.id)
         rows.append(
             {
                 "network": architecture,
                 "recipe": recipe,
+                "sees": sees(group),
                 "runtime": first.runtime,
                 "precision": first.artefact_precision,
                 f"Dice ({part})": spread(by_repeat(group, score)),
-                **_drop(ours, scores(means, [name for name in group.source if name]), first),
+                **_drop(ours, scores(cases, [name for name in group.source if name]), first),
                 "Δ teacher, points": _points(difference(ours, teacher)),
                 "MB": number(first.size_mb, ".3g"),
                 "parameters": number(first.parameters, ",.0f"),

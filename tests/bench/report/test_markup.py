@@ -21,16 +21,10 @@ from bench.report import frames, published
 from bench.report.comparisons import comparisons
 from bench.report.page.page import write_page
 from bench.report.page.pictures import script
-from bench.report.tables.markup import (
-    LETTERS,
-    Table,
-    csv_text,
-    escape_latex,
-    latex,
-    markdown,
-    write_table,
-)
+from bench.report.tables.latex import LETTERS, escape_latex, latex
+from bench.report.tables.markup import Table, csv_text, markdown
 from bench.report.tables.tables import all_tables
+from bench.report.tables.writing import write_table
 
 PIECES = [
     *(
@@ -74,7 +68,28 @@ PIECES = [
         "-1",
         "-",
     ),
-    *("\u2028", "<b>", "=1+1", "@SUM(1)", "+a", "'", "é", "肝", "°", "≥", "://", "a", "b_c", "z"),
+    *(
+        "\u2028",
+        "<b>",
+        "=1+1",
+        "@SUM(1)",
+        "+a",
+        "'",
+        "＝",
+        "＋1",
+        "－",
+        "＠x",
+        "﹢",
+        "﹣1",
+        "é",
+        "肝",
+        "°",
+        "≥",
+        "://",
+        "a",
+        "b_c",
+        "z",
+    ),
 ]
 names = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), min_size=1, max_size=8).map("".join)
 names = names.map(str.strip).filter(lambda name: not name_fault(name))
@@ -169,8 +184,16 @@ def test_csv_keeps_its_cells_and_starts_no_formula(own):
     for name, (case, patient, dice) in zip(own, rows, strict=True):
         assert dice == "0.5"
         assert case == patient
-        assert case in (name, f"'{name}")
-        assert not re.match(r"[=@]|[+-](?!\d+$)", case)
+        assert case.removeprefix("'") == name, "one apostrophe less is the name"
+        assert not re.match(r"[=@＝＠﹦﹫]|[+-](?!\d+$)|[＋－﹢﹣]", case)
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", "＝1+1", "＠SUM(1)", "－1+1|cmd", "﹢1", "﹣1", "'=1", "'a", "-x"]
+)
+def test_csv_is_neutral_and_gives_the_name_back(name):
+    head, row = csv.reader(io.StringIO(csv_text(pd.DataFrame({"patient": [name], name: ["x"]}))))
+    assert head[1] == row[0] == f"'{name}"
 
 
 def test_csv_leaves_plain_names_and_numbers_alone():

@@ -14,8 +14,9 @@ from bench.report.figures.cases import pick_cases
 from bench.report.published.numbers import REPORT
 from bench.report.published.table import report_table
 from bench.report.report import write_report
-from bench.report.tables.markup import Table, write_table
+from bench.report.tables.markup import Table
 from bench.report.tables.matrix import GAIN, matrix_table, recipes_table
+from bench.report.tables.writing import write_table
 from bench.scoring import profiling
 from bench.scoring.profiling import latencies
 from bench.study.store import Study

@@ -12,19 +12,11 @@ from commands import missing
 from bench.report import frames, published
 from bench.report.comparisons import comparisons
 from bench.report.report import write_report
-from bench.report.tables.markup import (
-    BEST,
-    HARM,
-    UNCLEAR,
-    Table,
-    escape_latex,
-    escape_markdown,
-    latex,
-    markdown,
-    write_table,
-)
+from bench.report.tables.latex import escape_latex, latex
+from bench.report.tables.markup import BEST, HARM, UNCLEAR, Table, escape_markdown, markdown
 from bench.report.tables.matrix import GAIN, GAIN_NETWORKS, TO_TEACHER, TO_TEACHER_NETWORKS
 from bench.report.tables.tables import all_tables, cost_table
+from bench.report.tables.writing import write_table
 
 NETWORKS = ("unet-32-64-128-256", "unet-32-64-128", "unet-32-64")
 NASTY = (
@@ -219,7 +211,28 @@ def test_names_are_shown_and_never_run():
     assert len(re.findall(r"(?<!\\)\|", row)) == 2, "one cell"
 
 
-def test_latex_compiles(pdflatex, folded, tmp_path):
+@pytest.fixture
+def pages(pdflatex, tmp_path):
+    """Set tables in LaTeX's own article; gives its log."""
+
+    def make(names):
+        inputs = "\n".join(rf"\input{{{name}.tex}}\clearpage" for name in names)
+        (tmp_path / "all.tex").write_text(
+            "\\documentclass{article}\n\\usepackage{booktabs,longtable,xcolor}\n"
+            f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+        )
+        done = subprocess.run(
+            [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
+            cwd=tmp_path, check=False, capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert (tmp_path / "all.pdf").stat().st_size > 10_000
+        return (tmp_path / "all.log").read_text(errors="replace")
+
+    return make
+
+
+def test_latex_compiles(pages, folded, tmp_path):
     """Every table of a study, and one of a nasty name with every mark."""
     folded.simulated.measure()
     study = folded.name("unet-32-64:combined").fill(networks=NETWORKS).study
@@ -228,15 +241,37 @@ def test_latex_compiles(pdflatex, folded, tmp_path):
     marks = {(0, NASTY): HARM, (1, NASTY): UNCLEAR, (0, "b"): BEST}
     for name, long in (("nasty", False), ("nasty_long", True)):
         (tmp_path / f"{name}.tex").write_text(latex(Table(name, NASTY, frame, marks, long=long)))
-    inputs = "\n".join(rf"\input{{{name}.tex}}\clearpage" for name in [*written, "nasty", "nasty_long"])
-    (tmp_path / "all.tex").write_text(
-        "\\documentclass{article}\n\\usepackage{booktabs,graphicx,longtable,xcolor}\n"
-        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+    assert "Missing character" not in pages([*written, "nasty", "nasty_long"])
+
+
+def test_latex_fits_a_page_with_letters_of_seven_points(pages, folded, tmp_path):
+    """LaTeX itself finds no table wider than the text, and nothing is shrunk or set smaller."""
+    folded.simulated.measure()
+    named = [f"unet-32-64:{method}" for method in ("pm-kd", "at-kd", "combined")]
+    study = folded.name(*named).fill(networks=NETWORKS).study
+    for fold in range(5):
+        folded.add("unet-32-64", "pm-kd[variant=official,temperature=2]", fold, seg_loss="bce")
+    written = tables_of(study, tmp_path, "test")
+    names = [f"cell {k}" for k in range(30)]
+    wide = pd.DataFrame([dict.fromkeys(["architecture", *names], "0.123 [+1.0, +2.0]")] * 2)
+    (tmp_path / "wide.tex").write_text(latex(Table("wide", "Of many columns.", wide)))
+    log = pages([*written, "wide"])
+    assert "Overfull" not in log
+    assert "Float too large" not in log
+    for path in tmp_path.glob("*.tex"):
+        text = path.read_text()
+        assert "resizebox" not in text
+        assert all(float(size) >= 7 for size in re.findall(r"fontsize\{([\d.]+)\}", text))
+        assert not re.search(r"\\(tiny|scriptsize|scalebox)", text)
+    matrix = (tmp_path / "matrix.tex").read_text()
+    assert matrix.count(r"\begin{table*}") > 1, "split"
+    assert matrix.count("unet-64-128-256-512 & ") == matrix.count(r"\begin{table*}"), (
+        "every part names its rows"
     )
-    done = subprocess.run(
-        [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
-        cwd=tmp_path, check=False, capture_output=True, text=True, errors="replace",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "all.pdf").stat().st_size > 10_000
-    assert "Missing character" not in (tmp_path / "all.log").read_text(errors="replace")
+    assert "Continued, part 2 of" in matrix
+    table = pd.read_csv(tmp_path / "matrix.csv")
+    shown = [column for column in table if column not in ("record", TO_TEACHER_NETWORKS)]
+    heads = [line for line in matrix.splitlines() if line.startswith("architecture & ")]
+    found = {name for head in heads for name in head.removesuffix(r" \\").split(" & ")}
+    assert found == {escape_latex(name) for name in shown}, "no column is lost"
+    assert "row & architecture" in (tmp_path / "wide.tex").read_text(), "equal rows are told apart"
