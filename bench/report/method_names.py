@@ -20,6 +20,8 @@ class Shown(NamedTuple):
     rank: int | None
     changed: str
     graph: str
+    finished: bool
+    """Whether the method made another artefact of the trained network (its ``finish``)."""
 
 
 LAST = 99
@@ -29,15 +31,20 @@ _ranks = {name: rank for rank, name in enumerate(METHODS)}
 
 def shown(record: Mapping[str, Any]) -> Shown:
     """What a record says of its job, or what the table of old records does."""
-    if said := record.get("shown"):
-        return Shown(said["method"], said["rank"], said["changed"], said["graph"])
     job = Job.from_dict(record["job"])
-    own = parameters_text(job.parameters).split()
-    usual = METHODS[job.method][1].split() if job.method in METHODS else own
-    other = [text for text in own if text not in usual]
-    graph = f"{job.architecture} {job.slices}" if job.slices else job.architecture
+    own = f"{job.architecture} {job.slices}" if job.slices else job.architecture
+    if said := record.get("shown"):
+        finished = said.get("finished", said["graph"] != own)
+        return Shown(said["method"], said["rank"], said["changed"], said["graph"], finished)
+    # What a method of before does to its network, only a method that is still here can say: one that is
+    # not known may have a graph of its own, and then the plain network's cost would be another's.
+    finished = job.method not in METHODS
+    graph = f"{own}+{job.spec}" if finished else own
+    given = parameters_text(job.parameters).split()
+    usual = given if finished else METHODS[job.method][1].split()
+    other = [text for text in given if text not in usual]
     changed = f"[{','.join(other)}]" if other else ""
-    return Shown(label(job.method), _ranks.get(job.method), changed, graph)
+    return Shown(label(job.method), _ranks.get(job.method), changed, graph, finished)
 
 
 def learn(records: Iterable[Mapping[str, Any]]) -> None:
@@ -52,6 +59,11 @@ def learn(records: Iterable[Mapping[str, Any]]) -> None:
 def label(method: str) -> str:
     """A word for axes and columns."""
     return _labels.get(method, method)
+
+
+def rank(method: str, unknown: int) -> int:
+    """The place of a method among all; ``unknown`` where no record says it."""
+    return _ranks.get(method, unknown)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
