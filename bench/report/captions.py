@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from bench.protocol import FEW_UPDATES
+from bench.report.cells import groups
+from bench.report.doubts import FALLS, FEW_PATIENTS, UNUSABLE, doubts, patients
 from bench.report.frames import score_column
 from bench.report.statistics import MARGIN, MIN_FOLDS, MIN_GAP
 
@@ -21,6 +25,9 @@ GAP = (
     f"{100 * MIN_GAP:.0f} points or its interval reaches zero."
 )
 
+NAMED = 4
+"""Cells that a sentence names before it counts the others."""
+
 
 def has_folds(frame: pd.DataFrame) -> bool:
     """Whether the jobs are of folds."""
@@ -33,14 +40,33 @@ def repeat(frame: pd.DataFrame) -> str:
 
 
 def repeats(frame: pd.DataFrame) -> str:
-    """How many folds and seeds there are: ``3 seeds``, ``2 of 5 folds``, ``5 folds of 2 seeds``."""
+    """How many folds and seeds a cell has: ``3 seeds``, ``2 of 5 folds``, ``5 folds of 2 seeds``.
+
+    A range where cells have not as many: ``1 to 3 seeds``.
+    """
+    cells = [group for _, group in groups(frame)]
     if not has_folds(frame):
-        return counted(frame.seed.nunique(), "seed")
-    found, planned = frame.fold.nunique(), frame.folds.max()
-    some = not pd.isna(planned) and found < planned
-    text = f"{found} of {counted(planned, 'fold')}" if some else counted(found, "fold")
-    seeds = frame.groupby("fold").seed.nunique().max()
-    return text if seeds == 1 else f"{text} of {seeds} seeds"
+        return ranged([group.seed.nunique() for group in cells], "seed")
+    found, planned = [group.fold.nunique() for group in cells], frame.folds.max()
+    some = not pd.isna(planned) and min(found) < planned
+    text = f"{span(found)} of {counted(planned, 'fold')}" if some else ranged(found, "fold")
+    seeds = [number for group in cells for number in group.groupby("fold").seed.nunique()]
+    return text if max(seeds) == 1 else f"{text} of {ranged(seeds, 'seed')}"
+
+
+def progress(frame: pd.DataFrame) -> str:
+    """How many of the study's jobs are done; empty where all are."""
+    return str(frame.progress.iloc[0]) if len(frame) else ""
+
+
+def tested(frame: pd.DataFrame) -> str:
+    """On how many patients a cell was scored, or the range over cells."""
+    return ranged([patients(group) for _, group in groups(frame)], "patient")
+
+
+def unit(frame: pd.DataFrame) -> str:
+    """What distances are in: ``mm`` or ``px``."""
+    return " or ".join(sorted(frame.distance_unit.dropna().unique()))
 
 
 def by_repeat(group: pd.DataFrame, column: str) -> pd.Series:
@@ -62,12 +88,16 @@ def origin(frame: pd.DataFrame) -> str:
     """What every caption must say: which data, which part, how many folds or seeds, how many updates."""
     _, part = score_column(frame)
     synthetic = "synthetic data, " if frame.synthetic.fillna(False).any() else ""
-    seen = sorted(set(zip(frame.image_size, frame.spatial_dims, strict=True)))
-    sizes = " and ".join(f"{size}{'²' if dims == 2 else '³'}" for size, dims in seen)
+    seen = sorted(set(zip(frame.image_size, frame.spatial_dims, frame.slices, strict=True)))
+    sizes = " and ".join(
+        f"{size}{'²' if dims == 2 else '³'}{f', {slices} slices' if slices else ''}"
+        for size, dims, slices in seen
+    )
     names = ", ".join(sorted(frame.dataset.unique()))
     trained = updates(frame)
     trained = f", {trained} updates a job" if trained else ""
-    return f"{names} ({synthetic}{sizes}), {part} scores, {repeats(frame)}{trained}"
+    about = f"{names} ({synthetic}{sizes}), {part} scores, {repeats(frame)}{trained}, {tested(frame)}"
+    return f"{about}; so far {progress(frame)}" if progress(frame) else about
 
 
 def cautions(frame: pd.DataFrame) -> str:
@@ -77,6 +107,7 @@ def cautions(frame: pd.DataFrame) -> str:
     if few:
         jobs = "1 job has" if few == 1 else f"{few} jobs have"
         texts.append(f"Under-trained: {jobs} fewer than {FEW_UPDATES} updates.")
+    texts += _doubtful(frame)
     if (frame.teacher_labels == "all").any():
         texts.append("Teacher's labels all: an upper bound, the teacher saw these labels.")
     for what in ("nothing", "everything"):
@@ -87,6 +118,22 @@ def cautions(frame: pd.DataFrame) -> str:
     if versions > 1:
         texts.append(f"Not all of one code: {versions} versions of it made these records.")
     return "".join(f" {text}" for text in texts)
+
+
+def _doubtful(frame: pd.DataFrame) -> list[str]:
+    """Which cells compare nothing, by why; those of few updates are named already."""
+    found = doubts(frame)
+    texts = []
+    for reason in (FEW_PATIENTS, FALLS, UNUSABLE):
+        cells = [cell for cell, reasons in found.items() if reason in reasons]
+        names = list(dict.fromkeys(f"{cell.architecture}:{cell.method}" for cell in cells))
+        listed = ", ".join(names[:NAMED]) + (
+            f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        )
+        if cells:
+            every = "all cells" if len(cells) == len(found) else listed
+            texts.append(f"Compare nothing, for {reason}: {every}.")
+    return texts
 
 
 def claimable(compared: pd.DataFrame) -> str:
@@ -104,6 +151,17 @@ def claimable(compared: pd.DataFrame) -> str:
     low, high = f"{smallest.min():.1f}", f"{smallest.max():.1f}"
     span = low if low == high else f"{low} to {high}"
     return f" The smallest gain that could have been claimed: {span} points."
+
+
+def span(numbers: Collection[int]) -> str:
+    """``3``, or ``1 to 3``."""
+    low, high = min(numbers, default=0), max(numbers, default=0)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def ranged(numbers: Collection[int], what: str) -> str:
+    """``3 seeds``, ``1 to 3 seeds``."""
+    return f"{span(numbers)} {what}{'' if max(numbers, default=0) == 1 else 's'}"
 
 
 def counted(number: int, what: str) -> str:

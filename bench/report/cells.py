@@ -1,8 +1,9 @@
 """What is compared with what: cells of the matrix, their plain students and their teachers.
 
 A cell is everything that tells two jobs apart but fold and seed, which are its repeats. Scores of a cell
-are a frame of patients × repeats; a repeat is a pair of fold and seed, the fold ``NO_FOLD`` where a study
-has one split.
+are a frame of cases × repeats; a repeat is a pair of fold and seed, the fold ``NO_FOLD`` where a study
+has one split. Two cells are compared case by case, before the mean of a patient is taken: a case that only
+one of them has a Dice for would move that one's mean alone.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ class Cell(NamedTuple):
     teacher_labels: str
     unlabelled: str
     updates_asked: str
+    slices: str
 
 
 OWN = ("teacher", "variant", "method_parameters")
 """Fields that are empty where a method has none."""
-NETWORK = ("dataset", "image_size", "seg_loss", "architecture", "labels", "updates_asked")
+NETWORK = ("dataset", "image_size", "seg_loss", "architecture", "labels", "updates_asked", "slices")
 """What a cell shares with its plain student."""
-SETTING = ("dataset", "image_size", "labels", "updates_asked")
+SETTING = ("dataset", "image_size", "labels", "updates_asked", "slices")
 """What a plain student shares with the students whose teacher it is compared with."""
 
 
@@ -100,28 +102,39 @@ def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
     return list(teaching.id[teaching.architecture == largest])
 
 
-def patient_means(cases: pd.DataFrame) -> pd.DataFrame:
-    """Dice of every patient in every job: the mean over the patient's cases."""
-    folds = cases.fold.fillna(NO_FOLD).astype(int)
-    return cases.assign(fold=folds).groupby(["id", "fold", "seed", "patient"], as_index=False).dice.mean()
+def by_fold(cases: pd.DataFrame) -> pd.DataFrame:
+    """Cases whose fold is a number everywhere: ``NO_FOLD`` where the study has one split."""
+    return cases.assign(fold=cases.fold.fillna(NO_FOLD).astype(int))
 
 
-def scores(means: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
-    """Patients × repeats of the jobs ``ids``; those that weren't scored at all are left out."""
-    own = means[means.id.isin(ids)]
-    table = own.pivot_table(index="patient", columns=["fold", "seed"], values="dice", aggfunc="mean")
+def scores(cases: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
+    """Dice of the jobs ``ids``, cases × repeats; repeats that weren't scored at all are left out.
+
+    Args:
+        cases: of ``by_fold``, a row per job and case.
+    """
+    own = cases[cases.id.isin(ids)]
+    table = own.pivot_table(
+        index=["patient", "case"], columns=["fold", "seed"], values="dice", aggfunc="mean"
+    )
     return table.astype(np.float64)
 
 
+def of_patients(scored: pd.DataFrame) -> pd.DataFrame:
+    """Patients × repeats: the mean over the cases of each patient that have a value."""
+    means: pd.DataFrame = scored.groupby(level="patient").mean()
+    return means
+
+
 def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
-    """Patients × repeats that both have."""
-    return (ours - theirs).dropna(axis=1, how="all").dropna(axis=0, how="all")
+    """Patients × repeats that both have, from the cases that both have."""
+    return of_patients(ours - theirs).dropna(axis=1, how="all").dropna(axis=0, how="all")
 
 
 def scores_by_cell(done: pd.DataFrame, cases: pd.DataFrame) -> dict[Cell, pd.DataFrame]:
     """Dice of every cell, patients × repeats."""
-    means = patient_means(cases)
-    return {cell: scores(means, group.id) for cell, group in groups(done)}
+    known = by_fold(cases)
+    return {cell: of_patients(scores(known, group.id)) for cell, group in groups(done)}
 
 
 def has_folds(paired: pd.DataFrame) -> bool:

@@ -16,18 +16,20 @@ import pandas as pd
 from bench.report.cells import (
     Cell,
     baseline,
+    by_fold,
     cells_of,
     difference,
     fold_means,
     groups,
     network,
+    of_patients,
     overall,
-    patient_means,
     repeat_means,
     scores,
     scores_by_cell,
     teachers,
 )
+from bench.report.doubts import doubts
 from bench.report.frames import standard
 from bench.report.gaps import share
 from bench.report.statistics import (
@@ -62,14 +64,15 @@ def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[s
         contrasts: cells ``architecture:method`` that were named before the study began. Each stands for its
             standard cell against the plain student. Only these are claimed.
     """
-    means = patient_means(cases)
-    usual = {name for _, own in done.groupby("seg_loss") for name in standard(own).id}
+    known, found = by_fold(cases), doubts(done)
+    usual = {name for _, own in done.groupby(["seg_loss", "slices"]) for name in standard(own).id}
     named, family = _named(done, contrasts), len(set(contrasts))
+    doubted = {job: found[cell] for cell, group in groups(done) for job in group.id}
     rows = []
     for cell, group in groups(done):
-        ours = scores(means, group.id)
+        ours = scores(known, group.id)
         references = {"baseline": baseline(done, cell), "teacher": teachers(done, cell, group)}
-        theirs = {against: scores(means, ids) for against, ids in references.items() if ids}
+        theirs = {against: scores(known, ids) for against, ids in references.items() if ids}
         ratio = test_to_train(ours, group)
         for against, reference in theirs.items():
             paired = difference(ours, reference)
@@ -77,17 +80,20 @@ def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[s
                 continue
             row = {**cell._asdict(), "standard": set(group.id) <= usual, "against": against}
             row |= {"contrast": False, **_describe(paired, ratio)}
+            row["doubt"] = next(
+                (why for job in (*group.id, *references[against]) for why in doubted[job]), ""
+            )
             if against == "baseline":
                 row["contrast"] = set(group.id) <= named
                 if row["contrast"] and row["folds"] >= MIN_FOLDS:
                     row["smallest"] = float(smallest_claim(row["error"], row["folds"], family))
                 if "teacher" in theirs:
-                    row["gap_closed"] = share(paired, difference(theirs["teacher"], reference), ratio)
+                    row["gap_closed"] = share(ours, reference, theirs["teacher"], ratio)
             rows.append(row)
-    frame = pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+    frame = pd.DataFrame(rows, columns=[*COMPARISON_COLUMNS, "doubt"])
     frame["p_holm"] = holm(frame.p.where(frame.contrast.astype(bool)).astype(float), family)
-    frame["verdict"] = [_verdict(row) for row in frame.itertuples()]
-    return frame
+    frame["verdict"] = [f"none ({row.doubt})" if row.doubt else _verdict(row) for row in frame.itertuples()]
+    return frame.drop(columns="doubt")
 
 
 def of_cells(shown: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
@@ -105,17 +111,20 @@ def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
     """The best cells of each network: the highest mean, and all that it can't be shown to beat.
 
     By the rule of claims, with Holm over the network's other cells. Empty for a network whose cells can't
-    be told apart, or that has too few folds.
+    be told apart, or that has too few folds. Cells that compare nothing (``doubts``) are left out.
     """
-    means, ratios = patient_means(cases), {}
+    doubted = doubts(done)
+    known, ratios = by_fold(cases), {}
     rivals: dict[tuple, list[tuple[Cell, pd.DataFrame]]] = {}
     for cell, group in groups(done):
-        own = scores(means, group.id)
+        if doubted[cell]:
+            continue
+        own = scores(known, group.id)
         ratios[cell] = test_to_train(own, group)
         rivals.setdefault(network(cell), []).append((cell, own))
     best: set[Cell] = set()
     for cells in rivals.values():
-        cells.sort(key=lambda pair: -np.nan_to_num(overall(pair[1]), nan=-1.0))
+        cells.sort(key=lambda pair: -np.nan_to_num(overall(of_patients(pair[1])), nan=-1.0))
         (top, own), *others = cells
         p = [_p(fold_means(difference(own, other)), ratios[top]) for _, other in others]
         beaten = holm(p) < ALPHA
@@ -137,7 +146,7 @@ def levels(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
 
 def test_to_train(own: pd.DataFrame, jobs: pd.DataFrame) -> float:
     """Tested patients of a fold of a cell divided by its training patients, both means over folds."""
-    tested = own.notna().T.groupby(level="fold").any().sum(axis=1).mean()
+    tested = of_patients(own).notna().T.groupby(level="fold").any().sum(axis=1).mean()
     return float(tested / max(jobs.train_patients.astype(float).mean(), 1.0))
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.job import Job, parameters_text
-from bench.report.gaps import share_of_each_job
+from bench.report.doubts import val_falls
+from bench.report.facts import costs_of, distance_unit, letters, made_seconds, progress
+from bench.report.gaps import drop_to_source, share_of_each_job
 from bench.report.method_names import known, learn, shown
-from bench.report.old_records import reach
 from bench.study.outcomes import Cost
 from bench.study.profile import Key, entry_key, on_most_threads, read_profile
 from bench.study.store import Study
@@ -44,16 +46,18 @@ SUMMARY_COLUMNS = (
     *("micro_batch", "checkpointing"),
     *("fold", "labels", "teacher_labels", "unlabelled", "source", "gap_closed"),
     *("recipe", "runtime", "artefact_precision", "latency_cpu_1_ms_p50", "dice_drop"),
+    *("distance_unit", "changed_after_training"),
 )
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
-    "made_seconds",
+    *("made_seconds", "version", "patients", "val_falls", "progress"),
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
 measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
 making it, the updates that were asked for (empty: the protocol's number), the study's folds (missing: it
-has none), and what tells code apart: its fingerprint, or of old records the commit.
-"""
+has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it, how
+many patients the job was scored on, whether its Dice on validation falls while its loss falls (``doubts``),
+and how many of the planned jobs are done (empty: all)."""
 CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
 """Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
 
@@ -76,8 +80,12 @@ def summary(study: Study) -> pd.DataFrame:
     frame["teacher"] = [
         "+".join(architecture.get(t, t) for t in ids.split()) for ids in frame.teachers.fillna("")
     ]
-    frame["dice_drop"] = drop_to_source(frame)
-    frame["gap_closed"] = share_of_each_job(frame, frame[score_column(frame)[0]])
+    scored = _cases(records, "test" if score_column(frame)[1] == "test" else "val")
+    frame["gap_closed"] = share_of_each_job(frame, scored)
+    frame["dice_drop"] = drop_to_source(frame, scored)
+    frame["patients"] = frame.id.map(scored.dropna(subset=["dice"]).groupby("id").patient.nunique())
+    frame["version"] = frame.code.map(letters(frame.code))
+    frame["progress"] = progress(study, frame)
     order = {name: k for k, name in enumerate(known())}
     return frame.sort_values(
         ["parameters", "seg_loss", "architecture", "method", "seed"],
@@ -85,14 +93,6 @@ def summary(study: Study) -> pd.DataFrame:
         kind="stable",
         ignore_index=True,
     )
-
-
-def drop_to_source(frame: pd.DataFrame) -> pd.Series:
-    """What each job that was made from another's network has lost of its Dice, on the same cases."""
-    score = score_column(frame)[0]
-    by_id = dict(zip(frame.id, frame[score], strict=True))
-    drop: pd.Series = frame.source.map(by_id).astype(float) - frame[score]
-    return drop
 
 
 def written(summary: pd.DataFrame) -> pd.DataFrame:
@@ -149,56 +149,32 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "runtime": made.get("runtime", "torch"),
         "artefact_precision": made.get("precision", "fp32"),
         "predicts": record.get("predicts", ""),
-        "made_seconds": _made_seconds(record["cost"]),
+        "made_seconds": made_seconds(record["cost"]),
         "dice_val_last": record["dice_val_last"],
         "best_epoch": record["best_epoch"],
         "train_patients": record["dataset"]["train_patients"],
         "synthetic": record["dataset"]["synthetic"],
+        "distance_unit": distance_unit(record),
+        "changed_after_training": said.finished,
+        "val_falls": val_falls(record["curves"]),
     }
-    return row | _costs(job, said.graph, costs)
+    return row | costs_of(job, said.graph, costs)
 
 
-def _made_seconds(cost: dict[str, Any]) -> float:
-    """What making the network took in this job: training, recording of targets, converting."""
-    phases = cost.get("seconds") or {}
-    own = (
-        cost.get("train_seconds"),
-        *(phases.get(name) for name in ("recording", "reshaping", "converting")),
-    )
-    return float(sum(value or 0.0 for value in own))
-
-
-def _costs(job: Job, graph: str, costs: dict[Key, dict[str, Any]]) -> dict[str, Any]:
-    """What was measured of the job's network; 0 stands for the most threads."""
-    key = (graph, job.image_size, False)
-    cpu, gpu = costs.get((*key, "cpu", 0)), costs.get((*key, "cuda", 0)) or costs.get((*key, "mps", 0))
-    alone, volume = costs.get((*key, "cpu", 1)), costs.get((graph, job.image_size, True, "cpu", 0))
-    found: dict[str, Any] = dict(zip(("stride", "receptive_field"), reach(job.architecture), strict=True))
-    if volume:
-        found["latency_volume_cpu_ms_p50"] = np.percentile(volume["latency_ms"], 50)
-    if cpu:
-        found |= {name: cpu[name] for name in ("stride", "receptive_field") if name in cpu}
-        found |= {
-            "macs": cpu["macs"],
-            "flops": 2 * cpu["macs"] if cpu["macs"] is not None else None,
-            "latency_cpu_ms_p50": np.percentile(cpu["latency_ms"], 50),
-            "latency_cpu_ms_p95": np.percentile(cpu["latency_ms"], 95),
-            "peak_memory_inference_mb": cpu["peak_memory_mb"],
-        }
-    if alone:
-        found["latency_cpu_1_ms_p50"] = np.percentile(alone["latency_ms"], 50)
-    if gpu:
-        found["latency_gpu_ms_p50"] = np.percentile(gpu["latency_ms"], 50)
-    return found
-
-
+TEXTS = ("case", "patient", "distance_unit")
 HEAD_COLUMNS = ("id", "architecture", "method", "seg_loss", "variant", "seed", "fold")
 
 
 def cases(study: Study, part: str = "test") -> pd.DataFrame:
     """One row per job and case of ``part``; no rows where that part was not scored."""
+    return _cases(study.records(), part)
+
+
+def _cases(records: Sequence[dict[str, Any]], part: str) -> pd.DataFrame:
     rows = [
-        _headed(record, row) for record in study.records() for row in _part(record, part).get("rows", [])
+        {**_headed(record, row), "distance_unit": distance_unit(record)}
+        for record in records
+        for row in _part(record, part).get("rows", [])
     ]
     if not rows:
         return pd.DataFrame(columns=[*HEAD_COLUMNS, "case", "patient", "dice"])
@@ -215,7 +191,7 @@ def curves(study: Study) -> pd.DataFrame:
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Measures as numbers, also where all of a column are empty."""
-    measures = [name for name in frame.columns if name not in (*HEAD_COLUMNS, "case", "patient")]
+    measures = [name for name in frame.columns if name not in (*HEAD_COLUMNS, *TEXTS)]
     numbers = {name: pd.to_numeric(frame[name]) for name in measures}
     return frame.assign(**numbers, fold=frame.fold.astype("Int64"))
 
@@ -259,11 +235,11 @@ def standard(done: pd.DataFrame) -> pd.DataFrame:
     """The cells that figures and the report's table compare: one per network, method, L_seg and repeat.
 
     Default parameters, the largest teacher, the largest image size, volumes before their slices, all labels
-    (else the most) and the protocol's updates (else the most); what else a study holds is in the full
-    table.
+    (else the most) and the protocol's updates (else the most); what else a study holds is in the table of
+    other recipes.
     """
     own = done[(done.changed == "") & (done.image_size == done.image_size.max())]
-    own = own[own.spatial_dims == own.spatial_dims.max()]  # slices of volumes: in a table of their own
+    own = own[own.slices == usual_slices(own)]
     own = own[own.labels == _usual(own.labels, "all")]
     own = own[own.updates_asked == _usual(own.updates_asked, "")]
     for name, default in (("teacher_labels", "same"), ("unlabelled", "none")):
@@ -276,8 +252,29 @@ def standard(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def usual_cells(done: pd.DataFrame) -> pd.Series:
-    """Which jobs the main table and the figures compare: default parameters and recipe."""
+    """Which jobs the main table compares: default parameters and recipe."""
     return done.id.isin(standard(done[done.seg_loss == "dice-bce"]).id)
+
+
+def usual_slices(done: pd.DataFrame) -> str:
+    """What networks see of volumes where a study has several: the volumes themselves, not their slices."""
+    return _usual(done.slices, "")
+
+
+def sets(done: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The standard cells of every L_seg, of volumes and of slices, which no picture may mix.
+
+    By what is added to the names of files: nothing for the default L_seg and what is usually seen.
+    """
+    found = {}
+    for loss in sorted(done.seg_loss.unique(), reverse=True):
+        for slices in sorted(done.slices.unique()):
+            own = standard(done[(done.seg_loss == loss) & (done.slices == slices)])
+            suffix = "" if loss == "dice-bce" else f"_{loss}"
+            suffix += "" if slices == usual_slices(done) else f"_{slices}"
+            if len(own):
+                found[suffix] = own
+    return found
 
 
 def _usual(values: pd.Series, default: str) -> str:

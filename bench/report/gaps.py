@@ -13,12 +13,12 @@ from bench.report.cells import (
     NETWORK,
     Cell,
     baseline,
+    by_fold,
     difference,
     fold_means,
     groups,
     is_plain,
     overall,
-    patient_means,
     scores,
     teachers,
 )
@@ -27,17 +27,15 @@ from bench.report.statistics import MIN_FOLDS, MIN_GAP, MIN_PATIENTS, interval, 
 NO_GAP = "no gap"
 
 
-def share(gain: pd.DataFrame, gap: pd.DataFrame, test_to_train: float) -> float | str | None:
-    """Mean gain divided by mean gap, both patients × repeats, over the pairs that both have.
+def share(
+    ours: pd.DataFrame, plain: pd.DataFrame, teacher: pd.DataFrame, test_to_train: float
+) -> float | str | None:
+    """Mean gain divided by mean gap, from the cases that all three have; each is cases × repeats.
 
     ``NO_GAP`` where the gap is smaller than ``MIN_GAP`` or its interval reaches zero: that over folds where
     there are enough, else that over patients. None where there is nothing to compare.
     """
-    both = gain.notna() & gap.notna().reindex_like(gain).fillna(False)
-    gain, gap = (
-        part.where(both).dropna(axis=1, how="all").dropna(how="all")
-        for part in (gain, gap.reindex_like(gain))
-    )
+    gain, gap = gain_and_gap(ours, plain, teacher)
     if gap.empty:
         return None
     if overall(gap) < MIN_GAP:
@@ -52,12 +50,22 @@ def share(gain: pd.DataFrame, gap: pd.DataFrame, test_to_train: float) -> float 
     return overall(gain) / overall(gap) if low > 0 else NO_GAP
 
 
+def gain_and_gap(
+    ours: pd.DataFrame, plain: pd.DataFrame, teacher: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a method gains and what its teacher is better, patients × repeats, of what all three have."""
+    plain, teacher = plain.reindex_like(ours), teacher.reindex_like(ours)
+    everywhere = ours.notna() & plain.notna() & teacher.notna()
+    plain = plain.where(everywhere)
+    return difference(ours, plain), difference(teacher, plain)
+
+
 def gap_closed(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:
     """The share that each method closes, with its 95 % interval over patients, for these networks.
 
-    Only of students whose gap is there, as ``compared`` has it.
+    ``NO_GAP`` without an interval where there is none, as ``compared`` has it.
     """
-    means = patient_means(cases)
+    known = by_fold(cases)
     rows = []
     shares = {
         Cell(*row[: len(Cell._fields)]): row.gap_closed
@@ -65,38 +73,55 @@ def gap_closed(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
     }
     for cell, group in groups(done):
         closed = shares.get(cell)
-        if closed is None or isinstance(closed, str) or np.isnan(closed):
-            continue
-        reference = scores(means, baseline(done, cell))
-        gain = difference(scores(means, group.id), reference).mean(axis=1)
-        gap = difference(scores(means, teachers(done, cell, group)), reference).mean(axis=1)
-        both = pd.concat([gain, gap], axis=1, keys=["gain", "gap"]).dropna()
         ends: dict[str, float] = {"low": np.nan, "high": np.nan}
-        if len(both) >= MIN_PATIENTS:
-            found = ratio_interval(both.gain.to_numpy(), both.gap.to_numpy())
+        if closed is None or pd.isna(closed):
+            continue
+        if closed == NO_GAP:
+            rows.append({**cell._asdict(), "share": closed, **ends})
+            continue
+        kinds = (group.id, baseline(done, cell), teachers(done, cell, group))
+        gain, gap = (part.mean(axis=1) for part in gain_and_gap(*(scores(known, ids) for ids in kinds)))
+        if len(gap) >= MIN_PATIENTS:
+            found = ratio_interval(gain.to_numpy(), gap.to_numpy())
             ends = dict(zip(ends, map(float, found), strict=True))
         rows.append({**cell._asdict(), "share": closed, **ends})
     return pd.DataFrame(rows, columns=[*Cell._fields, "share", "low", "high"])
 
 
-def share_of_each_job(frame: pd.DataFrame, dice: pd.Series) -> pd.Series:
+def share_of_each_job(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
     """The share that each job closes, by its own fold and seed; NaN where that means nothing.
 
     Args:
         frame: the summary, a row a job.
-        dice: the score of each of its rows.
+        cases: a row per job and case, of the part that is shown.
     """
-    keys = pd.Series(
-        list(frame[[*NETWORK, "slices", "fold", "seed"]].astype(str).itertuples(index=False, name=None)),
-        index=frame.index,
-    )
+    keys = list(frame[[*NETWORK, "fold", "seed"]].astype(str).itertuples(index=False, name=None))
     done = frame.status == "done"
-    plain = dict(zip(keys[done & is_plain(frame)], dice[done & is_plain(frame)], strict=True))
-    by_id = dict(zip(frame.id[done], dice[done], strict=True))
-    students = done & (frame.method != "baseline")
-    reference = keys.map(plain).where(students).astype(float)
-    # A student of several teachers at once has none that its gap could be measured to.
-    teacher = frame.teachers.fillna("").map(by_id).astype(float)
-    gap = teacher - reference
-    closed: pd.Series = ((dice - reference) / gap).where(gap >= MIN_GAP)
+    plain = {
+        key: name for key, name, use in zip(keys, frame.id, done & is_plain(frame), strict=True) if use
+    }
+    dice = cases.pivot_table(index=["patient", "case"], columns="id", values="dice")
+    closed = pd.Series(np.nan, index=frame.index)
+    for place, key, own, teacher in zip(
+        frame.index, keys, frame.id, frame.teachers.fillna(""), strict=True
+    ):
+        reference = plain.get(key)
+        # A student of several teachers at once has none that its gap could be measured to.
+        if reference == own or not {own, reference, teacher} <= set(dice.columns):
+            continue
+        three = dice[[own, reference, teacher]].dropna().groupby(level="patient").mean().mean()
+        gap = three[teacher] - three[reference]
+        if gap >= MIN_GAP:
+            closed[place] = (three[own] - three[reference]) / gap
     return closed
+
+
+def drop_to_source(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
+    """What each job that was made from another's network has lost of its Dice, on the cases that both have."""
+    dice = cases.pivot_table(index=["patient", "case"], columns="id", values="dice")
+    drop = pd.Series(np.nan, index=frame.index)
+    for place, own, source in zip(frame.index, frame.id, frame.source.fillna(""), strict=True):
+        if {own, source} <= set(dice.columns):
+            pair = dice[[source, own]].dropna().groupby(level="patient").mean().mean()
+            drop[place] = pair[source] - pair[own]
+    return drop

@@ -20,8 +20,8 @@ class Shown(NamedTuple):
     rank: int | None
     changed: str
     graph: str
-    finished: bool
-    """Whether the method made another artefact of the trained network (its ``finish``)."""
+    finished: bool = False
+    """Whether its method made another artefact of the trained network, in the same job."""
 
 
 LAST = 99
@@ -34,7 +34,7 @@ def shown(record: Mapping[str, Any]) -> Shown:
     job = Job.from_dict(record["job"])
     own = f"{job.architecture} {job.slices}" if job.slices else job.architecture
     if said := record.get("shown"):
-        finished = said.get("finished", said["graph"] != own)
+        finished = said["graph"].startswith(f"{own}+")  # as it was named while methods could do so
         return Shown(said["method"], said["rank"], said["changed"], said["graph"], finished)
     # What a method of before does to its network, only a method that is still here can say: one that is
     # not known may have a graph of its own, and then the plain network's cost would be another's.

@@ -234,12 +234,12 @@ def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:
     """One finished job per distinct graph, one with weights where there is one.
 
     Without weights only a network can be measured that its architecture's name makes anew.
-    A job's graph is what its record says; what can't be made here any more is not measured again.
+    A job's graph is what its record says.
     """
     chosen: dict[str, Job] = {}
     for job in jobs:
         record = study.record(job.id) or {}
-        if record.get("status") != "done" or job.method not in methods.METHODS:
+        if record.get("status") != "done":
             continue
         key = (record.get("shown") or {}).get("graph") or graph_of(job)
         here = study.has_weights(job.id)

@@ -57,7 +57,7 @@ class SimulatedStudy:
         rng = np.random.default_rng([seed, *f"{network}{method}{job.seg_loss}".encode()])
         always = np.random.default_rng([*f"{network}{method}".encode()])
         hard = np.random.default_rng(0).normal(scale=0.05, size=self.patients)
-        level = LEVELS[network] + gain + self.sd_seed * rng.normal() + hard
+        level = LEVELS.get(network, 0.7) + gain + self.sd_seed * rng.normal() + hard
         level = level + self.sd_patient * always.normal(size=self.patients)
         level = level + self.sd_residual * rng.normal(size=self.patients)
         rows = []
@@ -66,7 +66,7 @@ class SimulatedStudy:
                 dice = float(np.clip(level[p] + 0.02 * (c - (self.cases - 1) / 2), 0, 1))
                 size = 200 * (c + 1) * (p + 3)
                 rows.append({"case": f"p{p}_{c}", "patient": f"p{p}", "organ_size": size, "dice": dice})
-        mean = float(np.mean([row["dice"] for row in rows]))
+        mean, parameters = float(np.mean([row["dice"] for row in rows])), SIZES.get(network, 3000)
         scores = {"dice": mean, "dice_slice": mean, "hd95": 5.0, "nsd": 0.5, "rows": rows}
         curves = [
             {"epoch": e, "seg": 1.5 / e + 0.01 * rng.normal(), "dice_val": mean * (1 - 0.5 / e)}
@@ -75,8 +75,8 @@ class SimulatedStudy:
         record = {
             "id": job.id, "status": "done", "job": job.as_dict(), "curves": curves, "best_epoch": 20,
             "dice_val_last": mean, "val": scores,
-            "cost": {"parameters": SIZES[network], "size_mb": SIZES[network] * 4e-6,
-                     "train_seconds": 100.0 + SIZES[network] / 1e4, "peak_memory_train_mb": 900.0},
+            "cost": {"parameters": parameters, "size_mb": parameters * 4e-6,
+                     "train_seconds": 100.0 + parameters / 1e4, "peak_memory_train_mb": 900.0},
             "dataset": {"synthetic": self.dataset == "phantom", "train_patients": 80},
             "provenance": {"commit": "abc"},
         }  # fmt: skip

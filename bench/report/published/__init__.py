@@ -11,6 +11,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.report.figures.style import Look
 from bench.report.published.numbers import DISTILLED
 from bench.report.published.reach import reach_figure, reach_table
 from bench.report.published.table import beside_report, report_table
@@ -24,9 +25,9 @@ def tables(done: pd.DataFrame, compared: pd.DataFrame) -> list[Table]:
     return [report_table(done, compared), reach_table(done)]
 
 
-def figures(own: pd.DataFrame) -> dict[str, Callable[[], Figure | None]]:
+def figures(own: pd.DataFrame, look: Look) -> dict[str, Callable[[], Figure | None]]:
     """Figures of finished jobs of one recipe, by the names of their files."""
-    return {"reach": partial(reach_figure, own)}
+    return {"reach": partial(reach_figure, own, look)}
 
 
 def closing_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table | None:

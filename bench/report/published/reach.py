@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.captions import cautions, origin
-from bench.report.figures.style import ONE_COLUMN, TWO_COLUMNS, heading, markers, plain, title
+from bench.report.figures.style import ONE_COLUMN, TWO_COLUMNS, Look, heading, plain, title
 from bench.report.frames import by_size, score_column, usual_cells
 from bench.report.method_names import in_order, label
 from bench.report.tables.markup import Table
@@ -66,32 +66,40 @@ def reach_rows(own: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reach_figure(own: pd.DataFrame) -> Figure | None:
+def reach_figure(own: pd.DataFrame, look: Look) -> Figure | None:
     """Dice by method, a panel a pair, the teacher as a line; None without a pair."""
     score, part = score_column(own)
     found = pairs(own)
     if not found:
         return None
     dice = own.groupby(["architecture", "method"])[score].mean()
-    methods, marker = in_order(own.method), markers(by_size(own))
+    methods, dashed = in_order(own.method), ""
     width = ONE_COLUMN if len(found) == 1 else TWO_COLUMNS
-    figure, axes = plt.subplots(1, len(found), figsize=(width, 2.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(found), figsize=(width, 2.7), sharey=True, squeeze=False)
     networks = own.drop_duplicates("architecture").set_index("architecture")
     for axis, pair in zip(axes[0], found, strict=True):
-        for name, colour in zip(pair, ("0.55", "black"), strict=True):
-            values = [dice.get((name, method), float("nan")) for method in methods]
+        for name in pair:
             seen = _sees(networks.loc[name])
-            legend = plain(name) + ("" if seen is None else f": sees {seen} px")
-            axis.plot(range(len(methods)), values, marker[name], color=colour, ms=5, label=legend)
+            text = plain(name) + ("" if seen is None else f": sees {seen} px")
+            axis.plot([], [], ls="", marker=look.marker[name], color="0.4", ms=5, label=text)
+            for x, method in enumerate(methods):
+                style = {
+                    "color": look.colour[method],
+                    "marker": look.marker[name],
+                    "mfc": "none",
+                    "ms": 5.5,
+                }
+                axis.plot(x, dice.get((name, method), float("nan")), **style)
         for name in sorted(set(own.teacher.fillna("")) - {""}):
             if (name, "baseline") in dice:
                 axis.axhline(dice[name, "baseline"], lw=0.8, ls="--", color="0.6", zorder=0)
+                dashed = "; dashed: teacher"
         axis.set_xticks(range(len(methods)), [plain(label(m)) for m in methods])
         axis.margins(x=0.15)
         axis.grid()
-        axis.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     axes[0][0].set_ylabel(f"Dice ({part})")
-    title(figure, f"{heading(own)}: equal parameters, more levels; dashed: teacher")
+    title(figure, f"{heading(own)}: equal parameters, more levels{dashed}")
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.captions import GAP, by_repeat, cautions, claimable, origin, updates
+from bench.report.comparisons import of_cells
 from bench.report.frames import by_size, score_column, usual_cells
 from bench.report.published.numbers import CAVEAT, DISTILLED, REPORT
 from bench.report.tables.markup import Table
@@ -21,7 +22,7 @@ def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
     score, part = score_column(done)
     ours = done[usual_cells(done)]
     dice = {key: by_repeat(group, score).mean() for key, group in ours.groupby(["architecture", "method"])}
-    own = compared[compared.standard.astype(bool) & (compared.seg_loss == "dice-bce")]
+    own = of_cells(ours, compared)
     own = own[(own.against == "baseline") & (own.method == DISTILLED)].drop_duplicates("architecture")
     gains = {row.architecture: row for row in own.itertuples()}
     rows: list[dict[str, Any]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report.captions import cautions, repeats, updates
+from bench.report.captions import cautions, repeats, unit, updates
 from bench.report.frames import score_column
 from bench.report.tables.markup import Table
 
@@ -26,8 +26,8 @@ def dimensions_table(frame: pd.DataFrame) -> Table:
                 "method": method,
                 "sees": f"{slices} slices" if slices else "volumes",
                 f"Dice ({part})": group[score].mean(),
-                "HD95, mm": group[f"hd95{suffix}"].mean(),
-                "NSD": group[f"nsd{suffix}"].mean(),
+                f"HD95, {unit(done)}": group[f"hd95{suffix}"].mean(),
+                f"NSD at 1 {unit(done)}": group[f"nsd{suffix}"].mean(),
                 "parameters": f"{group.parameters.iloc[0]:,.0f}",
                 "updates": updates(group) or None,
                 "voxels seen, millions": group.voxels_seen.iloc[0] / 1e6,

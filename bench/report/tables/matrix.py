@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, claimable, origin, repeat, updates
-from bench.report.cells import Cell, cells_of
+from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, claimable, origin, repeat, unit, updates
+from bench.report.cells import Cell, cells_of, groups
 from bench.report.comparisons import leaders, of_cells
+from bench.report.doubts import patients
 from bench.report.frames import score_column, usual_cells
 from bench.report.tables.markup import BEST, HARM, UNCLEAR, Table
 from bench.report.tables.wording import (
@@ -18,6 +19,7 @@ from bench.report.tables.wording import (
     number,
     p_value,
     points,
+    sees,
     size,
     spread,
 )
@@ -25,8 +27,17 @@ from bench.report.tables.wording import (
 GAIN, TO_TEACHER = "Δ plain, points [95 % CI]", "Δ teacher, points [95 % CI]"
 GAIN_NETWORKS, TO_TEACHER_NETWORKS = "Δ plain, these networks", "Δ teacher, these networks"
 DULL = (
-    *("image", "L_seg", "parameters of the method", "teacher", "labels", "teacher's labels", "unlabelled"),
-    *("updates", "folds"),
+    *(
+        "image",
+        "sees",
+        "L_seg",
+        "parameters of the method",
+        "teacher",
+        "labels",
+        "teacher's labels",
+        "unlabelled",
+    ),
+    *("updates", "folds", "seeds", "patients", "code"),
 )
 """Columns that say nothing where all rows agree; the caption has them then."""
 
@@ -69,12 +80,13 @@ def _cells(
     dice = f"Dice ({part})"
     rows: list[dict[str, Any]] = []
     marks: dict[tuple[int, str], str] = {}
-    for line, (key, group) in enumerate(shown.groupby(list(Cell._fields), sort=False, dropna=False)):
-        cell = Cell(*key)
+    for line, (cell, group) in enumerate(groups(shown)):
         plain, teacher = found.get((cell, "baseline")), found.get((cell, "teacher"))
         row = {**settings(cell, group), dice: spread(by_repeat(group, score))}
         row |= _differences(plain, teacher, repeat(shown))
-        row["HD95"] = number(group["hd95_val" if part == "validation" else "hd95"].mean(), ".1f")
+        row[f"HD95, {unit(done)}"] = number(
+            group["hd95_val" if part == "validation" else "hd95"].mean(), ".1f"
+        )
         rows.append({**row, **_costs(group.iloc[0], heavy), "record": " ".join(group.id)})
         if plain is not None:
             marks |= {(line, name): mark(plain.verdict) for name in (GAIN, "claim")}
@@ -87,11 +99,12 @@ def _cells(
 
 def settings(cell: Cell, group: pd.DataFrame) -> dict[str, Any]:
     """The first columns of a row: what the cell is."""
-    folds = group.fold.nunique()
+    folds, versions = group.fold.nunique(), group.version.dropna()
     return {
         "architecture": cell.architecture,
         "method": cell.method,
         "image": size(group),
+        "sees": sees(group),
         "L_seg": cell.seg_loss,
         "parameters of the method": cell.method_parameters,
         "teacher": cell.teacher,
@@ -100,6 +113,9 @@ def settings(cell: Cell, group: pd.DataFrame) -> dict[str, Any]:
         "unlabelled": cell.unlabelled,
         "updates": updates(group) or None,
         "folds": str(folds) if folds else None,
+        "seeds": None if folds else str(group.seed.nunique()),
+        "patients": str(patients(group)),
+        "code": " ".join(sorted(set(versions))) or None,
     }
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from bench.report.captions import cautions, origin, repeat
-from bench.report.cells import NETWORK, Cell, is_plain, network
-from bench.report.frames import by_size, usual_cells
+from bench.report.cells import NETWORK, groups, is_plain, network
+from bench.report.frames import by_size, sets
 from bench.report.method_names import in_order, label
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import matrix_table, recipes_table, settings, without_constant
-from bench.report.tables.wording import natural, number, spread
+from bench.report.tables.wording import natural, number, sees, spread
 
 
 def all_tables(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> list[Table]:
@@ -38,8 +39,7 @@ def cost_table(done: pd.DataFrame) -> Table:
     recorded = done.recording_seconds.notna().any()
     recording = done.groupby(done.teachers.fillna("")).recording_seconds.max()
     rows: list[dict[str, Any]] = []
-    for key, group in done.groupby(list(Cell._fields), sort=False, dropna=False):
-        cell = Cell(*key)
+    for cell, group in groups(done):
         own = group.train_seconds.mean()
         teachers = group.teachers.fillna("")
         teacher = teachers.map(lambda ids: sum(seconds.get(t, float("nan")) for t in ids.split())).mean()
@@ -71,39 +71,53 @@ def classes_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
     """Dice of every class; empty where there is one class."""
     names = [str(name).removeprefix("dice_") for name in cases.columns if str(name).startswith("dice_")]
     rows: list[dict[str, Any]] = []
-    shown = done[usual_cells(done)]
-    each = repeat(shown)
-    for (architecture, method), group in _main_cases(done, cases):
-        patients = group.groupby([*dict.fromkeys((each, "seed")), "patient"])
-        means = patients[[f"dice_{name}" for name in names]].mean().groupby(level=each).mean()
-        own = {f"Dice, {name}": spread(means[f"dice_{name}"]) for name in names}
-        rows.append({"architecture": architecture, "method": method, **own})
+    shown = sets(done)
+    about = _all(shown)
+    each = repeat(about)
+    for own in shown.values():
+        for (architecture, method), group in _cases_of(own, cases):
+            patients = group.groupby([*dict.fromkeys((each, "seed")), "patient"])
+            means = patients[[f"dice_{name}" for name in names]].mean().groupby(level=each).mean()
+            scored = {f"Dice, {name}": spread(means[f"dice_{name}"]) for name in names}
+            rows.append({"architecture": architecture, "method": method, **_which(own), **scored})
     caption = (
-        f"Dice of every class: {origin(shown)}. Mean over patients ± sd over {each}s.{cautions(shown)}"
+        f"Dice of every class: {origin(about)}. Mean over patients ± sd over {each}s.{cautions(about)}"
     )
-    return Table("classes", caption, pd.DataFrame(rows if names else []))
+    return Table("classes", caption, without_constant(pd.DataFrame(rows if names else [])))
 
 
 def patients_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
     """Dice of every patient: a row per network and patient, a column a method."""
-    means = {key: group.groupby("patient").dice.mean() for key, group in _main_cases(done, cases)}
-    shown = done[usual_cells(done)]
-    methods = in_order(shown.method)
+    shown = sets(done)
+    about = _all(shown)
+    methods = in_order(about.method)
     rows: list[dict[str, Any]] = []
-    for name in by_size(shown):
-        own = {method: means[name, method] for method in methods if (name, method) in means}
-        for patient in sorted(
-            {patient for values in own.values() for patient in values.index}, key=natural
-        ):
-            scores = {label(m): own[m].get(patient) if m in own else None for m in methods}
-            rows.append({"network": name, "patient": patient, **scores})
-    caption = f"Dice of every patient, mean over cases and seeds: {origin(shown)}.{cautions(shown)}"
-    return Table("patients", caption, pd.DataFrame(rows), long=True)
+    for own in shown.values():
+        means = {key: group.groupby("patient").dice.mean() for key, group in _cases_of(own, cases)}
+        for name in by_size(own):
+            of_methods = {method: means[name, method] for method in methods if (name, method) in means}
+            patients = {patient for values in of_methods.values() for patient in values.index}
+            for patient in sorted(patients, key=natural):
+                scores = {
+                    label(m): of_methods[m].get(patient) if m in of_methods else None for m in methods
+                }
+                rows.append({"network": name, **_which(own), "patient": patient, **scores})
+    caption = f"Dice of every patient, mean over cases and seeds: {origin(about)}.{cautions(about)}"
+    return Table("patients", caption, without_constant(pd.DataFrame(rows)), long=True)
 
 
-def _main_cases(done: pd.DataFrame, cases: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """Cases of the main table's cells, largest network first."""
-    shown = done[usual_cells(done)]
-    groups = dict(list(cases[cases.id.isin(shown.id)].groupby(["architecture", "method"])))
-    order = [(a, m) for a in by_size(shown) for m in in_order(shown.method)]
+def _all(shown: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The jobs of several sets."""
+    return pd.concat(shown.values())
+
+
+def _which(own: pd.DataFrame) -> dict[str, Any]:
+    """What tells the jobs of a set from those of the others."""
+    return {"L_seg": own.seg_loss.iloc[0], "sees": sees(own)}
+
+
+def _cases_of(own: pd.DataFrame, cases: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Cases of the jobs of a set by network and method, largest network first."""
+    groups = dict(list(cases[cases.id.isin(own.id)].groupby(["architecture", "method"])))
+    order = [(a, m) for a in by_size(own) for m in in_order(own.method)]
     return [(key, groups[key]) for key in order if key in groups]

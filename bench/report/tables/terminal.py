@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.captions import by_repeat, cautions, has_folds, repeat, repeats, updates
-from bench.report.cells import Cell
+from bench.report.captions import by_repeat, cautions, has_folds, progress, repeat, repeats, updates
+from bench.report.cells import groups
 from bench.report.tables.markup import Table, caption_of, text_of
 from bench.report.tables.wording import number, size, spread
 
@@ -45,8 +45,8 @@ def closing_tables(
 def cells_table(done: pd.DataFrame) -> Table:
     """Scores and costs of finished jobs: a row a network and method, means over folds or seeds."""
     rows = []
-    for key, group in done.groupby([*Cell._fields, "slices"], sort=False, dropna=False):
-        cell, first = Cell(*key[:-1]), group.iloc[0]
+    for cell, group in groups(done):
+        first = group.iloc[0]
         rows.append(
             {
                 "network": cell.architecture,
@@ -54,12 +54,13 @@ def cells_table(done: pd.DataFrame) -> Table:
                 "parameters of the method": cell.method_parameters or None,
                 "L_seg": cell.seg_loss,
                 "image": size(group),
-                "sees": first.slices or None,
+                "sees": cell.slices or None,
                 "labels": cell.labels,
                 "teacher saw": cell.teacher_labels,
                 "unlabelled": cell.unlabelled,
                 "updates": updates(group) or None,
                 "folds": repeats(group) if has_folds(group) else None,
+                "code": " ".join(sorted(set(group.version.dropna()))) or None,
                 "Dice (val)": spread(by_repeat(group, "dice_val")),
                 "Dice (test)": spread(by_repeat(group, "dice")) if group.dice.notna().all() else None,
                 "parameters": number(first.parameters, ",.0f"),
@@ -69,7 +70,7 @@ def cells_table(done: pd.DataFrame) -> Table:
         )
     frame = pd.DataFrame(rows)
     same = ["parameters of the method", "L_seg", "image", "sees", "labels", "teacher saw", "unlabelled"]
-    same += ["updates", "folds"]
+    same += ["updates", "folds", "code"]
     dull = [name for name in same if frame[name].nunique(dropna=False) <= 1]
     usual = frame.groupby("method")["parameters of the method"].nunique(dropna=False).max() <= 1
     dull += ["parameters of the method"] if usual else []
@@ -78,7 +79,8 @@ def cells_table(done: pd.DataFrame) -> Table:
     trained = updates(done)
     names, sizes = ", ".join(sorted(done.dataset.unique())), " and ".join(dict.fromkeys(frame.image))
     caption = (
-        f"{names} ({synthetic}{sizes}), {repeats(done)}{f', {trained} updates a job' if trained else ''}. "
+        f"{names} ({synthetic}{sizes}), {repeats(done)}{f', {trained} updates a job' if trained else ''}"
+        f"{f'; so far {progress(done)}' if progress(done) else ''}. "
         f"Dice: mean over patients ± sd over {repeat(done)}s; latency: p50, batch 1, fp32.{cautions(done)}"
     )
     return Table("cells", caption, frame.drop(columns=list({*dull, *empty})))

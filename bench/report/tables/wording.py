@@ -42,6 +42,14 @@ def size(group: pd.DataFrame) -> str:
     return f"{first.image_size}{'²' if first.spatial_dims == 2 else '³'}"
 
 
+def sees(group: pd.DataFrame) -> str | None:
+    """What the jobs of a cell see of volumes: the whole, or slices; None of images."""
+    first = group.iloc[0]
+    if first.slices:
+        return f"{first.slices} slices"
+    return "volumes" if first.spatial_dims == 3 else None
+
+
 def spread(values: pd.Series) -> str | None:
     """Mean ± standard deviation; the mean alone of one value."""
     known = values.dropna()

@@ -271,12 +271,20 @@ def made(differences, train_patients=40, contrasts=(f"{SMALL}:combined",)):
             for k, value in enumerate(own):
                 dice = 0.5 + (value if method == "combined" else 0.0)
                 rows.append(
-                    {"id": name, "fold": fold, "seed": fold, "patient": f"{fold}-{k}", "dice": dice}
+                    {
+                        "id": name,
+                        "fold": fold,
+                        "seed": fold,
+                        "patient": f"{fold}-{k}",
+                        "case": f"{fold}-{k}",
+                        "dice": dice,
+                    }
                 )
     done = pd.DataFrame(jobs).assign(
         dataset="x", image_size=96, spatial_dims=2, seg_loss="dice-bce", architecture=SMALL, variant="",
         method_parameters="", changed="", teacher="", teachers="", labels="all", teacher_labels="same",
-        unlabelled="none", updates_asked="", parameters=1, train_patients=train_patients,
+        unlabelled="none", updates_asked="", slices="", parameters=1, train_patients=train_patients,
+        status="done", dice=0.5, dice_val=0.5, updates=500, val_falls=False, patients=10,
     )  # fmt: skip
     [found] = comparisons(done, pd.DataFrame(rows), contrasts).itertuples()
     return found

@@ -58,7 +58,7 @@ def test_no_gap_is_said_in_words_and_not_drawn(folded, sd, plain):
         folded.add(SMALL, "combined", fold, effect=plain + 0.02)
     done, cases, compared = compare(folded.study, "test")
     assert shares(compared)["combined"] == NO_GAP
-    assert len(gap_closed(done, cases, compared)) == 0
+    assert list(gap_closed(done, cases, compared).share) == [NO_GAP]
 
 
 def test_a_student_of_several_teachers_or_none_has_no_share(simulated, folded):

@@ -1,0 +1,117 @@
+"""Cells that compare nothing are named in the captions, and nothing is claimed of them."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from bench.report import doubts, frames
+from bench.report.comparisons import comparisons, leaders
+from bench.report.report import write_report
+
+SMALL = "unet-32-64"
+NAMED = tuple(f"{SMALL}:{method}" for method in ("pm-kd", "at-kd", "combined"))
+
+
+def change(study, job_id, edit):
+    path = study.path("records", job_id)
+    record = json.loads(path.read_text())
+    edit(record)
+    path.write_text(json.dumps(record))
+
+
+def verdicts(study):
+    done, cases = frames.summary(study), frames.cases(study, "test")
+    compared = comparisons(done, cases, study.settings()["contrasts"])
+    own = compared[compared.against == "baseline"].set_index("method").verdict
+    return own.to_dict(), {cell.method for cell in leaders(done, cases)}
+
+
+def captions(study):
+    return " ".join((study.root / "tables" / "matrix.md").read_text().split())
+
+
+def test_without_doubts_a_study_says_nothing_of_them(folded):
+    study = folded.name(*NAMED).fill().study
+    assert verdicts(study) == (
+        {"pm-kd": "not significant", "at-kd": "harm", "combined": "gain"},
+        {"combined"},
+    )
+    write_report(study, None)
+    assert "Compare nothing" not in captions(study)
+
+
+def test_few_updates_of_one_side_claim_nothing(folded):
+    study = folded.name(*NAMED).fill().study
+    folded.add(SMALL, "combined", 2, made=80)
+    found, best = verdicts(study)
+    assert found == {
+        "pm-kd": "not significant",
+        "at-kd": "harm",
+        "combined": "none (fewer than 100 updates)",
+    }
+    assert "combined" not in best
+    folded.add(SMALL, "baseline", 2, made=80)
+    assert set(verdicts(study)[0].values()) == {"none (fewer than 100 updates)"}
+
+
+def test_few_patients_compare_nothing(folded):
+    folded.simulated.patients = 9
+    study = folded.name(*NAMED).fill().study
+    assert set(verdicts(study)[0].values()) == {"none (fewer than 10 patients)"}
+    write_report(study, None)
+    assert "Compare nothing, for fewer than 10 patients: all cells." in captions(study)
+    assert "9 patients" in captions(study)
+
+
+def test_a_student_far_below_the_best_compares_nothing(folded):
+    study = folded.name(*NAMED).fill(names=("baseline", "pm-kd")).study
+    for fold in range(5):
+        folded.add(SMALL, "combined", fold, effect=-0.4)
+    assert verdicts(study)[0]["combined"] == "none (less than half of the best Dice)"
+    write_report(study, None)
+    said = f"Compare nothing, for less than half of the best Dice: {SMALL}:combined."
+    assert said in captions(study)
+    assert said in json.loads((study.root / "page-data.js").read_text().split(" = ", 1)[1][:-2])["cautions"]
+
+
+def curve(dice, loss):
+    return [
+        {"epoch": k + 1, "dice_val": d, "seg": s} for k, (d, s) in enumerate(zip(dice, loss, strict=True))
+    ]
+
+
+FALLING = [1 / (k + 1) for k in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("dice", "loss", "falls"),
+    [
+        ([0.5, 0.8, *[0.4] * 18], FALLING, True),
+        ([0.5, 0.8, *[0.72] * 18], FALLING, False),
+        ([0.5, 0.8, *[0.4] * 18], FALLING[::-1], False),
+        ([0.02 * k for k in range(20)], FALLING, False),
+        ([0.5, 0.8, *[0.4] * 13, 0.79, 0.4, 0.79, 0.79, 0.79], FALLING, False),
+        ([None] * 20, FALLING, False),
+        ([0.8, 0.1], [1, 0.5], False),
+    ],
+    ids=["falls", "by little", "the loss rises", "rises", "comes back", "no numbers", "too short to say"],
+)
+def test_when_validation_falls(dice, loss, falls):
+    assert doubts.val_falls(curve(dice, loss)) is falls
+
+
+def test_a_validation_that_falls_while_the_loss_falls_is_said(folded):
+    study = folded.name(*NAMED).fill().study
+    done = frames.summary(study)
+    [job] = done.id[(done.method == "at-kd") & (done.fold == 1)]
+    change(study, job, lambda record: record.update(curves=curve([0.5, 0.8, *[0.4] * 18], FALLING)))
+    found, _ = verdicts(study)
+    assert found["at-kd"] == "none (validation Dice falls while the loss falls)"
+    assert found["combined"] == "gain"
+    write_report(study, None)
+    assert f"Compare nothing, for validation Dice falls while the loss falls: {SMALL}:at-kd." in captions(
+        study
+    )
+    table = pd.read_csv(study.root / "tables" / "matrix.csv").set_index(["architecture", "method"])
+    assert table.claim[SMALL, "at-kd"].startswith("none")
