@@ -21,6 +21,8 @@ from bench.study.predictions import Labels, read_predictions
 from bench.study.store import Study
 
 CORRECT, MISSED, INVENTED = (0.35, 0.7, 0.9), (0.84, 0.37, 0.0), (0.94, 0.89, 0.26)
+MISTAKEN = (0.8, 0.47, 0.65)
+"""The object, but another of its classes."""
 
 
 def write_panel(
@@ -95,9 +97,12 @@ def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFra
         axis.set_title(name, fontsize=7)
     handles = [
         plt.Line2D([], [], ls="", marker="s", color=colour, label=name)
-        for name, colour in (("found", CORRECT), ("missed", MISSED), ("invented", INVENTED))
+        for name, colour in (
+            *(("found", CORRECT), ("missed", MISSED), ("invented", INVENTED)),
+            *((("another class", MISTAKEN),) if len(dataset.classes) > 1 else ()),
+        )
     ]
-    figure.legend(handles=handles, ncols=3, loc="outside lower center")
+    figure.legend(handles=handles, ncols=4, loc="outside lower center")
     title(figure, f"{heading(shown)}: best, median and worst patient")
     return figure
 
@@ -119,9 +124,10 @@ def largest_slice(truth: Labels) -> tuple:
 
 
 def coloured(image: np.ndarray, predicted: Labels, truth: Labels) -> np.ndarray:
-    """The image with found, missed and invented pixels tinted."""
+    """The image with found, missed, invented and mistaken pixels tinted."""
     rgb = np.repeat(image[..., None], 3, axis=2)
-    p, t = predicted > 0, truth > 0
-    for where, colour in ((p & t, CORRECT), (~p & t, MISSED), (p & ~t, INVENTED)):
+    p, t, same = predicted > 0, truth > 0, predicted == truth
+    tints = ((p & same, CORRECT), (~p & t, MISSED), (p & ~t, INVENTED), (p & t & ~same, MISTAKEN))
+    for where, colour in tints:
         rgb[where] = 0.4 * rgb[where] + 0.6 * np.array(colour)
     return rgb

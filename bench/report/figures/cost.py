@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures.gains import logarithmic
-from bench.report.figures.style import ONE_COLUMN, TWO_COLUMNS, colours, heading, legend, markers, title
+from bench.report.figures.placing import laid_out, moved, on_paper, swarm
+from bench.report.figures.style import ONE_COLUMN, TWO_COLUMNS, Look, heading, legend, title
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order
 
@@ -18,9 +19,12 @@ COSTS = {
     "parameters": "parameters",
     "peak_memory_inference_mb": "inference memory, MB",
 }
+SIGN, FURTHEST = 5.5, 20.0
+"""The size of a sign, and how far it may move from another that it would hide, in points."""
+BESIDE = "signs that would hide another stand beside it"
 
 
-def dice_against_cost(done: pd.DataFrame) -> Figure | None:
+def dice_against_cost(done: pd.DataFrame, look: Look) -> Figure | None:
     """Dice against latency (p50, batch 1), MACs, parameters and memory; the line is the Pareto front.
 
     None for a single network.
@@ -29,8 +33,6 @@ def dice_against_cost(done: pd.DataFrame) -> Figure | None:
     shown = [name for name in COSTS if done[name].notna().any()]
     if not shown or done[score].isna().all() or done.architecture.nunique() < 2:
         return None
-    networks, methods = by_size(done), in_order(done.method)
-    colour, marker = colours(methods), markers(networks)
     columns = min(len(shown), 4)
     rows = -(-len(shown) // columns)
     width = TWO_COLUMNS if columns > 2 else ONE_COLUMN
@@ -38,27 +40,39 @@ def dice_against_cost(done: pd.DataFrame) -> Figure | None:
         rows, columns, figsize=(width, 0.6 + 2.0 * rows), sharey=True, squeeze=False
     )
     cells = done.groupby(["architecture", "method"], sort=False)[[score, *shown]].mean()
+    cells = cells[cells[score].notna()]
     for axis, column in zip(axes.flat, shown, strict=False):
         edge = pareto_front(cells[column], cells[score])
         axis.step(edge.index, edge, where="post", color="0.75", lw=1.2, zorder=1)
-        for (network, method), cell in cells.iterrows():
-            axis.plot(
-                *(cell[column], cell[score], marker[network]),
-                mec=colour[method],
-                mfc="none",
-                mew=1.1,
-                ms=5.5,
-            )
+        axis.plot(cells[column], cells[score], "o", alpha=0)
         logarithmic(axis)
+        axis.margins(x=0.15)  # room for signs that are moved
         axis.set_xlabel(COSTS[column])
         axis.grid(axis="both")
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     for row in axes:
         row[0].set_ylabel(f"Dice ({part})")
-    title(figure, f"{heading(done)}; line: Pareto front")
-    legend(figure, methods, networks)
+    fronts = max(len(pareto_front(cells[column], cells[score])) for column in shown)
+    said = f"{heading(done)}{'; line: Pareto front' if fronts > 1 else ''}"
+    title(figure, f"{said}; {BESIDE}")
+    found = done[done.architecture.isin(cells.index.get_level_values("architecture"))]
+    legend(figure, look, in_order(cells.index.get_level_values("method")), by_size(found))
+    laid_out(figure)
+    drawn = zip(axes.flat, shown, strict=False)
+    if not any([_signs(axis, cells[[column, score]].dropna(), look) for axis, column in drawn]):
+        title(figure, said)
     return figure
+
+
+def _signs(axis: plt.Axes, cells: pd.DataFrame, look: Look) -> bool:
+    """A hollow sign for each cell of (cost, Dice); whether one was moved."""
+    x, y = cells.iloc[:, 0].to_numpy(), cells.iloc[:, 1].to_numpy()
+    offsets = swarm(on_paper(axis, x, y), SIGN, FURTHEST)
+    for (network, method), cost, dice, by in zip(cells.index, x, y, offsets, strict=True):
+        style = {"mec": look.colour[method], "mfc": "none", "mew": 1.1, "ms": SIGN}
+        axis.plot(cost, dice, marker=look.marker[network], transform=moved(axis, by), **style)
+    return bool(offsets.any())
 
 
 def pareto_front(cost: pd.Series, score: pd.Series) -> pd.Series:

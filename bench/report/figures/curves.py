@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,8 +11,7 @@ from bench.report.captions import repeat
 from bench.report.figures.style import (
     ONE_COLUMN,
     TWO_COLUMNS,
-    colours,
-    dashes,
+    Look,
     heading,
     plain,
     title,
@@ -24,9 +21,11 @@ from bench.report.frames import by_size
 from bench.report.method_names import in_order, label
 
 MOST_COLUMNS = 4
+DOT = "dot: the epoch kept"
+BEFORE = "of networks that were changed after training: before it"
 
 
-def learning_curves(done: pd.DataFrame, curves: pd.DataFrame) -> Figure | None:
+def learning_curves(done: pd.DataFrame, curves: pd.DataFrame, look: Look) -> Figure | None:
     """L_seg in training above validation Dice, a column a network.
 
     Lines: means over folds or seeds; bands: from the lowest to the highest; dots: the epoch kept of each.
@@ -34,7 +33,7 @@ def learning_curves(done: pd.DataFrame, curves: pd.DataFrame) -> Figure | None:
     networks = [name for name in by_size(done) if name in set(curves.architecture)]
     if not networks:
         return None
-    methods = in_order(done.method)
+    methods = in_order(curves.method)
     columns = min(MOST_COLUMNS, len(networks))
     blocks = -(-len(networks) // columns)
     width = ONE_COLUMN if columns <= 2 else TWO_COLUMNS
@@ -44,10 +43,11 @@ def learning_curves(done: pd.DataFrame, curves: pd.DataFrame) -> Figure | None:
     for kind in (0, 1):
         for other in axes[kind::2].flat[1:]:
             other.sharey(axes[kind][0])
+    drawn: set[str] = set()
     for place, network in enumerate(networks):
         row, column = 2 * (place // columns), place % columns
         above, below = axes[row][column], axes[row + 1][column]
-        _lines(above, below, done, curves[curves.architecture == network], methods)
+        drawn |= _lines(above, below, done, curves[curves.architecture == network], look)
         above.set_title(two_lines(network), fontsize=7)
         below.set_xlabel("epoch")
         below.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
@@ -61,32 +61,35 @@ def learning_curves(done: pd.DataFrame, curves: pd.DataFrame) -> Figure | None:
         for half in (0, 1):
             axes[2 * (place // columns) + half][place % columns].set_visible(False)
     handles = [
-        plt.Line2D([], [], color=colours(methods)[m], ls=dashes(methods)[m], label=plain(label(m)))
-        for m in methods
+        plt.Line2D([], [], color=look.colour[m], ls=look.dash[m], label=plain(label(m))) for m in methods
     ]
-    band = f"; band: lowest to highest {repeat(done)}" if done.seed.nunique() > 1 else ""
-    title(figure, f"{heading(done, part=False)}; dot: the epoch kept{band}")
-    figure.legend(handles=handles, ncols=len(methods), loc="outside lower center")
+    words = [text for text in (DOT, f"band: lowest to highest {repeat(done)}", BEFORE) if text in drawn]
+    title(figure, "; ".join([heading(done, part=False), *words]))
+    figure.legend(handles=handles, ncols=min(len(methods), MOST_COLUMNS), loc="outside lower center")
     return figure
 
 
 def _lines(
-    above: plt.Axes, below: plt.Axes, done: pd.DataFrame, curves: pd.DataFrame, methods: list[str]
-) -> None:
-    colour = colours(methods)
+    above: plt.Axes, below: plt.Axes, done: pd.DataFrame, curves: pd.DataFrame, look: Look
+) -> set[str]:
+    """Draw a network's curves; gives the words for what was drawn beside the lines."""
+    words: set[str] = set()
     best = done.set_index("id").best_epoch
-    for method in methods:
+    changed = set(done.id[done.changed_after_training.fillna(False).astype(bool)])
+    for method in in_order(curves.method):
         own = curves[curves.method == method]
-        if not len(own):
-            continue
-        style: dict[str, Any] = {"color": colour[method], "ls": dashes(methods)[method]}
+        colour = look.colour[method]
         for axis, column in ((above, "seg"), (below, "dice_val")):
             by_seed = own.pivot_table(index="epoch", columns="seed", values=column)
-            axis.plot(by_seed.index, by_seed.mean(axis=1), **style)
+            axis.plot(by_seed.index, by_seed.mean(axis=1), color=colour, ls=look.dash[method])
             if by_seed.shape[1] > 1:
                 low, high = by_seed.min(axis=1), by_seed.max(axis=1)
-                axis.fill_between(by_seed.index, low, high, color=colour[method], alpha=0.15, lw=0)
-        kept = own[own.epoch == own.id.map(best)]
-        below.plot(kept.epoch, kept.dice_val, "o", color=colour[method], ms=2.5)
+                axis.fill_between(by_seed.index, low, high, color=colour, alpha=0.15, lw=0)
+                words.add(f"band: lowest to highest {repeat(done)}")
+        kept = own[own.epoch == own.id.map(best)].dropna(subset=["dice_val"])
+        below.plot(kept.epoch, kept.dice_val, "o", color=colour, ms=2.5)
+        words |= {DOT} if len(kept) else set()
+        words |= {BEFORE} if changed & set(own.id) else set()
     above.grid(axis="y")
     below.grid(axis="y")
+    return words

@@ -14,8 +14,8 @@ from bench.report.figures.cost import dice_against_cost
 from bench.report.figures.curves import learning_curves
 from bench.report.figures.gains import gain_by_size, share_of_gap, significance_map
 from bench.report.figures.scores import dice_by_method, dice_by_organ_size
-from bench.report.figures.style import STYLE, save
-from bench.report.frames import standard
+from bench.report.figures.style import STYLE, Look, save
+from bench.report.frames import sets
 from bench.report.gaps import gap_closed
 
 
@@ -25,9 +25,9 @@ def write_figures(
     cases: pd.DataFrame,
     curves: pd.DataFrame,
     compared: pd.DataFrame,
-    more: Callable[[pd.DataFrame], Mapping[str, Callable[[], Figure | None]]] = lambda own: {},
+    more: Callable[[pd.DataFrame, Look], Mapping[str, Callable[[], Figure | None]]] = lambda own, look: {},
 ) -> list[Path]:
-    """Write every figure that the frames can fill, one set for each L_seg; returns the files.
+    """Write every figure that the frames can fill, a set for each L_seg and for slices; returns the files.
 
     Args:
         folder: where to write.
@@ -35,25 +35,34 @@ def write_figures(
         cases: a row per job and case, of the part that is shown.
         curves: a row per job and epoch.
         compared: ``comparisons`` of the finished jobs.
-        more: further figures of the jobs of one L_seg.
+        more: further figures of the jobs of one such set.
     """
     done = frame[frame.status == "done"]
     if not len(done):
         return []
-    written = []
+    written, look = [], Look.of(frame)
     with plt.rc_context(STYLE):
-        for loss in sorted(done.seg_loss.unique(), reverse=True):
-            suffix = "" if loss == "dice-bce" else f"_{loss}"
-            own = standard(done[done.seg_loss == loss])
-            for name, make in {**_figures(own, done, cases, curves, compared), **more(own)}.items():
-                figure = make()
+        for suffix, own in sets(done).items():
+            for name, make in {
+                **_figures(own, done, cases, curves, compared, look),
+                **more(own, look),
+            }.items():
+                figure, stem = make(), folder / f"{name}{suffix}"
                 if figure is not None:
-                    written += save(figure, folder / f"{name}{suffix}")
+                    written += save(figure, stem)
+                else:  # of an earlier report
+                    for path in (stem.with_suffix(".png"), stem.with_suffix(".pdf")):
+                        path.unlink(missing_ok=True)
     return written
 
 
 def _figures(
-    own: pd.DataFrame, done: pd.DataFrame, cases: pd.DataFrame, curves: pd.DataFrame, compared: pd.DataFrame
+    own: pd.DataFrame,
+    done: pd.DataFrame,
+    cases: pd.DataFrame,
+    curves: pd.DataFrame,
+    compared: pd.DataFrame,
+    look: Look,
 ) -> dict[str, Callable[[], Figure | None]]:
     """The figures of the cells ``own``, by the names of their files."""
     scored = cases[cases.id.isin(own.id)]
@@ -61,11 +70,11 @@ def _figures(
     taught_by = {name for names in own.teachers.fillna("") for name in names.split()}
     with_teachers = done[done.id.isin({*own.id, *taught_by})]
     return {
-        "dice_by_method": lambda: dice_by_method(own, scored),
-        "dice_by_organ_size": lambda: dice_by_organ_size(own, scored),
-        "dice_against_cost": lambda: dice_against_cost(own),
-        "gain_by_size": lambda: gain_by_size(own, compared),
-        "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases, compared)),
+        "dice_by_method": lambda: dice_by_method(own, scored, look),
+        "dice_by_organ_size": lambda: dice_by_organ_size(own, scored, look),
+        "dice_against_cost": lambda: dice_against_cost(own, look),
+        "gain_by_size": lambda: gain_by_size(own, compared, look),
+        "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases, compared), look),
         "significance": lambda: significance_map(own, compared),
-        "learning_curves": lambda: learning_curves(own, curves[curves.id.isin(own.id)]),
+        "learning_curves": lambda: learning_curves(own, curves[curves.id.isin(own.id)], look),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,74 +11,110 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from bench.report.comparisons import shown_interval
+from bench.report.figures.placing import apart, laid_out, moved, on_paper
 from bench.report.figures.style import (
     ONE_COLUMN,
-    colours,
+    TWO_COLUMNS,
+    Look,
     heading,
     legend,
-    markers,
     plain,
     title,
     two_lines,
 )
 from bench.report.frames import by_size
+from bench.report.gaps import NO_GAP
 from bench.report.method_names import in_order, label
+from bench.report.statistics import MIN_GAP
 
 CLAIMED = ("gain", "harm")
+GAP = 6.0
+"""Between two signs of the gains, in points."""
+DRAWN = (-1.0, 2.0)
+"""A share of the gap whose interval is not within these says nothing that a picture could show."""
 
 
-def gain_by_size(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | None:
+def gain_by_size(done: pd.DataFrame, compared: pd.DataFrame, look: Look) -> Figure | None:
     """Gain over the plain student, with its interval, against parameters; hollow: nothing is claimed."""
     gains = compared[compared.against == "baseline"]
+    sizes = done.groupby(["architecture", "method"]).parameters.first()
+    x = sizes.reindex(pd.MultiIndex.from_frame(gains[["architecture", "method"]])).to_numpy(dtype=float)
+    gains, x = gains[~np.isnan(x)], x[~np.isnan(x)]
     if not len(gains):
         return None
     networks = [name for name in by_size(done) if name in set(gains.architecture)]
     methods = in_order(gains.method)
-    colour, marker = colours(methods), markers(networks)
-    sizes = done.groupby("architecture").parameters.first()
+    place = [methods.index(method) for method in gains.method]
     figure, axis = plt.subplots(figsize=(ONE_COLUMN, 3.1))
     axis.axhline(0, color="0.4", lw=0.8)
-    for gain in gains.itertuples():
-        x = sizes[gain.architecture] * 10 ** (0.045 * (methods.index(gain.method) - (len(methods) - 1) / 2))
-        own = colour[gain.method]
-        axis.plot([x, x], [100 * end for end in shown_interval(gain)], color=own)
-        face = own if gain.verdict in CLAIMED else "white"
-        axis.plot(x, 100 * gain.difference, marker[gain.architecture], color=own, mfc=face, mew=1.1, ms=5.5)
-    students = sizes[networks]
-    axis.set_xlim(students.min() / 2, students.max() * 2)  # else one student would fill the axis
+    ends = [100 * end for row in gains.itertuples() for end in (row.difference, *shown_interval(row))]
+    axis.plot(np.repeat(x, 3), ends, "o", alpha=0)
+    axis.set_xlim(x.min() / 2, x.max() * 2)  # else one student would fill the axis
     logarithmic(axis)
     axis.set_xlabel("parameters of the student")
     axis.set_ylabel("gain over plain, Dice points")
     axis.grid(axis="y")
-    few = "" if gains.verdict.isin(CLAIMED).all() else "; hollow: no claim"
-    title(figure, f"{heading(done)}: 95 % interval {_of(gains)}{few}")
-    legend(figure, methods, networks)
+    hollow = "" if gains.verdict.isin(CLAIMED).all() else "; hollow: no claim"
+    beside = "; methods of a network side by side" if len(methods) > 1 else ""
+    title(figure, f"{heading(done)}{_intervals(gains)}{hollow}{beside}")
+    legend(figure, look, methods, networks)
+    laid_out(figure)
+    printed = on_paper(axis, x, np.zeros(len(x)))[:, 0]
+    order = np.lexsort((np.array(place), printed))  # those of a network in the order of methods
+    offsets = np.empty(len(x))
+    offsets[order] = apart(printed[order], GAP)
+    for gain, size, by in zip(gains.itertuples(), x, offsets, strict=True):
+        colour, where = look.colour[gain.method], moved(axis, by)
+        axis.plot([size, size], [100 * end for end in shown_interval(gain)], color=colour, transform=where)
+        face = colour if gain.verdict in CLAIMED else "white"
+        style = {"color": colour, "mfc": face, "mew": 1.1, "ms": 5.5, "transform": where}
+        axis.plot(size, 100 * gain.difference, marker=look.marker[gain.architecture], **style)
     return figure
 
 
-def share_of_gap(done: pd.DataFrame, shares: pd.DataFrame) -> Figure | None:
-    """Which share of the gap between plain student and teacher each method closes, with its interval."""
-    if not len(shares):
+def share_of_gap(done: pd.DataFrame, shares: pd.DataFrame, look: Look) -> Figure | None:
+    """Which share of the gap between plain student and teacher each method closes, with its interval.
+
+    What has no gap, or a share that these patients leave open by more than ``DRAWN``, is named instead of
+    drawn. None where nothing is left to draw.
+    """
+    known = shares[[_is_drawn(row) for row in shares.itertuples()]]
+    if not len(known):
         return None
     networks = [name for name in by_size(done) if name in set(shares.architecture)]
     methods = in_order(shares.method)
-    colour, marker = colours(methods), markers(networks)
-    figure, axis = plt.subplots(figsize=(ONE_COLUMN, 2.8))
+    figure, axis = plt.subplots(figsize=(ONE_COLUMN if len(networks) <= 4 else TWO_COLUMNS, 2.8))
     for level in (0, 1):
         axis.axhline(level, color="0.4", lw=0.8)
+    step = min(0.2, 0.8 / len(methods))
     for row in shares.itertuples():
-        x = networks.index(row.architecture) + 0.2 * (methods.index(row.method) - (len(methods) - 1) / 2)
-        own = colour[row.method]
-        axis.plot([x, x], [row.low, row.high], color=own, marker="_", ms=4)
-        axis.plot(x, row.share, marker[row.architecture], color=own, ms=4.5)
+        x = networks.index(row.architecture) + step * (methods.index(row.method) - (len(methods) - 1) / 2)
+        own = look.colour[row.method]
+        if _is_drawn(row):
+            axis.plot([x, x], [row.low, row.high], color=own, marker="_", ms=4)
+            axis.plot(x, row.share, marker=look.marker[row.architecture], color=own, ms=4.5)
+        else:
+            style = {"ha": "center", "va": "center", "rotation": 90, "fontsize": 7, "color": own}
+            axis.text(x, 0.5, NO_GAP if row.share == NO_GAP else "open", **style)
     axis.set_xticks(range(len(networks)), [two_lines(name) for name in networks])
     axis.set_xlim(-0.5, len(networks) - 0.5)
+    axis.set_ylim(min(-0.1, known.low.min() - 0.05), max(1.1, known.high.max() + 0.05))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.set_ylabel("gap to the teacher closed")
     axis.grid(axis="y")
-    title(figure, f"{heading(done)}: 0 plain, 100 % teacher; intervals: these networks")
-    legend(figure, methods)
+    words = ["0 plain, 100 % teacher", "intervals: these networks"]
+    if (shares.share == NO_GAP).any():
+        words.append(f"{NO_GAP}: less than {100 * MIN_GAP:.0f} points, or its interval reaches zero")
+    if len(known) + (shares.share == NO_GAP).sum() < len(shares):
+        words.append(f"open: its interval is not within {DRAWN[0]:.0%} … {DRAWN[1]:.0%}".replace("-", "−"))
+    title(figure, f"{heading(done)}: {'; '.join(words)}")
+    legend(figure, look, methods)
     return figure
+
+
+def _is_drawn(row: Any) -> bool:
+    """Whether a share is known well enough to be drawn."""
+    return row.share != NO_GAP and DRAWN[0] <= row.low <= row.high <= DRAWN[1]
 
 
 def significance_map(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | None:
@@ -114,13 +152,20 @@ def significance_map(done: pd.DataFrame, compared: pd.DataFrame) -> Figure | Non
     axis.set_yticks(range(len(networks)), [two_lines(name) for name in networks])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    title(figure, f"{heading(done)}: gain in points, 95 % interval {_of(gains)}; grey: no claim")
+    grey = "" if gains.verdict.isin(CLAIMED).all() else "; grey: no claim"
+    title(figure, f"{heading(done)}: gain in points{_intervals(gains).replace(':', ',', 1)}{grey}")
     return figure
 
 
-def _of(compared: pd.DataFrame) -> str:
-    """What the shown intervals hold for."""
-    return "of these networks" if compared.low_method.isna().all() else "over folds"
+def _intervals(compared: pd.DataFrame) -> str:
+    """What the shown intervals hold for; empty where there are none."""
+    over_folds = compared.low_method.notna()
+    of_networks = compared.low.notna() & ~over_folds
+    if over_folds.any() and of_networks.any():
+        return ": 95 % interval over folds where there are three, else of these networks"
+    if over_folds.any():
+        return ": 95 % interval over folds"
+    return ": 95 % interval of these networks" if of_networks.any() else ""
 
 
 def logarithmic(axis: plt.Axes) -> None:

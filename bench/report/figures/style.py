@@ -1,9 +1,13 @@
-"""How figures look: one colour a method, one marker a network, the widths of a journal's columns."""
+"""How figures look: one colour a method, one marker a network, the widths of a journal's columns.
+
+The page takes colours and markers from here too.
+"""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +18,17 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path as Path2D
 
 from bench.files.atomic import write_file
-from bench.report.captions import repeats
+from bench.report.captions import progress, repeats
 from bench.report.frames import score_column
-from bench.report.method_names import known, label
+from bench.report.method_names import in_order, label, rank
+from bench.report.old_records import METHODS
 
 ONE_COLUMN, TWO_COLUMNS = 88 / 25.4, 180 / 25.4
 """Widths in inches of one and of two columns of a journal (88 and 180 mm)."""
@@ -33,7 +41,12 @@ MARKERS = {
     "unet-8-16-32-64": "v",
     "dmfnet": "*",
 }
-OTHER_MARKERS = "X<>phd8H"
+OTHER_MARKERS = (
+    *("X", "<", ">", "d", "p", (4, 1, 0), (3, 1, 0), "h", (6, 1, 0), (4, 1, 45), (3, 1, 180)),
+    *((5, 1, 36), (8, 1, 0)),
+)
+"""Tuples: stars of as many points, upright or turned by as many degrees."""
+FURTHER_COLOURS = ("#332288", "#882255", "#117733", "#999933", "#000000", "#44aa99")
 DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)), "-.")
 STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -57,23 +70,50 @@ STYLE: dict[str, Any] = {
 }
 
 
-def colours(methods: Sequence[str]) -> dict[str, Any]:
-    """One colour a method, the same in every figure and study, told apart by the colour-blind."""
-    palette = sns.color_palette("colorblind", 10)
-    ordered = known()
-    every = [*ordered, *(m for m in methods if m not in ordered)]
-    return {method: palette[k % 10] for k, method in enumerate(every)}
+@dataclass(frozen=True)
+class Look:
+    """Colour and dash of every method and marker of every network of a study, in all of its figures."""
+
+    colour: Mapping[str, Any]
+    dash: Mapping[str, Any]
+    marker: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Look:
+        """Of the summary of a whole study."""
+        return cls(colours(frame.method), dashes(frame.method), markers(frame.architecture))
 
 
-def dashes(methods: Sequence[str]) -> dict[str, Any]:
+def colours(methods: Iterable[str]) -> dict[str, Any]:
+    """One colour a method, by its place among the methods: told apart by the colour-blind."""
+    palette = [*sns.color_palette("colorblind", 10), *map(to_rgb, FURTHER_COLOURS)]
+    places: dict[str, int] = {}
+    for method in in_order({*METHODS, *methods}):
+        following = max(places.values(), default=-1) + 1
+        places[method] = max(following, rank(method, following))
+    return {method: palette[place % len(palette)] for method, place in places.items()}
+
+
+def dashes(methods: Iterable[str]) -> dict[str, Any]:
     """One kind of line a method, for print without colour."""
     return {method: DASHES[k % len(DASHES)] for k, method in enumerate(colours(methods))}
 
 
-def markers(networks: Sequence[str]) -> dict[str, str]:
-    """One marker a network, the same in every figure; those of known networks in every study."""
-    others = sorted(name for name in networks if name not in MARKERS)
+def markers(networks: Iterable[str]) -> dict[str, Any]:
+    """One marker a network of a study; those of known networks in every study."""
+    others = sorted({name for name in networks if name not in MARKERS})
     return MARKERS | {name: OTHER_MARKERS[k % len(OTHER_MARKERS)] for k, name in enumerate(others)}
+
+
+def outline_of(marker: Any) -> str:
+    """A marker as a path of SVG around the origin, about from -1 to 1."""
+    style = MarkerStyle(marker)
+    path = style.get_path().transformed(style.get_transform())
+    parts = []
+    for points, code in path.iter_segments(curves=False):
+        letter = {Path2D.MOVETO: "M", Path2D.LINETO: "L"}.get(code)
+        parts.append(f"{letter}{2 * points[0]:.2f} {-2 * points[1]:.2f}" if letter else "Z")
+    return "".join(parts)
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -87,13 +127,19 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def heading(frame: pd.DataFrame, part: bool = True) -> str:
-    """What every figure says above it: which data and part, whether synthetic, how many folds or seeds."""
+    """What every figure says above it: which data and part, whether synthetic, how many folds or seeds.
+
+    And how much of the study is done, where it is not all.
+    """
     names = ", ".join(sorted(plain(name) for name in frame.dataset.unique()))
     synthetic = " (synthetic)" if frame.synthetic.fillna(False).any() else ""
     scored = f", {score_column(frame)[1]}" if part else ""
     losses = set(frame.seg_loss) - {"dice-bce"}
     recipe = f", L_seg {', '.join(sorted(losses))}" if losses else ""
-    return f"{names}{synthetic}{recipe}{scored}, {repeats(frame)}"
+    recipe += "".join(f", {name} slices" for name in sorted(set(frame.slices) - {""}))
+    return (
+        f"{names}{synthetic}{recipe}{scored}, {', '.join(filter(None, (repeats(frame), progress(frame))))}"
+    )
 
 
 def title(figure: Figure, text: str) -> None:
@@ -102,14 +148,15 @@ def title(figure: Figure, text: str) -> None:
     figure.suptitle(textwrap.fill(text, letters), x=0.01, ha="left", fontsize=8)
 
 
-def legend(figure: Figure, methods: Sequence[str], networks: Sequence[str] = ()) -> None:
+def legend(figure: Figure, look: Look, methods: Sequence[str], networks: Sequence[str] = ()) -> None:
     """Below the figure: colours of methods, then markers of networks, row by row."""
     columns = 2 if networks and figure.get_figwidth() < TWO_COLUMNS else 4
-    colour, marker = colours(methods), markers(networks)
-    lines = [Line2D([], [], ls="", marker="o", color=colour[m], label=plain(label(m))) for m in methods]
+    lines = [
+        Line2D([], [], ls="", marker="o", color=look.colour[m], label=plain(label(m))) for m in methods
+    ]
     blank = [Line2D([], [], ls="", label=" ")] * (-len(lines) % columns if networks else 0)
     lines += blank + [
-        Line2D([], [], ls="", marker=marker[n], color="0.4", ms=5, label=plain(n)) for n in networks
+        Line2D([], [], ls="", marker=look.marker[n], color="0.4", ms=5, label=plain(n)) for n in networks
     ]
     rows = -(-len(lines) // columns)
     columns = min(columns, len(lines))

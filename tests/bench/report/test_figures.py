@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from bench.data import phantom
@@ -16,9 +17,9 @@ from bench.files.atomic import write_file
 from bench.report import frames
 from bench.report.comparisons import comparisons
 from bench.report.figures import cases as panel
-from bench.report.figures import figures
+from bench.report.figures import figures, placing
 from bench.report.figures.cost import pareto_front
-from bench.report.figures.style import MARKERS, colours, markers
+from bench.report.figures.style import MARKERS, colours, markers, outline_of
 from bench.report.published import DISTILLED
 from bench.study.predictions import pack_masks
 
@@ -154,6 +155,107 @@ def test_a_method_and_a_network_look_alike_in_every_study():
     assert len({others["unet-4-8"], others["unet-2-4"], *MARKERS.values()}) == len(MARKERS) + 2
 
 
+def test_twelve_networks_and_methods_are_told_apart():
+    networks = [f"unet-{2**k}" for k in range(12)]
+    marks = {name: mark for name, mark in markers([*networks, SMALL]).items() if name in networks}
+    assert len({outline_of(mark) for mark in [*marks.values(), MARKERS[SMALL]]}) == 13
+    methods = [f"method-{k}" for k in range(12)]
+    assert len({tuple(colours(methods)[name]) for name in methods}) == 12
+
+
+def drawn_marks(figure):
+    """Colours and markers of all signs in a figure, legends aside."""
+    return {
+        (to_hex(line.get_markeredgecolor()), line.get_marker())
+        for axis in figure.axes for line in axis.lines
+        if line.get_marker() not in ("None", "none", "", ".", "_") and line.get_alpha() != 0
+    }  # fmt: skip
+
+
+def test_a_network_has_its_marker_in_every_figure(simulated, drawn):
+    """Though the teacher and unet-4-8 are not in all of them."""
+    simulated.measure()
+    for name in ("unet-4-8", "unet-6-8"):
+        for method in ("baseline",) if name == "unet-4-8" else ("baseline", "combined"):
+            simulated.add(name, method, 0)
+    found = drawn(simulated.fill(seeds=1, students=1))
+    wanted = markers(["unet-4-8", "unet-6-8"])
+    assert {mark for _, mark in drawn_marks(found["gain_by_size"])} == {wanted["unet-6-8"], wanted[SMALL]}
+    everything = {wanted[name] for name in ("unet-4-8", "unet-6-8", SMALL, TEACHER)}
+    assert {mark for _, mark in drawn_marks(found["dice_against_cost"])} == everything
+
+
+def test_figures_announce_only_what_they_draw(simulated, drawn):
+    """Five patients have no interval, one seed no band, weights that were given no kept epoch."""
+    simulated.patients = 5
+    study = simulated.fill(seeds=1, students=1)
+    for job in study.jobs():
+        change(study, job, lambda record: record.update(best_epoch=None))
+    found = drawn(study)
+    for name, figure in found.items():
+        text = figure.get_suptitle().replace("\n", " ")
+        assert "interval" not in text, name
+        assert "band" not in text, name
+        assert "dot" not in text, name
+        assert "open" not in text, name
+
+
+def test_what_leaves_the_frame_of_the_gap_is_named_not_drawn(folded, drawn):
+    """One student's gap is plain, one's has an interval beyond 200 %, one has none."""
+    folded.simulated.sd_patient = folded.simulated.sd_residual = 0.001
+    levels = {SMALL: 0.0, "unet-32-64-128": 0.1}
+    for fold in range(5):
+        folded.add(TEACHER, "baseline", fold, effect=0.0)
+        for network, effect in levels.items():
+            folded.add(network, "baseline", fold, effect=effect)
+            folded.add(network, "combined", fold, effect=effect + 0.03)
+        folded.add(SMALL, "pm-kd", fold, effect=0.3)
+    figure = drawn(folded.study)["gap_closed"]
+    [axis] = figure.axes
+    assert sorted(text.get_text() for text in axis.texts) == ["no gap", "open"]
+    text = figure.get_suptitle().replace("\n", " ")
+    assert "open: its interval is not within −100% … 200%" in text
+    assert "no gap: less than 2 points" in text
+    assert -1 <= axis.get_ylim()[0] <= axis.get_ylim()[1] <= 2
+    check_legible(figure, "gap_closed")
+
+
+def test_signs_that_would_hide_each_other_stand_side_by_side(simulated, drawn):
+    simulated.measure()
+    found = drawn(simulated.fill(seeds=1))
+    for name in ("dice_against_cost", "gain_by_size"):
+        figure = found[name]
+        for axis in (axis for axis in figure.axes if axis.get_visible()):
+            signs = [
+                line
+                for line in axis.lines
+                if line.get_marker() not in ("None", "") and line.get_alpha() != 0
+            ]
+            places = np.array([line.get_transform().transform(line.get_xydata())[0] for line in signs])
+            apart = np.hypot(*(places[:, None] - places[None]).T) + 1e9 * np.eye(len(places))
+            assert apart.min() > 0.9 * 5.5 * figure.dpi / 72, name
+        assert "side" in figure.get_suptitle().replace("\n", " "), "and it is said"
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=30))
+def test_places_are_apart(places):
+    x, y = np.array(places, dtype=float).T
+    by = placing.swarm(np.column_stack([x, y]), 2.0, 1000.0)
+    moved = np.column_stack([x + by, y])
+    distance = np.hypot(*(moved[:, None] - moved[None]).transpose(2, 0, 1)) + 1e9 * np.eye(len(x))
+    assert distance.min() > 1.99
+    alone = x + placing.apart(x, 2.0)
+    assert np.diff(np.sort(alone)).min(initial=9) > 1.99
+    assert (np.argsort(alone, kind="stable") == np.argsort(x, kind="stable")).all()
+
+
+def test_an_unfinished_study_says_so_above_its_figures(simulated, drawn):
+    simulated.study.plan(simulated.job(SMALL, "pm-kd", 5))
+    found = drawn(simulated.fill(seeds=1, students=1))
+    for name, figure in found.items():
+        assert "5 of 6 jobs" in figure.get_suptitle().replace("\n", " "), name
+
+
 def test_records_of_before_organ_sizes_were_kept_lack_that_figure(simulated, drawn):
     study = simulated.fill(seeds=1, students=1)
     for job in study.jobs():
@@ -206,7 +308,7 @@ def test_another_loss_says_so_in_its_own_figures(simulated, drawn):
     for method in ("baseline", "combined"):
         simulated.add(SMALL, method, 0, seg_loss="bce")
     found = drawn(simulated.study)
-    assert set(found) >= {"dice_by_method", "dice_by_method_bce", "gap_closed_bce"}
+    assert set(found) >= {"dice_by_method", "dice_by_method_bce", "gain_by_size_bce"}
     assert "L_seg bce" in found["dice_by_method_bce"].get_suptitle()
     assert "L_seg" not in found["dice_by_method"].get_suptitle()
 
@@ -244,4 +346,6 @@ def test_the_panel_shows_missed_and_invented_pixels(simulated, monkeypatch):
     expected = [0.6 * np.array(c) for c in (panel.CORRECT, panel.MISSED, panel.INVENTED)]
     assert np.allclose([tinted[0, 0], tinted[0, 1], tinted[1, 0]], expected)
     assert (tinted[1, 1] == 0).all()
+    other = panel.coloured(image, np.array([[2, 1], [0, 0]]), truth)
+    assert np.allclose(other[0, 0], 0.6 * np.array(panel.MISTAKEN)), "the object, but of another class"
     plt.close("all")
