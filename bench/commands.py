@@ -13,6 +13,7 @@ import architectures
 import methods
 from bench import plugins
 from bench.data import datasets
+from bench.errors import UserError
 from bench.files import lease
 from bench.job import Job
 from bench.planning.matrix import BUILT_IN

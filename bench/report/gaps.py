@@ -117,7 +117,7 @@ def share_of_each_job(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
 
 
 def drop_to_source(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
-    """What each job that was made from another's network has lost of its Dice, on the cases that both have."""
+    """What each job that was made from another's network has lost of its Dice, on cases of both."""
     dice = cases.pivot_table(index=["patient", "case"], columns="id", values="dice")
     drop = pd.Series(np.nan, index=frame.index)
     for place, own, source in zip(frame.index, frame.id, frame.source.fillna(""), strict=True):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,15 @@ from matplotlib.colors import to_hex
 
 from bench.data.dataset import Dataset
 from bench.files.atomic import write_file, write_text
-from bench.report.captions import cautions, claimable, has_folds, repeats, updates
+from bench.report.captions import cautions, claimable, has_folds, progress, repeats, tested, unit, updates
 from bench.report.cells import Cell, cells_of
 from bench.report.comparisons import comparisons, shown_interval
-from bench.report.figures.style import colours
+from bench.report.figures.style import Look, outline_of
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order
 from bench.report.page.pictures import script, write_pictures
 from bench.report.tables.compression import trained_only
+from bench.report.tables.wording import sees
 from bench.study.store import Study
 
 STATIC = Path(__file__).parent / "static"
@@ -37,9 +39,13 @@ COSTS = (
     *("peak_memory_inference_mb", "train_seconds", "updates", "dice_drop"),
 )
 FACTS = (
-    *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "seed"),
+    *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "spatial_dims"),
+    "seed",
     *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch"),
+    "version",
 )
+CLASS_COLOURS = ("#f0e442", "#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")
+"""Of contours, where there are several classes; told apart by the colour-blind, and on a dark image."""
 
 
 def write_page(
@@ -93,36 +99,47 @@ def page_data(
     else:
         own_seed = dict.fromkeys(done.seed, over_seeds)
     places = {cell: k for k, cell in enumerate(over_seeds)}
+    classes = [str(name).removeprefix("dice_") for name in cases.columns if str(name).startswith("dice_")]
     entries = []
     for cell, row in zip(cells_of(frame), frame.to_dict("records"), strict=True):
-        entry = {name: _short(row[name]) for name in facts} | job_numbers(row, part)
+        entry = {name: _short(row[name]) for name in facts} | job_numbers(row, part, classes)
         entry |= {
             "kind": row["method"],
             "method": row["recipe"] if row["source"] else row["method"] + row["changed"],
             "over": own_seed.get(row["seed"], {}).get(cell) if row["status"] == "done" else None,
             "cell": places.get(cell),
+            "sees": sees(pd.DataFrame([row])),
+            "changed_after_training": True if row["changed_after_training"] is True else None,
         }
         if row["id"] in known:
-            dice = known[row["id"]].set_index(known[row["id"]].case.astype(str)).dice
-            entry["cases"] = [_short(value) for value in dice.reindex(order.case)]
+            rows = known[row["id"]].set_index(known[row["id"]].case.astype(str)).reindex(order.case)
+            entry["cases"] = [_short(value) for value in rows.dice]
+            entry["classes"] = [
+                [_short(value) for value in rows[f"dice_{name}"]] for name in classes
+            ] or None
         if row["id"] in drawn:
             rows = drawn[row["id"]].sort_values("epoch")
             entry["curve"] = {name: [_short(v) for v in rows[name]] for name in ("seg", "dice_val")}
         entry["pictured"] = (study.root / "page" / "cases" / "jobs" / f"{row['id']}.js").is_file() or None
         entries.append({name: value for name, value in entry.items() if value not in (None, "")})
-    colour = colours(list(frame.method))
+    look, networks = Look.of(frame), set(frame.architecture)
     record: dict[str, Any] = (study.record(done.id.iloc[0]) or {}) if len(done) else {}
-    about, job = record.get("dataset", {}), record.get("job", {})
+    about = record.get("dataset", {})
     return {
         "dataset": settings.get("dataset") or ", ".join(sorted(set(frame.dataset))),
         "synthetic": bool(settings.get("synthetic", False)),
         "part": part,
         "note": about.get("note", ""),
         "licence": about.get("licence", ""),
-        "spatial_dims": job.get("spatial_dims", 2),
         "pictures": (study.root / "page" / "cases" / "truth.js").is_file(),
-        "methods": [{"name": name, "colour": to_hex(colour[name])} for name in in_order(frame.method)],
+        "methods": [{"name": name, "colour": to_hex(look.colour[name])} for name in in_order(frame.method)],
         "networks": by_size(frame) if len(frame) else [],
+        "marks": {name: outline_of(mark) for name, mark in look.marker.items() if name in networks},
+        "classes": [
+            {"name": name, "colour": CLASS_COLOURS[k % len(CLASS_COLOURS)]}
+            for k, name in enumerate(classes)
+        ],
+        "volumes": bool((done.spatial_dims == 3).any() or (done.slices != "").any()),
         "cases": order.to_dict("records"),
         "cells": list(over_seeds.values()),
         **_said(done, compared),
@@ -133,8 +150,11 @@ def page_data(
 def _said(done: pd.DataFrame, compared: pd.DataFrame) -> dict[str, Any]:
     """What tables say in their captions: folds or seeds, updates, what was claimed and what to mind."""
     if not len(done):
-        return {"folds": False, "repeats": "", "updates": "", "cautions": ""}
+        return {"folds": False, "repeats": "", "updates": "", "cautions": "", "unit": "px"}
     return {
+        "unit": unit(done),
+        "tested": tested(done),
+        "progress": progress(done),
         "folds": has_folds(done),
         "repeats": repeats(done),
         "updates": updates(done),
@@ -142,11 +162,12 @@ def _said(done: pd.DataFrame, compared: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def job_numbers(row: dict[str, Any], part: str) -> dict[str, Any]:
-    """The scores of ``part`` under their plain names, and the costs."""
+def job_numbers(row: dict[str, Any], part: str, classes: Sequence[str]) -> dict[str, Any]:
+    """The scores of ``part`` under their plain names, also those of classes, and the costs."""
     suffix = "_val" if part == "validation" else ""
     scores = {name: _short(row[f"{name}{suffix}"]) for name in SCORES}
-    return scores | {name: _short(row[name]) for name in COSTS}
+    of_class = {f"dice_{name}": _short(row.get(f"dice_{name}{suffix}")) for name in classes}
+    return scores | of_class | {name: _short(row[name]) for name in COSTS}
 
 
 def differences(compared: pd.DataFrame) -> dict[Cell, dict[str, list[Any]]]:

@@ -13,6 +13,9 @@ const mean = (values) => {
   return known.length ? known.reduce((a, b) => a + b) / known.length : null;
 };
 const patientDice = (job, patient) => mean(casesOf(patient).map(({ index }) => job.cases[index]));
+/** What B has more than A on a patient, from the cases that both have a Dice for. */
+const patientGap = (a, b, patient) =>
+  mean(casesOf(patient).map(({ index: k }) => (a.cases[k] === null || b.cases[k] === null ? null : b.cases[k] - a.cases[k])));
 
 /** Called by page/cases/truth.js with pairs of case and picture. */
 window.benchPictures = (cases) => {
@@ -35,7 +38,7 @@ function buildCases() {
     $("browser").replaceChildren("No finished job has scores of cases yet.");
     return;
   }
-  $("case-label").textContent = study.spatial_dims === 3 ? "Volume" : "Slice";
+  $("case-label").textContent = study.volumes ? "Volume" : "Slice";
   for (const id of ["job-a", "job-b"]) {
     $(id).append(...scored.map((job, k) => el("option", { value: k }, label(job))));
     $(id).addEventListener("change", () => changeJob(id));
@@ -112,7 +115,7 @@ function orderPatients() {
   const rank = {
     name: () => 0,
     worst: (patient) => patientDice(jobA(), patient) ?? 2,
-    gap: (patient) => -Math.abs((patientDice(jobB(), patient) ?? 0) - (patientDice(jobA(), patient) ?? 0)),
+    gap: (patient) => -Math.abs(patientGap(jobA(), jobB(), patient) ?? 0),
   }[$("order").value];
   const now = $("patient").value;
   const own = patients.filter((patient) => patientDice(jobA(), patient) !== null);
@@ -165,7 +168,7 @@ function drawNumbers() {
   const [a, b] = [jobA(), jobB()];
   const cell = (job, value) => el("td", { class: "number" },
     value === null ? "–" : el("a", { href: recordOf(job) }, value.toFixed(3)));
-  const gap = (x, y) => el("td", { class: "number" }, x === null || y === null ? "–" : signed(100 * (y - x), 1));
+  const gap = (value) => el("td", { class: "number" }, value === null ? "–" : signed(100 * value, 1));
   const rows = casesOf(patient).map(({ case: name, index }) => {
     const choose = () => {
       $("case").value = index;
@@ -175,15 +178,15 @@ function drawNumbers() {
     const current = String(index) === $("case").value ? "true" : null;
     return el("tr", { "aria-current": current },
       el("th", { scope: "row" }, el("button", { type: "button", click: choose }, name)),
-      cell(a, a.cases[index]), cell(b, b.cases[index]), gap(a.cases[index], b.cases[index]));
+      cell(a, a.cases[index]), cell(b, b.cases[index]), gap(a.cases[index] === null || b.cases[index] === null ? null : b.cases[index] - a.cases[index]));
   });
   const [x, y] = [patientDice(a, patient), patientDice(b, patient)];
-  const columns = [study.spatial_dims === 3 ? "Volume" : "Slice", "Dice A", "Dice B", "B − A, points"];
+  const columns = [study.volumes ? "Volume" : "Slice", "Dice A", "Dice B", "B − A, points"];
   $("patient-cases").replaceChildren(
     el("caption", {}, `Patient ${patient}, ${study.part} scores`),
     el("thead", {}, el("tr", {}, ...columns.map((name, k) => el("th", { scope: "col", class: k ? "number" : null }, name)))),
     el("tbody", {}, ...rows),
-    el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "mean"), cell(a, x), cell(b, y), gap(x, y))),
+    el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "mean"), cell(a, x), cell(b, y), gap(patientGap(a, b, patient)))),
   );
 }
 
@@ -199,20 +202,29 @@ function drawViews() {
   $("plane-number").textContent = `${plane + 1} of ${picture.outlines.length}`;
   const truth = picture.outlines[plane];
   const panes = [figure(picture, plane, "Image", [], ["Image"])];
-  panes.push(figure(picture, plane, "Ground truth", [[truth, "truth"]], ["Ground truth"]));
+  const classes = study.classes.flatMap((_, k) => [" ", className(k)]);
+  panes.push(figure(picture, plane, "Ground truth", [[truth, "truth"]], ["Ground truth", ...classes]));
   for (const [letter, job] of [["A", jobA()], ["B", jobB()]]) {
     const own = prediction(job)?.get(name);
     const dice = job.cases[$("case").value];
     const caption = [
       `${letter}: ${label(job)}`, el("br"),
       "Dice ", dice === null ? "–" : el("a", { href: recordOf(job), class: "dice" }, dice.toFixed(3)),
+      ...(job.classes ?? []).flatMap((values, k) => {
+        const value = values[$("case").value];
+        return [" · ", className(k), ` ${value === null ? "–" : value.toFixed(3)}`];
+      }),
       own ? null : job.pictured ? " · reading …" : " · no masks here",
     ];
-    const drawn = own ? [[truth, "truth thin"], [own[plane], "prediction", methodColour(job)]] : [];
+    // Of one class a job's outline has its method's colour, of several each has its own.
+    const drawn = own ? [[truth, "truth thin"], [own[plane], "prediction", study.classes.length ? null : methodColour(job)]] : [];
     panes.push(figure(picture, plane, `Job ${letter}, ${label(job)}`, drawn, caption));
   }
   $("views").replaceChildren(...panes);
 }
+
+/** A class by its name, in its colour. */
+const className = (k) => el("span", {}, el("span", { class: "swatch", style: `--c:${study.classes[k].colour}` }), study.classes[k].name);
 
 /** A job's outlines by case, or what asks for them. */
 function prediction(job) {
@@ -229,7 +241,8 @@ function figure({ image, width, height, outlines }, plane, title, drawn, caption
   const contours = $("contours").checked ? drawn : [];
   const lines = contours.flatMap(([paths, kind, colour]) =>
     paths.flatMap((d, k) => {
-      const path = (name) => el("svg:path", { d, class: name, style: colour && name === kind ? `stroke:${colour}` : null, "data-class": k });
+      const own = study.classes[k]?.colour ?? colour;
+      const path = (name) => el("svg:path", { d, class: name, style: own && name === kind ? `stroke:${own}` : null, "data-class": k });
       return [path("halo"), path(kind)];
     }));
   return el("figure", {},

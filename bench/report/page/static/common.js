@@ -49,8 +49,9 @@ const numbers = [
   { key: "peak_memory_inference_mb", label: "Memory MB", show: significant, low: true, cost: "peak memory of one inference, MB" },
   { key: "train_seconds", label: "Training s", show: (v) => Math.round(v).toLocaleString("en"), low: true, cost: "training time, s" },
   { key: "updates", label: "Updates", show: (v) => Math.round(v).toLocaleString("en"), low: true },
-  { key: "nsd", label: "NSD", show: (v) => v.toFixed(3) },
-  { key: "hd95", label: "HD95", show: (v) => v.toFixed(1), low: true },
+  ...study.classes.map(({ name }) => ({ key: `dice_${name}`, label: `Dice, ${name}`, show: (v) => v.toFixed(3) })),
+  { key: "nsd", label: `NSD at 1 ${study.unit}`, show: (v) => v.toFixed(3) },
+  { key: "hd95", label: `HD95, ${study.unit}`, show: (v) => v.toFixed(1), low: true },
   { key: "precision", label: "Precision", show: (v) => v.toFixed(3) },
   { key: "sensitivity", label: "Sensitivity", show: (v) => v.toFixed(3) },
 ].filter(({ key }) => jobs.some((job) => job[key] !== undefined));
@@ -62,9 +63,9 @@ const oneSeedAFold = study.folds && distinct(jobs, "seed") === distinct(jobs, "f
 
 /** What tells jobs apart, and whether it does in this study. */
 const facets = [
-  ["architecture", "Network"], ["method", "Method"], ["seg_loss", "L_seg"], ["teacher", "Teacher"],
+  ["architecture", "Network"], ["method", "Method"], ["seg_loss", "L_seg"], ["sees", "Sees"], ["teacher", "Teacher"],
   ["image_size", "Image size"], ["labels", "Labels"], ["teacher_labels", "Teacher’s labels"],
-  ["unlabelled", "Unlabelled"], ["updates_asked", "Updates asked"], ["fold", "Fold"], ["seed", "Seed"], ["status", "Status"],
+  ["unlabelled", "Unlabelled"], ["updates_asked", "Updates asked"], ["fold", "Fold"], ["seed", "Seed"], ["version", "Code"], ["status", "Status"],
   ["runtime", "Runtime"], ["artefact_precision", "Precision"],
 ].filter(([key]) => key !== "seed" || !oneSeedAFold).map(([key, name]) => ({ key, label: name, values: [...new Set(jobs.map((job) => job[key] ?? ""))] }));
 const varies = (wanted) =>
@@ -80,12 +81,13 @@ function difference(number, row) {
 }
 const recordOf = (job) => `records/${encodeURIComponent(job.id)}.json`;
 
-const side = (job) => `${job.image_size}${study.spatial_dims === 3 ? "³" : "²"}`;
+const side = (job) => `${job.image_size}${job.spatial_dims === 3 ? "³" : "²"}`;
 
 /** For people: network, method, fold or seed and what else differs within the study. */
 function label(row) {
   const parts = [row.architecture, row.method];
   if (varies("seg_loss")) parts.push(row.seg_loss);
+  if (varies("sees")) parts.push(row.sees);
   if (varies("teacher") && row.teacher) parts.push(`of ${row.teacher}`);
   if (varies("image_size")) parts.push(side(row));
   if (varies("labels")) parts.push(`${row.labels} labels`);
@@ -99,17 +101,40 @@ function label(row) {
 }
 for (const job of jobs) job.runs = [job];
 
-/** Colour a method, marker and dash a network: the same in every plot. */
+/** Colour a method, sign a network: those of the figures. Other L_seg, and slices beside volumes, have hollow
+    signs and dashed curves. */
 const colourOf = Object.fromEntries(study.methods.map((method) => [method.name, method.colour]));
-const markers = [
-  { style: "circle", text: "●" }, { style: "rectRot", text: "◆" }, { style: "rect", text: "■" },
-  { style: "triangle", text: "▲" }, { style: "triangle", text: "▼", rotation: 180 },
-  { style: "cross", text: "+" }, { style: "star", text: "✳" }, { style: "crossRot", text: "×" },
-];
-const dashes = [[], [6, 3], [2, 2], [8, 2, 2, 2]];
-const markerOf = (row) => markers[study.networks.indexOf(row.architecture) % markers.length];
-const dashOf = (row) => dashes[study.networks.indexOf(row.architecture) % dashes.length];
 const methodColour = (row) => colourOf[row.kind] ?? "#888888";
+const signOf = (row) => study.marks[row.architecture] ?? "M-1 0L1 0";
+const dashes = [[], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3]];
+const recipe = (row) => [row.seg_loss, row.sees].filter(Boolean).join(", ");
+const usualFirst = (a, b) => (b.seg_loss === "dice-bce") - (a.seg_loss === "dice-bce") || (b.sees === "volumes") - (a.sees === "volumes");
+const recipes = [...new Set([...done].sort(usualFirst).map(recipe))];
+const isUsual = (row) => recipe(row) === recipes[0];
+const dashOf = (row) => dashes[Math.max(recipes.indexOf(recipe(row)), 0) % dashes.length];
+
+/** Draws the networks' signs at the points of a plot whose rows are known. */
+const signs = {
+  id: "signs",
+  afterDatasetDraw({ ctx, data }, { index, meta }) {
+    const { rows, drawn = () => true } = data.datasets[index];
+    if (!rows) return;
+    meta.data.forEach((point, k) => {
+      if (!drawn(k)) return;
+      const { radius } = point.options;
+      const colour = methodColour(rows[k]);
+      const path = new Path2D();
+      path.addPath(new Path2D(signOf(rows[k])), new DOMMatrix().translate(point.x, point.y).scale(radius));
+      ctx.save();
+      ctx.strokeStyle = colour;
+      ctx.fillStyle = `${colour}55`;
+      ctx.lineWidth = 1.6;
+      if (isUsual(rows[k])) ctx.fill(path);
+      ctx.stroke(path);
+      ctx.restore();
+    });
+  },
+};
 
 /** The colour that a CSS variable has now, in the theme that holds. */
 function themed(variable) {

@@ -25,19 +25,25 @@ function put(id, configuration) {
   charts[id] = new Chart($(id), configuration);
 }
 
-function legend(target, rows, sign) {
+function legend(target, rows, ofRecipe) {
   const methods = study.methods.filter(({ name }) => rows.some((row) => row.kind === name));
   const networks = study.networks.filter((name) => rows.some((row) => row.architecture === name));
+  const others = recipes.filter((name) => rows.some((row) => recipe(row) === name));
   target.replaceChildren(
     el("ul", { "aria-label": "Colours: methods" }, ...methods.map(({ name, colour }) =>
       el("li", {}, el("span", { class: "swatch", style: `--c:${colour}` }), name))),
     el("ul", { "aria-label": "Signs: networks" }, ...networks.map((architecture) =>
-      el("li", {}, sign({ architecture }), architecture))),
+      el("li", {}, sign(signOf({ architecture }), true), architecture))),
+    ...(recipes.length > 1 ? [el("ul", { "aria-label": "What else differs" }, ...others.map((name) =>
+      el("li", {}, ofRecipe(rows.find((row) => recipe(row) === name)), name)))] : []),
   );
 }
 
-const markSign = (row) => el("span", { class: "mark", "aria-hidden": "true" }, markerOf(row).text);
-const dashSign = (row) =>
+const sign = (d, filled) =>
+  el("svg:svg", { class: "mark", viewBox: "-1.4 -1.4 2.8 2.8", "aria-hidden": "true" },
+    el("svg:path", { d, "fill-opacity": filled ? .4 : 0 }));
+const signOfRecipe = (row) => sign(signOf(row), isUsual(row));
+const dashOfRecipe = (row) =>
   el("svg:svg", { class: "dash", viewBox: "0 0 28 4", "aria-hidden": "true" },
     el("svg:path", { d: "M0 2H28", "stroke-dasharray": dashOf(row).join(" ") || null }));
 
@@ -71,21 +77,19 @@ function drawCost() {
   const data = cost ? rows.map(point).sort((a, b) => a.x - b.x) : [];
   const best = line.length;
   if (best) line.push({ x: data.at(-1).x, y: line.at(-1).y });
-  legend($("cost-legend"), rows, markSign);
+  legend($("cost-legend"), rows, signOfRecipe);
   $("cost-plot").setAttribute("aria-label",
     `Dice (${study.part}) against ${cost?.cost ?? "cost"}: ${rows.length} points, ${best} of them on the front. ` +
     "The arrow keys walk through the points; the matrix above holds the same numbers.");
   put("cost-plot", {
     type: "scatter",
+    plugins: [signs],
     data: {
       datasets: [
         {
-          data, clip: 12,
-          pointStyle: data.map(({ row }) => markerOf(row).style),
-          rotation: data.map(({ row }) => markerOf(row).rotation ?? 0),
+          data, clip: 12, rows: data.map(({ row }) => row), pointStyle: false,
           borderColor: data.map(({ row }) => methodColour(row)),
-          backgroundColor: data.map(({ row }) => `${methodColour(row)}40`),
-          borderWidth: 1.8, pointRadius: 6, hoverRadius: 9, hitRadius: 6, hoverBorderWidth: 2.5,
+          pointRadius: 6, hoverRadius: 9, hitRadius: 6,
         },
         {
           type: "line", data: line, stepped: "before", pointRadius: 0, hitRadius: 0, hoverRadius: 0,
@@ -164,10 +168,14 @@ function walk(event) {
 function drawCurves() {
   const runs = view.rows.flatMap((row) => row.runs).filter((run) => run.curve?.dice_val?.length);
   const some = runs.slice(0, MOST_CURVES);
-  $("curves-note").textContent = runs.length > some.length
-    ? `The first ${some.length} of ${runs.length} jobs, in the matrix’ order; filter or sort to see others. A dot marks the kept epoch.`
-    : `${runs.length} job${runs.length === 1 ? "" : "s"}. A dot marks the kept epoch.`;
-  legend($("curves-legend"), some, dashSign);
+  const shownOf = runs.length > some.length
+    ? `The first ${some.length} of ${runs.length} jobs, in the matrix’ order; filter or sort to see others.`
+    : `${runs.length} job${runs.length === 1 ? "" : "s"}.`;
+  const kept = some.some((run) => run.best_epoch) ? " The network’s sign marks the kept epoch." : "";
+  const before = some.some((run) => run.changed_after_training)
+    ? " Of networks that were changed after training these are the curves, and the epoch, from before the change." : "";
+  $("curves-note").textContent = shownOf + kept + before;
+  legend($("curves-legend"), some, dashOfRecipe);
   curvePlot("dice-plot", some, "dice_val", "Dice (validation)");
   curvePlot("loss-plot", some, "seg", "L_seg (training)");
 }
@@ -176,14 +184,15 @@ function curvePlot(id, runs, key, name) {
   $(id).setAttribute("aria-label", `${name} by epoch, ${runs.length} curves`);
   put(id, {
     type: "line",
+    plugins: [signs],
     data: {
       datasets: runs.map((run) => ({
         run,
         data: run.curve[key].map((y, k) => ({ x: k + 1, y })),
         borderColor: methodColour(run), backgroundColor: methodColour(run),
         borderDash: dashOf(run), borderWidth: 1.4, hoverBorderWidth: 3.5,
-        pointRadius: run.curve[key].map((_, k) => (k + 1 === run.best_epoch ? 3 : 0)),
-        pointHoverRadius: 3, pointHitRadius: 4,
+        rows: run.curve[key].map(() => run), drawn: (k) => k + 1 === run.best_epoch, pointStyle: false,
+        pointRadius: 4.5, pointHoverRadius: 4.5, pointHitRadius: 4,
       })),
     },
     options: {

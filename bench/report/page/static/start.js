@@ -9,9 +9,11 @@ function buildHeader() {
   const facts = [
     what, `${study.part} scores`, sizes,
     `${done.length} finished job${done.length === 1 ? "" : "s"}${others ? `, ${others} without a result` : ""}`,
+    study.progress ? `so far ${study.progress}` : null,
     study.folds ? study.repeats : seeds.length ? `seed${seeds.length > 1 ? "s" : ""} ${seeds.join(", ")}` : null,
     study.updates ? `${study.updates} updates a job` : null,
     study.cases.length ? `${study.cases.length} cases of ${patients.length} patients` : null,
+    study.tested && study.tested !== `${patients.length} patients` ? `${study.tested} a row of means` : null,
   ];
   document.title = `${study.dataset}${study.synthetic ? " (synthetic)" : ""} – lightseg-bench`;
   $("title").textContent = study.dataset;
