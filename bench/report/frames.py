@@ -239,7 +239,7 @@ def standard(done: pd.DataFrame) -> pd.DataFrame:
     other recipes.
     """
     own = done[(done.changed == "") & (done.image_size == done.image_size.max())]
-    own = own[own.slices == usual_slices(own)]
+    own = own[own.slices == _usual(own.slices, "")]
     own = own[own.labels == _usual(own.labels, "all")]
     own = own[own.updates_asked == _usual(own.updates_asked, "")]
     for name, default in (("teacher_labels", "same"), ("unlabelled", "none")):
@@ -256,22 +256,17 @@ def usual_cells(done: pd.DataFrame) -> pd.Series:
     return done.id.isin(standard(done[done.seg_loss == "dice-bce"]).id)
 
 
-def usual_slices(done: pd.DataFrame) -> str:
-    """What networks see of volumes where a study has several: the volumes themselves, not their slices."""
-    return _usual(done.slices, "")
-
-
 def sets(done: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The standard cells of every L_seg, of volumes and of slices, which no picture may mix.
 
     By what is added to the names of files: nothing for the default L_seg and what is usually seen.
     """
-    found = {}
+    found, usual = {}, _usual(done.slices, "")
     for loss in sorted(done.seg_loss.unique(), reverse=True):
         for slices in sorted(done.slices.unique()):
             own = standard(done[(done.seg_loss == loss) & (done.slices == slices)])
             suffix = "" if loss == "dice-bce" else f"_{loss}"
-            suffix += "" if slices == usual_slices(done) else f"_{slices}"
+            suffix += "" if slices == usual else f"_{slices}"
             if len(own):
                 found[suffix] = own
     return found

@@ -112,17 +112,12 @@ def page_data(
             "changed_after_training": True if row["changed_after_training"] is True else None,
         }
         if row["id"] in known:
-            rows = known[row["id"]].set_index(known[row["id"]].case.astype(str)).reindex(order.case)
-            entry["cases"] = [_short(value) for value in rows.dice]
-            entry["classes"] = [
-                [_short(value) for value in rows[f"dice_{name}"]] for name in classes
-            ] or None
+            entry |= _of_cases(known[row["id"]], order.case, classes)
         if row["id"] in drawn:
             rows = drawn[row["id"]].sort_values("epoch")
             entry["curve"] = {name: [_short(v) for v in rows[name]] for name in ("seg", "dice_val")}
         entry["pictured"] = (study.root / "page" / "cases" / "jobs" / f"{row['id']}.js").is_file() or None
         entries.append({name: value for name, value in entry.items() if value not in (None, "")})
-    look, networks = Look.of(frame), set(frame.architecture)
     record: dict[str, Any] = (study.record(done.id.iloc[0]) or {}) if len(done) else {}
     about = record.get("dataset", {})
     return {
@@ -132,18 +127,31 @@ def page_data(
         "note": about.get("note", ""),
         "licence": about.get("licence", ""),
         "pictures": (study.root / "page" / "cases" / "truth.js").is_file(),
-        "methods": [{"name": name, "colour": to_hex(look.colour[name])} for name in in_order(frame.method)],
-        "networks": by_size(frame) if len(frame) else [],
-        "marks": {name: outline_of(mark) for name, mark in look.marker.items() if name in networks},
-        "classes": [
-            {"name": name, "colour": CLASS_COLOURS[k % len(CLASS_COLOURS)]}
-            for k, name in enumerate(classes)
-        ],
+        **_looks(frame, classes),
         "volumes": bool((done.spatial_dims == 3).any() or (done.slices != "").any()),
         "cases": order.to_dict("records"),
         "cells": list(over_seeds.values()),
         **_said(done, compared),
         "jobs": entries,
+    }
+
+
+def _of_cases(own: pd.DataFrame, order: pd.Series, classes: Sequence[str]) -> dict[str, Any]:
+    """A job's Dice of every case, in one order for all jobs; where there are several classes, of each."""
+    rows = own.set_index(own.case.astype(str)).reindex(order)
+    of_classes = [[_short(value) for value in rows[f"dice_{name}"]] for name in classes]
+    return {"cases": [_short(value) for value in rows.dice], "classes": of_classes or None}
+
+
+def _looks(frame: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """Colours of methods and classes and signs of networks, in the order in which they are listed."""
+    look, networks = Look.of(frame), by_size(frame) if len(frame) else []
+    colours = {name: CLASS_COLOURS[k % len(CLASS_COLOURS)] for k, name in enumerate(classes)}
+    return {
+        "methods": [{"name": name, "colour": to_hex(look.colour[name])} for name in in_order(frame.method)],
+        "networks": networks,
+        "marks": {name: outline_of(look.marker[name]) for name in networks},
+        "classes": [{"name": name, "colour": colour} for name, colour in colours.items()],
     }
 
 
