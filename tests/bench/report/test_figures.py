@@ -200,6 +200,14 @@ def test_figures_announce_only_what_they_draw(simulated, drawn):
         assert "open" not in text, name
 
 
+def test_curves_of_what_was_changed_after_training_say_so(simulated, drawn):
+    study = simulated.fill(seeds=1, students=1, names=("baseline", "combined"))
+    shown = {"method": "PM + AT", "rank": 3, "changed": "", "graph": f"{SMALL}+combined", "finished": True}
+    change(study, simulated.job(SMALL, "combined", 0), lambda record: record.update(shown=shown))
+    text = drawn(study)["learning_curves"].get_suptitle().replace("\n", " ")
+    assert text.endswith("dot: the epoch kept; of networks that were changed after training: before it")
+
+
 def test_what_leaves_the_frame_of_the_gap_is_named_not_drawn(folded, drawn):
     """One student's gap is plain, one's has an interval beyond 200 %, one has none."""
     folded.simulated.sd_patient = folded.simulated.sd_residual = 0.001

@@ -107,7 +107,7 @@ const colourOf = Object.fromEntries(study.methods.map((method) => [method.name, 
 const methodColour = (row) => colourOf[row.kind] ?? "#888888";
 const signOf = (row) => study.marks[row.architecture] ?? "M-1 0L1 0";
 const dashes = [[], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3]];
-const recipe = (row) => [row.seg_loss, row.sees].filter(Boolean).join(", ");
+const recipe = (row) => ["seg_loss", "sees"].filter(varies).map((key) => row[key]).join(", ");
 const usualFirst = (a, b) => (b.seg_loss === "dice-bce") - (a.seg_loss === "dice-bce") || (b.sees === "volumes") - (a.sees === "volumes");
 const recipes = [...new Set([...done].sort(usualFirst).map(recipe))];
 const isUsual = (row) => recipe(row) === recipes[0];

@@ -114,5 +114,5 @@ def test_slices_and_volumes_are_told_apart(tmp_path, open_page):
     assert sorted(column(page, "Sees")) == ["axial slices", "volumes"]
     assert page.inner_text("#case-label") == "Volume"
     assert page.locator("#cost-legend ul").last.locator("li").all_inner_texts() == [
-        "dice-bce, volumes", "dice-bce, axial slices",
+        "volumes", "axial slices",
     ]  # fmt: skip
