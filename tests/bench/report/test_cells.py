@@ -82,7 +82,7 @@ def test_slices_are_compared_with_slices(sliced):
 
 
 def test_nothing_of_slices_vanishes_or_is_averaged_in(sliced, told):
-    write_report(sliced, None)
+    write_report(sliced, None, [record["id"] for record in sliced.records()])
     table = {name: pd.read_csv(sliced.root / "tables" / f"{name}.csv") for name in (*TABLES, "matrix")}
     levels = frames.summary(sliced).set_index(["method", "slices"]).dice_val
     assert len(table["matrix"]) == 2

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from bench.report import frames
+from bench.report.figures.style import Look
 from bench.report.old_records import reach
 from bench.report.published.reach import pairs, reach_figure, reach_rows
 from bench.report.report import write_report
@@ -36,6 +37,12 @@ def jobs(*names):
             "seg_loss": "dice-bce",
             "seed": 0,
             "fold": pd.NA,
+            "image_size": 96,
+            "labels": "all",
+            "teacher_labels": "same",
+            "unlabelled": "none",
+            "progress": "",
+            **dict.fromkeys(("variant", "method_parameters", "updates_asked", "slices"), ""),
             "stride": reach(name)[0],
             "receptive_field": reach(name)[1],
         }
@@ -63,11 +70,13 @@ def test_the_table_says_what_each_sees():
 
 def test_without_a_pair_there_is_nothing():
     assert reach_rows(jobs("unet-32-64")).empty
-    assert reach_figure(jobs("unet-32-64")) is None
+    own = jobs("unet-32-64")
+    assert reach_figure(own, Look.of(own)) is None
 
 
 def test_the_figure_has_a_panel_a_pair():
-    figure = reach_figure(jobs(*SIZES))
+    own = jobs(*SIZES)
+    figure = reach_figure(own, Look.of(own))
     assert len(figure.axes) == 2
     assert "sees 18 px" in figure.axes[1].get_legend_handles_labels()[1][0]
 
