@@ -89,6 +89,7 @@ def test_tables_of_training_know_trained_networks_alone(study):
     for job in study.jobs():
         if job.source:
             study.path("records", job.id).unlink()
+            study.path("jobs", job.id).unlink()
     for path in before.glob("*"):
         path.unlink()
     write_report(study, None)
