@@ -36,6 +36,10 @@ def _phantom(root: Path, cache: Path | None) -> Dataset:
     return phantom.generate(cache=cache)
 
 
+def _phantom_empty(root: Path, cache: Path | None) -> Dataset:
+    return phantom.generate(cache=cache, empty=2)
+
+
 def _liver_ct(root: Path, cache: Path | None) -> Dataset:
     return image_folder.load(
         "liver-ct",
@@ -93,6 +97,7 @@ def _liver(root: Path, cache: Path | None) -> Dataset:
 
 DATASETS: dict[str, Source] = {
     "phantom": Source(_phantom, built_in=True, image_size=64),
+    "phantom-empty": Source(_phantom_empty, built_in=True, image_size=64),
     "phantom-3d": Source(_phantom_3d, built_in=True, image_size=32),
     "phantom-3d-128": Source(_phantom_3d_128, built_in=True, image_size=64),
     "liver-ct": Source(_liver_ct, built_in=False, image_size=256),

@@ -60,20 +60,31 @@ def generate(
     side: int = SIDE,
     seed: int = 0,
     cache: Path | None = None,
+    empty: int = 0,
 ) -> Dataset:
-    """``slices`` axial slices of each of ``patients`` patients, the same for the same arguments."""
+    """``slices`` axial slices of each of ``patients`` patients, the same for the same arguments.
+
+    Args:
+        empty: further slices of each patient, in which there is no liver.
+    """
     names = [f"phantom{patient:03}" for patient in range(patients)]
-    stored_as = f"phantom-{digest(f'{VERSION} {patients} {slices} {side} {seed}')}"
+    name = "phantom-empty" if empty else "phantom"
+    stored_as = (
+        f"{name}-{digest(f'{VERSION} {patients} {slices} {side} {seed}' + f' {empty}' * bool(empty))}"
+    )
 
     def decode() -> tuple[list, list]:
-        pairs = [pair for patient in range(patients) for pair in render(patient, slices, side, seed)]
+        pairs = []
+        for patient in range(patients):
+            pairs += [*render(patient, slices, side, seed), *render_empty(patient, empty, side, seed)]
         return [image for image, _ in pairs], [mask for _, mask in pairs]
 
-    images, masks, contents = decode_once(cache, stored_as, patients * slices, decode)
-    cases = tuple(f"{name}_z{k}" for name in names for k in range(slices))
-    owners = tuple(name for name in names for _ in range(slices))
+    each = slices + empty
+    images, masks, contents = decode_once(cache, stored_as, patients * each, decode)
+    cases = tuple(f"{name}_z{k}" for name in names for k in range(each))
+    owners = tuple(name for name in names for _ in range(each))
     return Dataset(
-        name="phantom",
+        name=name,
         cases=cases,
         patients=owners,
         images=images,
@@ -99,10 +110,35 @@ def render(
     pairs = []
     for z in -60.0 + 120.0 * levels:
         image, liver = _slice(organs, float(z), side)
-        grain = gaussian_filter(rng.normal(0.0, 1.0, image.shape), 0.6)
-        image = gaussian_filter(image, 0.5) + noise * grain / grain.std()
-        pairs.append((np.rint(np.clip(image, -1024, 3000)).astype(np.int16)[None], liver))
+        pairs.append((_scanned(image, noise, rng), liver))
     return pairs
+
+
+def render_empty(
+    patient: int, slices: int, side: int, seed: int
+) -> list[tuple[NDArray[np.int16], NDArray[np.uint8]]]:
+    """Slices of the same patient above and below the liver, in turns; their masks are empty."""
+    rng = np.random.default_rng([seed, patient])
+    organs = anatomy(rng)
+    noise = rng.uniform(12.0, 28.0)
+    rng = np.random.default_rng([seed, patient, 1])
+    pairs = []
+    for k in range(slices):
+        side_of_liver = (1.0, -1.0)[k % 2]
+        z = side_of_liver * rng.uniform(75.0, 115.0)
+        image, liver = _slice(organs, z, side)
+        while liver.any():
+            z += side_of_liver * 10.0
+            image, liver = _slice(organs, z, side)
+        pairs.append((_scanned(image, noise, rng), liver))
+    return pairs
+
+
+def _scanned(image: Plane, noise: float, rng: np.random.Generator) -> NDArray[np.int16]:
+    """A slice as the scanner gives it, ``(1, side, side)``: blurred, noisy, in whole HU."""
+    grain = gaussian_filter(rng.normal(0.0, 1.0, image.shape), 0.6)
+    image = gaussian_filter(image, 0.5) + noise * grain / grain.std()
+    return np.rint(np.clip(image, -1024, 3000)).astype(np.int16)[None]
 
 
 def volumes(

@@ -58,8 +58,12 @@ making it, the updates that were asked for (empty: the protocol's number), the s
 has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it, how
 many patients the job was scored on, whether its Dice on validation falls while its loss falls (``doubts``),
 and how many of the planned jobs are done (empty: all)."""
-CLASS_PREFIXES = tuple(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice"))
-"""Further columns, where there are several classes: each measure of each class, ``dice_<class>``."""
+FURTHER_PREFIXES = (
+    *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
+    "false_positive_",
+)
+"""Further columns: where there are several classes each measure of each class, ``dice_<class>``; where some
+cases hold no object, what was found in them."""
 
 
 def summary(study: Study) -> pd.DataFrame:
@@ -69,8 +73,8 @@ def summary(study: Study) -> pd.DataFrame:
     records = study.records()
     learn(records)
     rows = [_row(record, costs) for record in records]
-    classes = [name for row in rows for name in row if name.startswith(CLASS_PREFIXES)]
-    columns = [*SUMMARY_COLUMNS, *classes, *UNWRITTEN_COLUMNS]
+    further = [name for row in rows for name in row if name.startswith(FURTHER_PREFIXES)]
+    columns = [*SUMMARY_COLUMNS, *further, *UNWRITTEN_COLUMNS]
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
     numbers = [*NUMBERS, "stride", "receptive_field"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)  # where all are empty, too
@@ -141,8 +145,8 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
     test, val = _part(record, "test"), record["val"]
     row |= {name: test.get(name) for name in TEST_COLUMNS}
     row |= {f"{name}_val": val.get(name) for name in TEST_COLUMNS}
-    row |= {name: value for name, value in test.items() if name.startswith(CLASS_PREFIXES)}
-    row |= {f"{name}_val": value for name, value in val.items() if name.startswith(CLASS_PREFIXES)}
+    row |= {name: value for name, value in test.items() if name.startswith(FURTHER_PREFIXES)}
+    row |= {f"{name}_val": value for name, value in val.items() if name.startswith(FURTHER_PREFIXES)}
     row |= {name: value for name, value in record["cost"].items() if name in Cost.model_fields}
     row["recording_seconds"] = record["cost"].get("seconds", {}).get("recording")
     row |= {

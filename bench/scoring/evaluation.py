@@ -1,7 +1,8 @@
 """Scores per case, on the native grid, against the mask as it came. Always in fp32.
 
 Conventions (docs/protocol.md): both masks empty: NaN, counted; one empty: Dice 0, NSD 0, HD95 the
-image's diagonal; precision without a prediction, and sensitivity without an object: 0 and NaN.
+image's diagonal; precision without a prediction, and sensitivity without an object: 0 and NaN. What is
+found where there is nothing is measured as well (``false_alarms``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ BATCH, CPU_BATCH = 16, 4
 NSD_TOLERANCE = 1.0
 """In pixels (2-D without spacing) or millimetres."""
 OVERLAP = 0.5
+NO_MEASURES = ("case", "patient", "organ_size")
+"""Keys of a case's row that are no scores."""
 
 
 def predict_masks(
@@ -125,7 +128,8 @@ def score_case(
 ) -> dict[str, float]:
     """All measures of one case: the mean over classes, and each class where there are several.
 
-    Distances are in the unit of ``spacing``, in pixels without one.
+    Distances are in the unit of ``spacing``, in pixels without one. A case without any object has
+    ``false_alarms`` as well.
     """
     rows: list[dict[str, float]] = []
     for label in range(1, len(classes) + 1):
@@ -138,7 +142,20 @@ def score_case(
     if len(classes) > 1:
         for name, row in zip(classes, rows, strict=True):
             scores |= {f"{measure}_{name}": value for measure, value in row.items()}
-    return scores
+    return scores if truth.any() else scores | false_alarms(predicted, spacing)
+
+
+def false_alarms(predicted: Labels, spacing: Sequence[float] | None = None) -> dict[str, float]:
+    """What was found, of whatever class, in a case that holds nothing.
+
+    ``false_positive_area`` is in the unit of ``spacing``, squared (of a volume cubed), in pixels without
+    one; ``false_positive_share`` is its part of the image.
+    """
+    found = int(np.count_nonzero(predicted))
+    return {
+        "false_positive_area": found * math.prod(spacing or (1.0,)),
+        "false_positive_share": found / predicted.size,
+    }
 
 
 def score_part(
@@ -167,9 +184,9 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     patients: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         patients.setdefault(row["patient"], []).append(row)
-    measures = [key for key in rows[0] if key not in ("case", "patient", "organ_size")]
+    measures = dict.fromkeys(key for row in rows for key in row if key not in NO_MEASURES)
     means = {
-        measure: nan_mean(nan_mean(row[measure] for row in own) for own in patients.values())
+        measure: nan_mean(nan_mean(row.get(measure, math.nan) for row in own) for own in patients.values())
         for measure in measures
     }
     return {

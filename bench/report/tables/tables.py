@@ -11,6 +11,7 @@ from bench.report.captions import cautions, origin, repeat
 from bench.report.cells import NETWORK, groups, is_plain, network
 from bench.report.frames import by_size, sets
 from bench.report.method_names import in_order, label
+from bench.report.tables.false_alarms import false_alarms_table
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import matrix_table, recipes_table, settings, without_constant
 from bench.report.tables.wording import natural, number, sees, spread
@@ -29,6 +30,7 @@ def all_tables(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
         recipes_table(done, cases, compared),
         cost_table(done),
         classes_table(done, cases),
+        false_alarms_table(done, cases),
         patients_table(done, cases),
     ]
 

@@ -57,3 +57,19 @@ def test_normalisation_is_of_the_training_images_alone(small_phantom):
         changed[k][:] = 200
     other = PreparedImages(type(dataset)(**{**vars(dataset), "images": changed}), small_phantom.split, 16)
     assert other.normalisation == small_phantom.normalisation
+
+
+def test_slices_without_liver_come_beside_the_same_ones_with_it():
+    plain = phantom.generate(patients=3, side=32)
+    more = phantom.generate(patients=3, side=32, empty=2)
+    assert (plain.name, more.name) == ("phantom", "phantom-empty")
+    assert more.fingerprint != plain.fingerprint
+    empty = [not mask.any() for mask in more.masks]
+    assert empty == [False] * 4 + [True] * 2 + [False] * 4 + [True] * 2 + [False] * 4 + [True] * 2
+    with_liver = [image for image, bare in zip(more.images, empty, strict=True) if not bare]
+    assert all(np.array_equal(a, b) for a, b in zip(with_liver, plain.images, strict=True))
+    assert all(image.max() > 100 for image in more.images), "a body is there"
+
+
+def test_the_phantom_of_committed_studies_is_what_it_was():
+    assert phantom.generate().fingerprint == "e4fb65edb717c07a"

@@ -31,6 +31,8 @@ SQUARE[1:4, 1:4] = 1
 
 def test_both_empty_is_nan_and_counted():
     row = score_case(EMPTY, EMPTY, ("liver",), surface=True)
+    false_alarms = {row.pop("false_positive_area"), row.pop("false_positive_share")}
+    assert false_alarms == {0.0}
     assert all(math.isnan(value) for value in row.values())
     rows = [{"case": "a", "patient": "p", **row}, {"case": "b", "patient": "q", **row, "dice": 0.5}]
     total = summarise(rows)
@@ -163,3 +165,31 @@ def test_batches_of_few_give_the_masks_of_one_batch(small_phantom):
     found = predict_masks(torch.clone, part, "cpu")
     assert 0 < whole.mean() < 1
     assert all(np.array_equal(one, other) for one, other in zip(found, whole, strict=True))
+
+
+def test_false_alarms_are_of_cases_without_an_object():
+    row = score_case(SQUARE, EMPTY, ("liver",), surface=False)
+    assert row["false_positive_area"] == 9
+    assert row["false_positive_share"] == 9 / 48
+    row = score_case(SQUARE, EMPTY, ("liver", "tumour"), surface=True, spacing=(0.5, 3.0))
+    assert row["false_positive_area"] == pytest.approx(13.5)
+    assert score_case(EMPTY, EMPTY, ("liver",), surface=False)["false_positive_area"] == 0
+    assert "false_positive_area" not in score_case(EMPTY, SQUARE, ("liver",), surface=False)
+    cube = np.stack([SQUARE, EMPTY], axis=-1)
+    row = score_case(cube, np.zeros_like(cube), ("liver",), surface=False, spacing=(1.0, 1.0, 4.0))
+    assert (row["false_positive_area"], row["false_positive_share"]) == (36, 9 / 96)
+
+
+def test_false_alarms_of_a_part_are_means_over_patients_that_have_such_cases():
+    def rows(**areas):
+        return [
+            {"case": f"{patient}{k}", "patient": patient, "organ_size": 0, "dice": 0.5}
+            | ({} if area is None else {"false_positive_area": area})
+            for patient, own in areas.items()
+            for k, area in enumerate(own)
+        ]
+
+    total = summarise(rows(a=[None, 4.0, 8.0], b=[0.0], c=[None]))
+    assert total["false_positive_area"] == 3
+    assert total["dice"] == 0.5
+    assert "false_positive_area" not in summarise(rows(a=[None]))
