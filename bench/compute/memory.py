@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from bench.compute.control_groups import stated
+
 
 def peak_memory_mb(device: torch.device) -> float:
     """The most that this process has used so far: resident memory, or the GPU's."""
@@ -39,20 +41,15 @@ def peak_mb() -> float:
 def limits_mb() -> Iterator[float]:
     """The machine's memory, and what control groups (a container's, a scheduler's) leave of it."""
     yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
-    try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in groups:
-        _, controllers, own = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        root, name = Path("/sys/fs/cgroup"), "memory.max"
-        if controllers:
-            root, name = root / "memory", "memory.limit_in_bytes"
-        folder = root / own.strip("/")
-        for place in (folder, *folder.parents):
-            if place.is_relative_to(root) and (place / name).is_file():
-                limit = (place / name).read_text().strip()
-                if limit.isdigit():  # else "max"
-                    yield int(limit) / 1e6
+    for _, limit in stated("memory.max", "memory", "memory.limit_in_bytes"):
+        if limit.isdigit():  # else "max"
+            yield int(limit) / 1e6
+
+
+def available_mb() -> float:
+    """Memory that is free for this process; half of what there is where the system doesn't say."""
+    there = min(limits_mb())
+    info = Path("/proc/meminfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    free = [int(line.split()[1]) / 1e3 for line in lines if line.startswith("MemAvailable")]
+    return min(there, *free) if free else there / 2
