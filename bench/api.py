@@ -24,10 +24,23 @@ from bench.study.predictions import Labels, read_predictions
 from bench.study.store import Study, existing
 from bench.training import artefacts
 from bench.training.job_parts import load_artefact
+from bench.using.folder import predict_files as write_masks
+from bench.using.network import of_study
 from bench.using.prediction import predict_array
+from bench.using.wishes import Wish
 from methods.artefact import Artefact
 
-__all__ = ["cases", "load", "open_artefact", "open_study", "predict", "predictions", "records", "run"]
+__all__ = [
+    "cases",
+    "load",
+    "open_artefact",
+    "open_study",
+    "predict",
+    "predict_files",
+    "predictions",
+    "records",
+    "run",
+]
 
 
 def open_study(folder: Path | str, plugin: Sequence[Path | str] = ()) -> Study:
@@ -101,10 +114,34 @@ def predict(
     Raises:
         UserError: the job is not done, its weights are not here, or the image is of another kind.
     """
-    record = study.record(job_id)
-    if record is None or record["status"] != "done":
-        raise UserError(f"{study.root}: job {job_id} is not done; see status")
-    return predict_array(load(study, job_id), study.job(job_id), record["dataset"], image, spacing)
+    network = of_study(study, job_id)
+    return predict_array(network.artefact.predict, network.made_for, image, spacing)
+
+
+def predict_files(
+    study: Study, job_id: str, inputs: Sequence[Path | str], out: Path | str, **wishes: Any
+) -> pd.DataFrame:
+    """Write the masks that a job's network finds in files, as the verb ``predict`` does.
+
+    A file that can't be read ends nothing: its row says so in ``status`` and ``reason``.
+
+    Args:
+        study: where the job was run.
+        job_id: a job that is done.
+        inputs: images, volumes, DICOM series, or folders of them.
+        out: the folder for masks and ``predictions.json``.
+        wishes: the flags of the verb with underscores: ``overlay=True, masks="m", threads=2``.
+
+    Returns:
+        One row a case, as ``predictions.json`` has them.
+
+    Raises:
+        UserError: a mistake in what is asked for (nothing is predicted then), or a disk that is full.
+        TypeError: no such wish.
+    """
+    wish = Wish(**{name: _read(value, name == "masks") for name, value in wishes.items()})
+    paths = [Path(path) for path in inputs]
+    return pd.DataFrame(write_masks(of_study(study, job_id), paths, Path(out), wish))
 
 
 def predictions(study: Study, job_id: str) -> dict[str, Labels]:

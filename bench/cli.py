@@ -18,6 +18,7 @@ from bench.files import stopping
 from bench.files.atomic import disk_trouble
 from bench.planning.options import Flag, Options, flags, typed_as
 from bench.telling import print_line, told_to
+from bench.using.wishes import Wish
 
 app = typer.Typer(
     add_completion=False,
@@ -29,10 +30,12 @@ app = typer.Typer(
 StudyFolder = Annotated[Path, typer.Argument(help="The study's folder.")]
 
 
-def with_flags(only: Callable[[str, Flag], bool]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a verb the flags that ``only`` chooses; what is typed reaches it as one ``options``."""
-    chosen = [(own, known) for own, known in flags() if only(own.name, known)]
-    types = get_type_hints(Options)
+def with_flags(
+    only: Callable[[str, Flag], bool], of: Any = Options
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb the flags of ``of`` that ``only`` chooses; what is typed comes as one ``options``."""
+    chosen = [(own, known) for own, known in flags(of) if only(own.name, known)]
+    types = get_type_hints(of)
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(verb)
@@ -44,7 +47,7 @@ def with_flags(only: Callable[[str, Flag], bool]) -> Callable[[Callable[..., Non
             for own, known in chosen:
                 if known.parse is not None and given[own.name] is not None:
                     given[own.name] = known.parse(given[own.name])
-            verb(options=Options(**given), **typed)
+            verb(options=of(**given), **typed)
 
         shown = [
             inspect.Parameter(
@@ -184,6 +187,24 @@ def status(study: StudyFolder) -> None:
 
     for line in status_lines(existing(study)):
         print(line)
+
+
+@app.command()
+@with_flags(lambda name, flag: True, of=Wish)
+def predict(
+    network: Annotated[str, typer.Argument(metavar="STUDY:ID", help="A study's folder and a job's id.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Images, volumes, DICOM series, or folders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for masks.")],
+    options: Wish,
+) -> None:
+    """Write the masks that a finished network finds in files, and a list of what was done."""
+    from bench import plugins
+    from bench.using.folder import is_faulty, predict_files
+    from bench.using.network import named
+
+    plugins.load(options.plugin)
+    rows = predict_files(named(network), inputs, out, options)
+    raise typer.Exit(1 if any(map(is_faulty, rows)) else 0)
 
 
 @app.command("check-plugin")

@@ -41,13 +41,16 @@ class Opened:
     odd: tuple[str, ...]
 
 
-def open_image(path: Path, channels: int = 1, preferred: str = "") -> Opened:
+def open_image(
+    path: Path, channels: int = 1, preferred: str = "", whose: str = "dataset.json means"
+) -> Opened:
     """The file's header, checked: 3-D (4-D with ``channels`` last where there are several), with an affine.
 
     Axes of one voxel after the third say nothing: ``(x, y, z, 1)`` is ``(x, y, z)``.
 
     Args:
         preferred: ``sform`` or ``qform``, which counts where they differ (``--affine``).
+        whose: how an error says who wants it so.
 
     Raises:
         UserError: missing, unreadable, of other dimensions, or without a usable affine.
@@ -67,7 +70,7 @@ def open_image(path: Path, channels: int = 1, preferred: str = "") -> Opened:
     if len(shape) < 3 or shape != wanted:
         several = f" with {channels} channels last" if channels > 1 else ""
         raise UserError(
-            f"{path}: is {len(image.shape)}-D ({sides(image.shape)}); dataset.json means "
+            f"{path}: is {len(image.shape)}-D ({sides(image.shape)}); {whose} "
             f"{3 if channels == 1 else 4}-D volumes{several}"
         )
     if math.prod(shape) > MOST_VOXELS or min(shape) < 1:
@@ -125,10 +128,20 @@ def canonical_array(opened: Opened) -> NDArray[np.generic]:
     """
     import nibabel as nib
 
-    path = opened.path
+    return nib.apply_orientation(read_voxels(opened), nib.io_orientation(opened.affine))
+
+
+def read_voxels(opened: Opened, where: tuple[slice, ...] = ()) -> NDArray[np.generic]:
+    """The voxels as they lie in the file, or those of ``where``, with the header's scaling applied.
+
+    Raises:
+        UserError: as ``canonical_array``.
+    """
+    path, stored = opened.path, opened.image
+    at = (*(where or (slice(None),) * 3), *(0 if side == 1 else slice(None) for side in stored.shape[3:]))
     try:
         with _quiet():
-            data = np.asanyarray(opened.image.dataobj).reshape(opened.shape)
+            data = np.asanyarray(stored.dataobj[at])
     except Exception as error:  # as above
         raise UserError(f"{path}: damaged, its voxels can't be read to the end ({_line(error)})") from None
     if data.dtype.kind not in "iufb":
@@ -138,7 +151,7 @@ def canonical_array(opened: Opened) -> NDArray[np.generic]:
         bad = int(np.count_nonzero(~(np.abs(data) <= largest)))
         if bad:
             raise UserError(f"{path}: {bad} of {data.size} voxels are NaN or infinite; all must be finite")
-    return nib.apply_orientation(data, nib.io_orientation(opened.affine))
+    return data
 
 
 def intensities(data: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -88,7 +88,8 @@ def _check_micro_batch(value: int) -> None:
         raise UserError(f"--micro-batch {value}: must divide the batch of {BATCH_SIZE}, e.g. 4")
 
 
-def _check_memory(value: float) -> None:
+def check_memory(value: float) -> None:
+    """Refuse what is no amount of memory."""
     if not 0 < value < math.inf:
         raise UserError(f"--memory-gb {value:g}: must be positive and finite")
 
@@ -161,7 +162,7 @@ class Options:
         None,
         "Choose --micro-batch so that training fits.",
         shown={"metavar": "G"},
-        check=_check_memory,
+        check=check_memory,
         frozen="memory_gb",
     )
     recompute: bool = flag(
@@ -239,9 +240,9 @@ class Options:
         return words
 
 
-def flags() -> list[tuple[dataclasses.Field, Flag]]:
+def flags(of: Any = Options) -> list[tuple[dataclasses.Field, Flag]]:
     """The options that have a flag, in the order of the help."""
-    return [(own, own.metadata["flag"]) for own in dataclasses.fields(Options) if "flag" in own.metadata]
+    return [(own, own.metadata["flag"]) for own in dataclasses.fields(of) if "flag" in own.metadata]
 
 
 def typed_as(own: dataclasses.Field, known: Flag) -> str:

@@ -1,51 +1,35 @@
 """An image as it comes gets the mask that it would have got when it was scored."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from finished_study import SPLIT, dataset_of
 from samples import blank_job
 
 import architectures
-from bench.data.dataset import Dataset
 from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_volumes import PreparedVolumes
-from bench.data.splits import Split
 from bench.errors import UserError
 from bench.scoring.evaluation import predict_masks
 from bench.using.prediction import predict_array
+from bench.using.preprocessing import Preprocessing
 from methods.artefact import TorchArtefact
-
-CASES = ("a", "b", "c")
-SPLIT = Split(("a",), ("b",), ("c",))
-
-
-def dataset_of(shape, window=None, modalities=(), spacing=(), channels=1):
-    """Random images or volumes, one a patient."""
-    rng = np.random.default_rng(0)
-    images = [rng.normal(100, 30, (channels, *shape)).astype(np.float32) for _ in CASES]
-    return Dataset(
-        name="made", cases=CASES, patients=CASES, images=images,
-        masks=[(image[0] > 100).astype(np.uint8) for image in images], classes=("object",),
-        fingerprint="f", window=window, spacing=spacing, modalities=modalities,
-    )  # fmt: skip
 
 
 def made(prepared):
-    """An untrained network for what is prepared, its job, and what its record would say of the data."""
+    """An untrained network for what is prepared, and what it was made for."""
     torch.manual_seed(0)
     dims, channels = prepared.spatial_dims, prepared.dataset.in_channels
     network = architectures.build("unet-4-8", dims, channels, 1)
     job = blank_job(spatial_dims=dims, in_channels=channels, image_size=prepared.image_size)
-    return TorchArtefact(network), job, prepared.facts()
+    return TorchArtefact(network).predict, Preprocessing.of(job, prepared.facts())
 
 
 def same_as_scored(prepared):
-    artefact, job, facts = made(prepared)
-    [scored] = predict_masks(artefact.predict, prepared.val, "cpu")
+    predict, made_for = made(prepared)
+    [scored] = predict_masks(predict, prepared.val, "cpu")
     spacing = prepared.val.spacing[0] if prepared.val.spacing else None
-    found = predict_array(artefact, job, facts, prepared.dataset.images[1], spacing)
+    found = predict_array(predict, made_for, prepared.dataset.images[1], spacing)
     assert 0 < found.mean() < 1, "else this says nothing"
     return np.array_equal(found, scored)
 
@@ -69,11 +53,11 @@ def test_of_volumes_of_another_spacing(modality, slices):
 
 def test_a_volume_without_a_spacing_has_that_of_the_training_volumes():
     dataset = dataset_of((18, 17, 16), modalities=("MRI",), spacing=((1.0, 1.0, 2.0),) * 3)
-    artefact, job, facts = made(PreparedVolumes(dataset, SPLIT, 16))
+    predict, made_for = made(PreparedVolumes(dataset, SPLIT, 16))
     image = dataset.images[1]
-    told = predict_array(artefact, job, facts, image, (1.0, 1.0, 2.0))
-    assert np.array_equal(predict_array(artefact, job, facts, image), told)
-    assert not np.array_equal(predict_array(artefact, job, facts, image, (2.0, 1.0, 2.0)), told)
+    told = predict_array(predict, made_for, image, (1.0, 1.0, 2.0))
+    assert np.array_equal(predict_array(predict, made_for, image), told)
+    assert not np.array_equal(predict_array(predict, made_for, image, (2.0, 1.0, 2.0)), told)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, np.nan)])
@@ -94,11 +78,11 @@ def test_an_image_of_another_shape_is_refused(shape):
 
 
 def test_a_flat_image_of_several_channels_is_refused():
-    artefact, job, facts = made(PreparedImages(dataset_of((20, 28), channels=3), SPLIT, 16))
+    predict, made_for = made(PreparedImages(dataset_of((20, 28), channels=3), SPLIT, 16))
     with pytest.raises(UserError, match=r"shape \(16, 16\): the network needs \(3, height, width\)"):
-        predict_array(artefact, job, facts, np.zeros((16, 16)))
+        predict_array(predict, made_for, np.zeros((16, 16)))
     flat = np.zeros((16, 16))
-    assert predict_array(artefact, replace(job, in_channels=3), facts, [flat] * 3).shape == (16, 16)
+    assert predict_array(predict, made_for, [flat] * 3).shape == (16, 16)
 
 
 def test_values_must_be_finite():

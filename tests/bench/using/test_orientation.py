@@ -1,0 +1,94 @@
+"""The order of axes in a file never changes what is found, nor where the mask says that it lies."""
+
+import itertools
+
+import finished_study
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import axcodes2ornt, ornt_transform
+from volume_files import ball_volume
+
+from bench.using.folder import predict_files
+from bench.using.wishes import Wish
+
+SPACING = (1.0, 1.3, 2.1)
+AXCODES = [
+    "".join(pair[flip] for pair, flip in zip(order, flips, strict=True))
+    for order in itertools.permutations(("RL", "AP", "SI"))
+    for flips in itertools.product((0, 1), repeat=3)
+]
+
+
+def scanned(angle: float = 0.0) -> nib.Nifti1Image:
+    """A volume in canonical order, turned by ``angle`` degrees in the axial plane, somewhere in space."""
+    turn = np.deg2rad(angle)
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    affine[:3, :3] *= SPACING
+    affine[:3, 3] = (-31, 17, 240)
+    image = nib.Nifti1Image(ball_volume(1, (16, 15, 14))[0].astype(np.int16), affine)
+    image.set_qform(affine, 1)
+    image.set_sform(affine, 2)
+    return image
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return finished_study.network_of(tmp_path_factory.mktemp("study"), finished_study.volumes())
+
+
+def predicted(network, folder, **scans):
+    """The masks of some images, as files."""
+    (folder / "in").mkdir()
+    for name, image in scans.items():
+        nib.save(image, folder / "in" / f"{name}.nii.gz")
+    rows = predict_files(network, [folder / "in"], folder / "out", Wish(device="cpu"))
+    assert {row["status"] for row in rows} == {"done"}
+    return {name: nib.load(folder / "out" / f"{name}.nii.gz") for name in scans}
+
+
+def same_grid(mask, image):
+    assert mask.shape == image.shape
+    assert mask.get_data_dtype() == np.uint8
+    assert np.array_equal(mask.affine, image.affine)
+    for name in ("qform_code", "sform_code", "pixdim", "xyzt_units"):
+        assert np.array_equal(mask.header[name], image.header[name]), name
+    assert np.allclose(mask.get_qform(), image.get_qform())
+
+
+def test_all_48_orders_of_axes_give_one_mask(network, tmp_path):
+    assert len(set(AXCODES)) == 48
+    own = axcodes2ornt("RAS")
+    scans = {code: scanned().as_reoriented(ornt_transform(own, axcodes2ornt(code))) for code in AXCODES}
+    masks = predicted(network, tmp_path, **scans)
+    straight = np.asarray(masks["RAS"].dataobj)
+    assert 0.01 < straight.mean() < 0.99, "else this says nothing"
+    for code, mask in masks.items():
+        same_grid(mask, nib.load(tmp_path / "in" / f"{code}.nii.gz"))
+        assert nib.aff2axcodes(mask.affine) == tuple(code)
+        assert np.array_equal(np.asarray(nib.as_closest_canonical(mask).dataobj), straight), code
+
+
+def test_oblique_volumes_and_those_with_one_form_keep_theirs(network, tmp_path):
+    oblique, sform, qform = scanned(20), scanned(20), scanned(20)
+    sform.set_qform(None, 0)
+    qform.set_sform(None, 0)
+    scans = {"oblique": oblique, "sform": sform, "qform": qform}
+    masks = predicted(network, tmp_path, straight=scanned(), **scans)
+    first = np.asarray(masks["straight"].dataobj)
+    for name, image in scans.items():
+        same_grid(masks[name], nib.load(tmp_path / "in" / f"{name}.nii.gz"))
+        assert (np.asarray(masks[name].dataobj) != first).mean() < 1e-4, "turning changes no voxel"
+        assert np.allclose(masks[name].affine, image.affine, atol=1e-4)
+
+
+def test_a_mask_holds_no_text_of_its_image(network, tmp_path):
+    image = scanned()
+    image.header["descrip"] = b"DOE^JANE"
+    image.header["aux_file"] = b"DOE^JANE"
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"DOE^JANE"))
+    [mask] = predicted(network, tmp_path, one=image).values()
+    assert b"DOE" not in mask.header.binaryblock
+    assert not mask.header.extensions
+    assert "DOE" not in (tmp_path / "out" / "predictions.json").read_text()
