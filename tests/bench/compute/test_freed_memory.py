@@ -13,7 +13,8 @@ from bench.compute.processes import in_own_process
 from bench.compute.runtime import Runtime
 from bench.planning.options import Options
 from bench.protocol import BATCH_SIZE
-from bench.running import job as running
+from bench.running import training as running
+from bench.running.work import Work
 from bench.study.reporter import Reporter
 from bench.study.store import Study
 
@@ -71,7 +72,7 @@ def test_a_job_keeps_memory_unless_it_is_short(monkeypatch, tmp_path, settings, 
     monkeypatch.setattr(Study, "settings", lambda study: settings)
     runtime = Runtime(torch.device("cpu"), "fp32", 1, compiled=False)
     job = blank_job(**changes)
-    work = running.Work(Study(tmp_path), job, None, runtime, Options(), Reporter(), {})
+    work = Work(Study(tmp_path), job, None, runtime, Options(), Reporter(), {})
     running._keep_memory(work, "targets")
     assert not asked, "what training takes is not known before its first epoch"
     running._keep_memory(work, "train")
