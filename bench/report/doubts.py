@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -16,10 +13,6 @@ FEW_PATIENTS = f"fewer than {MIN_PATIENTS} patients"
 UNDER_TRAINED = f"fewer than {FEW_UPDATES} updates"
 FALLS = "validation Dice falls while the loss falls"
 UNUSABLE = "less than half of the best Dice"
-LATE = 5
-"""Epochs at the end of which the median is the late Dice."""
-FALL = 0.1
-"""Dice that is lost from the best epoch to the end where validation is said to fall."""
 
 
 def doubts(done: pd.DataFrame) -> dict[Cell, list[str]]:
@@ -48,17 +41,3 @@ def _alike(cell: Cell, other: Cell) -> bool:
 def patients(group: pd.DataFrame) -> int:
     """On how many patients a cell was scored: those of all its folds, each once."""
     return int(group.groupby(group.fold.fillna(-1)).patients.max().sum())
-
-
-def val_falls(curves: Sequence[dict[str, Any]]) -> bool:
-    """Whether Dice on validation falls from its best epoch to the end while the loss in training falls on.
-
-    Then the network learns something else than what it is scored by, or learns its training set by heart.
-    """
-    rows = [(row.get("dice_val"), row.get("seg")) for row in curves]
-    known = np.array([row for row in rows if None not in row], dtype=float)
-    if len(known) < 2 * LATE:
-        return False
-    dice, loss = known.T
-    best = int(dice.argmax())
-    return bool(np.median(dice[-LATE:]) < dice[best] - FALL and np.median(loss[-LATE:]) < loss[best])

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bench.job import Job, parameters_text
-from bench.report.doubts import val_falls
 from bench.report.facts import costs_of, distance_unit, letters, made_seconds, progress
 from bench.report.gaps import drop_to_source, share_of_each_job
 from bench.report.method_names import known, learn, shown
+from bench.study.learning import fell
 from bench.study.outcomes import Cost
 from bench.study.profile import Key, entry_key, on_most_threads, read_profile
 from bench.study.store import Study
@@ -160,7 +160,7 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "synthetic": record["dataset"]["synthetic"],
         "distance_unit": distance_unit(record),
         "changed_after_training": said.finished,
-        "val_falls": val_falls(record["curves"]),
+        "val_falls": bool(fell(record["curves"])),
     }
     return row | costs_of(job, said.graph, costs)
 

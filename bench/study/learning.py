@@ -5,7 +5,7 @@ Made from the record alone and without torch, so that the line at a job's end an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -23,11 +23,14 @@ def doubts(record: Mapping[str, Any]) -> list[str]:
     Args:
         record: of a job that is done. Given weights have no curves, and only their scores can be doubted.
     """
-    return [phrase for phrase in (_fell(record["curves"]), _unusable(record)) if phrase]
+    return [phrase for phrase in (fell(record["curves"]), _unusable(record)) if phrase]
 
 
-def _fell(curves: list[Mapping[str, Any]]) -> str:
-    """Validation Dice fell while the loss fell: what was learned is of the training patients only."""
+def fell(curves: Sequence[Mapping[str, Any]]) -> str:
+    """How validation Dice fell while the loss fell: what was learned is of the training patients only.
+
+    Empty where it did not.
+    """
     rows = [row for row in curves if row.get("dice_val") is not None]
     if len(rows) <= TAIL:
         return ""

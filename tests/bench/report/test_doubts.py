@@ -3,9 +3,8 @@
 import json
 
 import pandas as pd
-import pytest
 
-from bench.report import doubts, frames
+from bench.report import frames
 from bench.report.comparisons import comparisons, leaders
 from bench.report.report import write_report
 
@@ -77,28 +76,11 @@ def test_a_student_far_below_the_best_compares_nothing(folded):
 
 def curve(dice, loss):
     return [
-        {"epoch": k + 1, "dice_val": d, "seg": s} for k, (d, s) in enumerate(zip(dice, loss, strict=True))
+        {"epoch": k + 1, "dice_val": d, "loss": s} for k, (d, s) in enumerate(zip(dice, loss, strict=True))
     ]
 
 
 FALLING = [1 / (k + 1) for k in range(20)]
-
-
-@pytest.mark.parametrize(
-    ("dice", "loss", "falls"),
-    [
-        ([0.5, 0.8, *[0.4] * 18], FALLING, True),
-        ([0.5, 0.8, *[0.72] * 18], FALLING, False),
-        ([0.5, 0.8, *[0.4] * 18], FALLING[::-1], False),
-        ([0.02 * k for k in range(20)], FALLING, False),
-        ([0.5, 0.8, *[0.4] * 13, 0.79, 0.4, 0.79, 0.79, 0.79], FALLING, False),
-        ([None] * 20, FALLING, False),
-        ([0.8, 0.1], [1, 0.5], False),
-    ],
-    ids=["falls", "by little", "the loss rises", "rises", "comes back", "no numbers", "too short to say"],
-)
-def test_when_validation_falls(dice, loss, falls):
-    assert doubts.val_falls(curve(dice, loss)) is falls
 
 
 def test_a_validation_that_falls_while_the_loss_falls_is_said(folded):
