@@ -11,7 +11,7 @@ from methods.converting import torch_precision
 from methods.recipe import build, matches, names, parameters, steps, text, unusual
 from methods.registry import METHODS, register
 from methods.reshaping import steps as shapes
-from methods.training import at_kd, baseline, combined, pm_kd
+from methods.training import at_kd, baseline, combined, cwd, dist, dkd, emkd, pm_kd, pseudo_label
 
 __all__ = [
     "METHODS",
@@ -38,7 +38,10 @@ __all__ = [
     "unusual",
 ]
 
-for _built_in in (baseline.Baseline, pm_kd.PmKd, at_kd.AtKd, combined.Combined):
+for _built_in in (
+    *(baseline.Baseline, pm_kd.PmKd, at_kd.AtKd, combined.Combined),
+    *(cwd.Cwd, dist.Dist, dkd.Dkd, emkd.Emkd, pseudo_label.PseudoLabel),
+):
     register(_built_in)  # here, for their order is that of tables and axes
 for _change in (
     shapes.Prune,

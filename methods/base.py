@@ -1,10 +1,10 @@
 """What a step is: how a student is trained, how its shape is changed, how it is converted.
 
 A ``Method`` trains: ``targets`` keeps what it needs of the teacher, as small tensors; ``loss`` turns a
-student's outputs and those targets into named terms; ``adapters`` gives a module that is trained with the
-student and thrown away after. A ``Reshape`` changes the shape of a trained network, which then trains on. A
-``Convert`` turns a trained network into what another runtime runs, or into another precision. Each part has
-a default that does nothing.
+student's outputs and those targets into named terms; ``decisions`` turns them into labels for samples that
+have none; ``adapters`` gives a module that is trained with the student and thrown away after. A
+``Reshape`` changes the shape of a trained network, which then trains on. A ``Convert`` turns a trained
+network into what another runtime runs, or into another precision. Each part has a default that does nothing.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ class Method(Step):
     unlabelled_weight: ClassVar[float] = 1.0
     """By what the terms of samples without labels count; in a ``Distillation`` it is a parameter."""
 
+    def refuses(self, in_parts: bool, unlabelled: bool) -> str:
+        """Why the method can't be used on such batches, for which its cells are skipped; empty if it can.
+
+        ``in_parts``: a batch is computed some samples at a time; ``unlabelled``: some have no labels.
+        """
+        return ""
+
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """What is kept of the teacher for a batch: tensors ``(N, ...)`` in fp32, by name.
 
@@ -76,6 +83,13 @@ class Method(Step):
     def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Weighted terms by name, each one value a sample, ``(N,)``; their means are added to L_seg."""
         return {}
+
+    def decisions(self, targets: Mapping[str, Tensor]) -> Tensor | None:
+        """Class indices ``(N, *spatial)`` that stand in for labels where samples have none, or None.
+
+        L_seg against them is one more term, ``pseudo``, on those samples alone.
+        """
+        return None
 
     def adapters(
         self, student_shapes: Mapping[str, Shape], target_shapes: Mapping[str, Shape]
@@ -92,6 +106,8 @@ class Method(Step):
 class Distillation(Method):
     """The base of methods that learn from a teacher's targets."""
 
+    variants: ClassVar[tuple[str, ...]] = VARIANTS
+    """What ``variant`` may be, in methods that have that parameter."""
     unlabelled_weight: float = field(default=1.0, kw_only=True)  # type: ignore[misc]
 
     def __post_init__(self) -> None:
@@ -180,6 +196,6 @@ def check(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def check_variant(variant: str) -> None:
+def check_variant(variant: str, known: tuple[str, ...] = VARIANTS) -> None:
     """Refuse a variant that nobody defined."""
-    check(variant in VARIANTS, f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
+    check(variant in known, f"variant must be one of {', '.join(known)}, not {variant!r}")

@@ -181,6 +181,8 @@ def _unsupported(job: Job, method: methods.Method, teacher: Job) -> str:
     reasons = [student.reason]
     if own := method.supports(job.spatial_dims, job.out_channels):
         reasons.append(f"{job.method}: {own}")
+    if own := method.refuses(job.micro_batch < BATCH_SIZE, job.unlabelled != "none"):
+        reasons.append(f"{job.method}: {own}")
     if method.needs_teacher:
         teaching = probe(teacher.architecture, job)
         reasons.append(f"its teacher {teaching.reason}" if teaching.reason else "")

@@ -62,17 +62,19 @@ def _on_data(method: Method, dims: int, channels: int) -> Iterator[str]:
     x = torch.randn(2, 1, *[SIDE] * dims, generator=generator)
     teacher, student = (architectures.build(n, dims, out_channels=channels) for n in (TEACHER, STUDENT))
     taught, learned = (outputs_of(model, [method], x) for model in (teacher, student))
-    for fill in (0, 1):
-        labels = torch.full((2, *x.shape[2:]), fill, dtype=torch.uint8)
+    mixed = (x[:, :1] > torch.arange(max(1, channels - 1)).view(-1, *[1] * dims)).sum(dim=1).byte()
+    for labels in (torch.zeros_like(mixed), torch.ones_like(mixed), mixed):
         kept = {key: value.detach() for key, value in method.targets(taught, labels).items()}
         if bool(kept) != method.needs_teacher:
             said = method.needs_teacher
             yield f"targets keeps {sorted(kept) or 'nothing'} though needs_teacher is {said}"
         yield from _targets(kept)
+        yield from _decisions(method, kept, labels)
         terms = method.loss(learned, kept, labels)
         yield from _terms(terms)
-        yield from _by_sample(method, learned, kept, labels, terms)
-        yield from _gradients(terms, student)
+        if not all(method.refuses(in_parts=True, unlabelled=some) for some in (True, False)):
+            yield from _by_sample(method, learned, kept, labels, terms)
+        yield from _gradients(terms, student, needed=labels is mixed)
 
 
 def _targets(kept: dict[str, Tensor]) -> Iterator[str]:
@@ -83,6 +85,13 @@ def _targets(kept: dict[str, Tensor]) -> Iterator[str]:
             yield f"target {name} is {value.dtype}; must be float32"
         elif not value.isfinite().all():
             yield f"target {name} holds NaN or infinite values"
+
+
+def _decisions(method: Method, kept: dict[str, Tensor], labels: Tensor) -> Iterator[str]:
+    decided = method.decisions(kept)
+    if decided is not None and (decided.shape != labels.shape or decided.dtype != labels.dtype):
+        what = f"{tuple(decided.shape)} {decided.dtype}"
+        yield f"decisions are {what}; must be class indices {tuple(labels.shape)} torch.uint8"
 
 
 def _terms(terms: dict[str, Tensor]) -> Iterator[str]:
@@ -110,15 +119,14 @@ def _by_sample(
             yield f"term {name} of a sample changes with the other samples of its batch"
 
 
-def _gradients(terms: dict[str, Tensor], student: nn.Module) -> Iterator[str]:
+def _gradients(terms: dict[str, Tensor], student: nn.Module, needed: bool) -> Iterator[str]:
+    """``needed``: on these labels every term must have something to learn."""
     for name, value in terms.items():
         student.zero_grad()
-        if not value.requires_grad:
-            yield f"term {name} gives the student no gradient"
-            continue
-        value.sum().backward(retain_graph=True)
+        if value.requires_grad:
+            value.sum().backward(retain_graph=True)
         grads = [p.grad for p in student.parameters() if p.grad is not None]
-        if not any(grad.abs().max() > 0 for grad in grads):
+        if needed and not any(grad.abs().max() > 0 for grad in grads):
             yield f"term {name} gives the student no gradient"
         if not all(grad.isfinite().all() for grad in grads):
             yield f"term {name} gives the student a gradient of NaN or infinity"

@@ -15,7 +15,7 @@ from bench.compute.runtime import Runtime
 from bench.data.stream import SampleStream, ahead
 from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.training.losses import segmentation_loss
-from bench.training.micro_batches import SEG, Losses, accumulate, weights
+from bench.training.micro_batches import PSEUDO, SEG, Losses, accumulate, weights
 from methods import Method, Outputs, tap_name
 
 TargetSource = Callable[[int, int], Mapping[str, Tensor]]
@@ -80,6 +80,8 @@ class Updater:
                 if adapters is not None:
                     outputs = Outputs(*adapters(outputs))
             terms = {SEG: segmentation_loss(outputs.logits, y, seg_loss)}
+            if (decided := method.decisions(kept)) is not None:
+                terms[PSEUDO] = segmentation_loss(outputs.logits, decided, seg_loss)
             return terms | method.loss(outputs, kept, y)
 
         self._weights = partial(

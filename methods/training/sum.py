@@ -62,6 +62,11 @@ class Sum(Method):
         reasons = (part.supports(spatial_dims, out_channels) for part in self.parts)
         return next((reason for reason in reasons if reason), "")
 
+    def refuses(self, in_parts: bool, unlabelled: bool) -> str:
+        """Why one of them can't be used on such batches."""
+        reasons = (part.refuses(in_parts, unlabelled) for part in self.parts)
+        return next((reason for reason in reasons if reason), "")
+
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """The targets of all."""
         return {k: v for part in self.parts for k, v in part.targets(teacher, labels).items()}
@@ -79,6 +84,16 @@ class Sum(Method):
             check(not terms.keys() & found.keys(), f"{self.name}: two parts have a term {sorted(found)}")
             terms |= found
         return terms
+
+    def decisions(self, targets: Mapping[str, Tensor]) -> Tensor | None:
+        """Those of the one part that decides; None where none does.
+
+        Raises:
+            ValueError: two of them decide.
+        """
+        found = [own for part in self.parts if (own := part.decisions(targets)) is not None]
+        check(len(found) < 2, f"{self.name}: two parts decide for samples without labels")
+        return found[0] if found else None
 
     def adapters(
         self, student_shapes: Mapping[str, Shape], target_shapes: Mapping[str, Shape]

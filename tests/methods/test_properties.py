@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 import methods
 from methods import Outputs
 
-DISTILLING = [name for name in methods.names() if methods.build(name).needs_teacher]
+DISTILLING = [name for name in methods.names() if name not in ("baseline", "pseudo-label")]
+"""Pseudo labels are hard: a student that equals its teacher goes on learning from them."""
 SPECS = [
     spec
     for name in DISTILLING
     for spec in (
-        [f"{name}[variant={variant}]" for variant in ("common", "official", "paper")]
+        [f"{name}[variant={variant}]" for variant in methods.METHODS[name].variants]
         if "variant" in methods.parameters(methods.build(name))
         else [name]
     )
@@ -80,10 +81,11 @@ def test_zero_and_flat_where_student_equals_teacher(spec, seed, channels, dims):
     student = outputs(seed, channels, dims)
     teacher = Outputs(student.logits.detach(), {k: v.detach() for k, v in student.taps.items()})
     value = total(method, student, teacher, labels_for("empty", dims))
-    assert value.item() == pytest.approx(0, abs=1e-6)
+    near = 1e-3 if spec.startswith("dist") else 1e-6  # a correlation divides by norms, which may be small
+    assert value.item() == pytest.approx(0, abs=near)
     value.backward()
     for tensor in all_tensors(student):
-        assert tensor.grad is None or tensor.grad.abs().max() < 1e-6
+        assert tensor.grad is None or tensor.grad.abs().max() < near
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -96,7 +98,9 @@ def test_constant_features(spec, constant):
             tensor.fill_(constant)
     value = total(method, student, teacher, labels_for("full", 2))
     value.backward()
-    assert value.item() == pytest.approx(0, abs=1e-6)
+    # Pearson's correlation is undefined there, and nought in the public code.
+    undefined = 1.0 if spec == "dist[variant=official]" else 0.0
+    assert value.item() == pytest.approx(undefined, abs=1e-3 if undefined else 1e-6)
     assert all(t.grad is None or torch.isfinite(t.grad).all() for t in all_tensors(student))
 
 
@@ -120,6 +124,13 @@ def test_combined_is_the_sum_of_its_parts():
         ("pm-kd[temperature=warm]", "temperature must be a number, not 'warm'"),
         ("at-kd[weight=-1]", "weight must not be negative"),
         ("combined[variant=mine]", "variant must be one of common, official, paper"),
+        ("cwd[variant=paper]", "variant must be one of common, official, mmrazor"),
+        ("cwd[temperature=0]", "temperature must be positive"),
+        ("dist[weight=-1]", "weight must not be negative"),
+        ("dist[variant=official,unlabelled_weight=2]", "is one value a batch; unlabelled_weight must be 1"),
+        ("dkd[beta=-1]", "beta must not be negative"),
+        ("emkd[weight=-1]", "weight must not be negative"),
+        ("pseudo-label[weight=2]", "it takes: unlabelled_weight"),
         ("baseline[x=1]", "it takes: none"),
     ],
 )

@@ -60,7 +60,7 @@ def test_an_old_record_and_a_new_one_are_shown_alike(simulated, spec, label, cha
 
 
 def test_the_old_table_is_what_the_methods_say():
-    assert list(old_records.METHODS) == methods.names()
+    assert list(old_records.METHODS) == methods.names()[: len(old_records.METHODS)]
     for name, (label, usual) in old_records.METHODS.items():
         own = methods.parameters(methods.build(name)).items()
         assert (label, usual) == (
