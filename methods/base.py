@@ -4,7 +4,8 @@ A ``Method`` trains: ``targets`` keeps what it needs of the teacher, as small te
 student's outputs and those targets into named terms; ``decisions`` turns them into labels for samples that
 have none; ``adapters`` gives a module that is trained with the student and thrown away after. A
 ``Reshape`` changes the shape of a trained network, which then trains on. A ``Convert`` turns a trained
-network into what another runtime runs, or into another precision. Each part has a default that does nothing.
+network into what another runtime runs, or into another precision. Each part has a default that does
+nothing.
 """
 
 from __future__ import annotations

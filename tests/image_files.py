@@ -100,5 +100,18 @@ def write_folder(root, people=6, each=2, classes=2, colour=True, side=20):
     return root
 
 
+def add_unlabelled(root, people, each=2, side=20):
+    """Further grey or colour images as the folder has them, in ``unlabelled/`` and ``index.csv``."""
+    first = next((root / "images").iterdir())
+    rows = []
+    for k, person in enumerate(person for person in people for _ in range(each)):
+        image, _ = scene(1000 + k, side)
+        grey = Image.open(first).mode == "L"
+        save(root / "unlabelled" / f"{person}_u{k}.png", image[..., 0] if grey else image)
+        rows.append((f"{person}_u{k}.png", person))
+    with (root / "index.csv").open("a", newline="") as handle:
+        csv.writer(handle).writerows(rows)
+
+
 def describe(root, **content):
     (root / "dataset.json").write_text(json.dumps(content))

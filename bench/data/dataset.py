@@ -14,6 +14,18 @@ from bench.files.checksums import digest
 
 
 @dataclass(frozen=True)
+class Unlabelled:
+    """Images that nobody has outlined: a teacher's maps are learned on them, and they are never scored.
+
+    ``cases``, ``patients`` and ``images`` as of a ``Dataset``, whose cases have other names.
+    """
+
+    cases: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+    images: tuple[NDArray[np.generic], ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images with masks, decoded.
 
@@ -35,6 +47,7 @@ class Dataset:
         spacing: millimetres between voxels along each axis of each case; empty: distances are in pixels.
         modalities: of each channel of a volume: "CT" is clipped and normalised by the training set,
             anything else per volume.
+        unlabelled: further images, without masks.
     """
 
     name: str
@@ -53,6 +66,7 @@ class Dataset:
     stored_as: str = ""
     contents: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unlabelled: Unlabelled = Unlabelled()
 
     def __post_init__(self) -> None:
         # Whole numbers and NumPy's are numbers to whoever writes a dataset, but not to all who read one.

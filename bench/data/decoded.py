@@ -70,7 +70,11 @@ def keep_decoded(cache: Path, dataset: Dataset) -> None:
     if not dataset.stored_as:
         return
     folder = cache / dataset.stored_as
-    if _kept(folder, len(dataset.cases)):
+    images = [*dataset.images, *dataset.unlabelled.images]
+    nothing = [np.zeros(image.shape[1:], np.uint8) for image in dataset.unlabelled.images]
+    masks, contents = [*dataset.masks, *nothing], list(dataset.contents)
+    contents += [content_of(*pair) for pair in zip(dataset.unlabelled.images, nothing, strict=True)]
+    if _kept(folder, len(images)):
         return
     if folder.is_dir():
         set_aside(folder, "not the decoded arrays of this dataset")
@@ -78,11 +82,11 @@ def keep_decoded(cache: Path, dataset: Dataset) -> None:
     with writing(folder):
         try:
             partial.mkdir(parents=True)
-            for kind, arrays in (("i", dataset.images), ("m", dataset.masks)):
+            for kind, arrays in (("i", images), ("m", masks)):
                 for k, array in enumerate(arrays):
                     np.save(partial / f"{kind}{k}.npy", array)
                     on_disk(partial / f"{kind}{k}.npy")
-            (partial / CONTENTS).write_text(json.dumps(dataset.contents))
+            (partial / CONTENTS).write_text(json.dumps(contents))
             on_disk(partial / CONTENTS)
             place(partial, folder)
         except OSError:

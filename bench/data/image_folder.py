@@ -1,8 +1,9 @@
 """A folder of 2-D images with masks: ``images/``, ``masks/`` and ``index.csv``.
 
 ``index.csv`` has a column ``file`` and the patient key's column, and may have ``spacing_x`` and
-``spacing_y`` in mm; further columns are ignored. ``dataset.json`` says what the values in masks mean,
-where they don't say it themselves.
+``spacing_y`` in mm and ``mask`` (empty: the image has none); further columns are ignored. ``unlabelled/``
+may hold images without masks. ``dataset.json`` says what the values in masks mean, where they don't say it
+themselves.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.dataset import Dataset, fingerprint
-from bench.data.decoded import decode_once
+from bench.data.dataset import Dataset, Unlabelled, content_of, fingerprint
+from bench.data.decoded import Decoded, decode_once
 from bench.data.described import Known, described
 from bench.data.mask_values import class_indices, class_names
-from bench.data.pairs import Pair, find_pairs
+from bench.data.pairs import Alone, Pair, find_pairs
 from bench.data.patients import Patients
 from bench.data.pictures import Picture, RawMask, is_grey, read_grey, read_image, read_mask
 from bench.errors import UserError
@@ -78,7 +79,7 @@ def read(name: str, root: Path, patients: Patients, cache: Path | None = None) -
 def _read(
     name: str, root: Path, patients: Patients, known: Known, cache: Path | None, registered: bool = False
 ) -> Dataset:
-    pairs = find_pairs(root, patients)
+    pairs, alone = find_pairs(root, patients)
     images, masks = [pair.image for pair in pairs], [pair.mask for pair in pairs]
     parts: list[str | bytes] = [path.name for path in images]
     parts += [_bytes(path) for path in (*images, *masks)]
@@ -86,9 +87,11 @@ def _read(
     if not registered or not same:
         labels = None if known.labels is None else sorted(known.labels.items())
         parts += ["in full", json.dumps([[path.name for path in masks], labels])]
+    if alone:
+        parts += ["unlabelled", *(part for one in alone for part in (one.case, _bytes(one.image)))]
     stored_as = f"{name}-{digest(*parts)}"
     odd: list[str] = []
-    decoded = decode_once(cache, stored_as, len(pairs), lambda: _decode(pairs, known.labels, odd))
+    decoded, unlabelled = _decoded(cache, stored_as, (pairs, alone), known.labels, odd)
     if known.labels is None:
         classes = class_names(max(int(mask.max(initial=0)) for mask in decoded.masks))
     else:
@@ -98,7 +101,10 @@ def _read(
     if not registered:
         note = "; ".join(filter(None, (note, "" if spacing else "no spacing: distances are in pixels")))
     cases, people = tuple(pair.case for pair in pairs), tuple(pair.patient for pair in pairs)
-    decides = classes[0] if len(classes) == 1 else classes
+    decides: object = classes[0] if len(classes) == 1 else classes
+    if alone:
+        contents = [content_of(image, _nothing(image)) for image in unlabelled.images]
+        decides = [decides, *zip(unlabelled.cases, unlabelled.patients, contents, strict=True)]
     return Dataset(
         name=name,
         cases=cases,
@@ -113,7 +119,48 @@ def _read(
         stored_as=stored_as,
         contents=tuple(decoded.contents),
         warnings=tuple(odd),
+        unlabelled=unlabelled,
     )
+
+
+def _decoded(
+    cache: Path | None,
+    key: str,
+    files: tuple[list[Pair], list[Alone]],
+    labels: dict[int, str] | None,
+    odd: list[str],
+) -> tuple[Decoded, Unlabelled]:
+    """Images with masks, and images without; kept together, the latter beside empty masks."""
+    pairs, alone = files
+    count = len(pairs)
+    found = decode_once(cache, key, count + len(alone), lambda: _decode(pairs, alone, labels, odd))
+    _check_not_the_same(found.images, pairs, alone)
+    cases, people = tuple(one.case for one in alone), tuple(one.patient for one in alone)
+    kept = Decoded(*(part[:count] for part in found))
+    return kept, Unlabelled(cases, people, tuple(found.images[count:]))
+
+
+def _check_not_the_same(images: list[np.ndarray], pairs: list[Pair], alone: list[Alone]) -> None:
+    """Refuse an image of a patient that is there once more without a mask, as another patient's.
+
+    Else a network could learn from the very images that it is tested on.
+    """
+    owners = {
+        content_of(image, _nothing(image)): pair
+        for image, pair in zip(images, pairs if alone else (), strict=False)
+    }
+    for image, one in zip(images[len(pairs) :], alone, strict=True):
+        pair = owners.get(content_of(image, _nothing(image)))
+        if pair is not None and pair.patient != one.patient:
+            raise UserError(
+                f"{one.image}: is {pair.image.name} of patient {pair.patient!r} once more, under patient "
+                f"{one.patient!r}; name the same patient, or remove it"
+            )
+
+
+def _nothing(image: np.ndarray) -> np.ndarray:
+    """An empty mask."""
+    return np.zeros(image.shape[1:], np.uint8)
 
 
 def _spacing(root: Path, pairs: Sequence[Pair], of_all: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
@@ -129,8 +176,10 @@ def _spacing(root: Path, pairs: Sequence[Pair], of_all: tuple[float, ...]) -> tu
     return own if own[0] else (of_all,) * len(pairs) if of_all else ()
 
 
-def _decode(pairs: Sequence[Pair], labels: dict[int, str] | None, odd: list[str]) -> tuple[list, list]:
-    """Images and masks of all pairs; what is odd about them is added to ``odd``."""
+def _decode(
+    pairs: Sequence[Pair], alone: Sequence[Alone], labels: dict[int, str] | None, odd: list[str]
+) -> tuple[list, list]:
+    """Images and masks of all pairs and images alone; what is odd about them is added to ``odd``."""
     pictures: list[Picture] = []
     masks: list[RawMask] = []
     for pair in pairs:
@@ -155,7 +204,10 @@ def _decode(pairs: Sequence[Pair], labels: dict[int, str] | None, odd: list[str]
         )
     indices, said = class_indices([pair.mask for pair in pairs], masks, labels)
     odd += said
-    return _with_channels([pair.image for pair in pairs], pictures, odd), indices
+    pictures += [read_image(one.image) for one in alone]
+    paths = [*(pair.image for pair in pairs), *(one.image for one in alone)]
+    images = _with_channels(paths, pictures, odd)
+    return images, [*indices, *map(_nothing, images[len(pairs) :])]
 
 
 def _with_channels(paths: Sequence[Path], pictures: Sequence[Picture], odd: list[str]) -> list[np.ndarray]:

@@ -16,14 +16,18 @@ DRAW = 0x1AB
 
 @dataclass(frozen=True)
 class Known:
-    """Training patients: ``labelled`` ones, and ``others`` of whom there are images only."""
+    """Training patients: ``labelled`` ones, and ``others`` of whom the images are used only.
+
+    ``unlabelled`` are those of whom images without masks are used, whoever they are.
+    """
 
     labelled: frozenset[str]
     others: frozenset[str] = frozenset()
+    unlabelled: frozenset[str] = frozenset()
 
 
-def known_to(job: Job, patients: Iterable[str]) -> Known:
-    """What ``job`` knows of the training ``patients``.
+def known_to(job: Job, patients: Iterable[str], unlabelled: Iterable[str] = ()) -> Known:
+    """What ``job`` knows of the training ``patients``, and of those with images without masks.
 
     One shuffled order a seed decides: the first L are labelled, so 4 patients are among the 8 of the same
     seed and those among its 16. Where teacher and student must not share patients, the first half is the
@@ -34,11 +38,13 @@ def known_to(job: Job, patients: Iterable[str]) -> Known:
     """
     order = sorted(set(patients))
     order = [order[k] for k in np.random.default_rng([job.seed, DRAW]).permutation(len(order))]
-    half = (len(order) + 1) // 2
+    half, withheld = (len(order) + 1) // 2, set(order)
     if job.teacher_labels == "disjoint":
         order = order[:half] if job.teachers else order[half:]
+    withheld -= set(order)
+    further = frozenset(unlabelled) - withheld if job.unlabelled == "maps" else frozenset()
     if job.labels is None:
-        return Known(frozenset(order))
+        return Known(frozenset(order), unlabelled=further)
     if job.labels > len(order):
         where = "" if job.fold is None else f" in fold {job.fold}"
         whose = "of the student's half " if job.teacher_labels == "disjoint" else ""
@@ -47,4 +53,4 @@ def known_to(job: Job, patients: Iterable[str]) -> Known:
             f"at most {len(order)}, or all"
         )
     others = order[job.labels :] if job.unlabelled == "maps" else []
-    return Known(frozenset(order[: job.labels]), frozenset(others))
+    return Known(frozenset(order[: job.labels]), frozenset(others), further)

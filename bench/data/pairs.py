@@ -1,7 +1,8 @@
 """Which image goes with which mask and with which patient: ``images/``, ``masks/`` and ``index.csv``.
 
 An image and its mask have the same name, or names that differ in their ending alone. Names that Unicode
-writes in two ways are one name (NFC).
+writes in two ways are one name (NFC). Images under ``unlabelled/`` have no mask, nor have those whose row
+has an empty field in a column ``mask``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,15 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Alone:
+    """An image without a mask."""
+
+    case: str
+    image: Path
+    patient: str
+
+
+@dataclass(frozen=True)
 class Row:
     """A row of ``index.csv``; ``where`` names it in errors."""
 
@@ -42,10 +52,11 @@ class Row:
     file: str
     patient: str
     spacing: tuple[float, ...]
+    masked: bool = True
 
 
-def find_pairs(root: Path, patients: Patients) -> list[Pair]:
-    """All cases of the folder, sorted by name: the order of rows and files says nothing.
+def find_pairs(root: Path, patients: Patients) -> tuple[list[Pair], list[Alone]]:
+    """All cases of the folder and all images without masks, sorted by name: the order of rows says nothing.
 
     Raises:
         UserError: anything missing, left over or contradictory; the line names the file.
@@ -64,29 +75,54 @@ def find_pairs(root: Path, patients: Patients) -> list[Pair]:
         other = "; --patient-key finds the patient in files' names without one"
         raise UserError(f"{root}: index.csv is missing; see docs/adding-a-dataset.md for the layout{other}")
     images, masks = _Names(root / "images"), _Names(root / "masks")
+    unlabelled = _Names(root / "unlabelled", optional=True)
     listed = rows is not None
-    rows = (
-        [Row(str(root / "images" / name), name, "", ()) for name in images.stored] if rows is None else rows
-    )
+    if rows is None:
+        both = [(names.folder / name, name) for names in (images, unlabelled) for name in names.stored]
+        rows = [Row(str(path), name, "", ()) for path, name in both]
     if not rows:
         raise UserError(f"{root}: no images; put them under images/ with a row each in index.csv")
-    pairs = []
+    pairs: list[Pair] = []
+    alone: list[Alone] = []
     for row in rows:
         case = Path(nfc(row.file)).stem
+        patient = row.patient or check_name(nfc(by_key(patients.key)(case)), f"the patient of {case!r}")
         image, mask = images.named(nfc(row.file)), masks.of_case(case)
+        path = _without_mask(row, unlabelled, images, masks)
+        if path is not None:
+            alone.append(Alone(case, path, patient))
+            continue
         for kind, found in (("images", image), ("masks", mask)):
             if found is None:
                 what = f"it has no {kind[:-1]}"
                 why = f"index.csv lists it but {what}" if listed else f"{what}; remove the image or add one"
                 raise UserError(f"{root / kind / row.file}: missing; {why}")
-        patient = row.patient or check_name(nfc(by_key(patients.key)(case)), f"the patient of {case!r}")
         pairs.append(
             Pair(case, root / "images" / str(image), root / "masks" / str(mask), patient, row.spacing)
         )
-    _check_left_over(images, {pair.image.name for pair in pairs}, listed)
+    if not pairs:
+        raise UserError(f"{root}: no image has a mask; networks learn from some, and are scored with some")
+    used = {path for kept in (pairs, alone) for path in (one.image for one in kept)}
+    for names in (images, unlabelled):
+        _check_left_over(names, {path.name for path in used if path.parent == names.folder}, listed)
     _check_left_over(masks, {pair.mask.name for pair in pairs}, listed)
     _check_twice(index if listed else root / "images", rows)
-    return sorted(pairs, key=lambda pair: pair.case)
+    return sorted(pairs, key=lambda pair: pair.case), sorted(alone, key=lambda one: one.case)
+
+
+def _without_mask(row: Row, unlabelled: _Names, images: _Names, masks: _Names) -> Path | None:
+    """The image of a row that has no mask; None where it must have one."""
+    file = nfc(row.file)
+    image, alone, mask = images.named(file), unlabelled.named(file), masks.of_case(Path(file).stem)
+    if (alone is None and row.masked) or (alone is None and image is None):
+        return None
+    path = images.folder / str(image) if alone is None else unlabelled.folder / alone
+    if alone is not None and image is not None:
+        raise UserError(f"{path}: there is images/{image} as well; an image has a mask or has none")
+    if mask is not None:
+        why = "its field 'mask' in index.csv is empty" if alone is None else "it lies in unlabelled/"
+        raise UserError(f"{masks.folder / mask}: its image should have no mask, for {why}; correct one")
+    return path
 
 
 def read_index(index: Path, patients: Patients) -> list[Row]:
@@ -136,7 +172,8 @@ def read_index(index: Path, patients: Patients) -> list[Row]:
             raise UserError(f"{where}: {file!r} must be a plain file name")
         for name in filter(None, (file, patient)):
             check_name(name, where)
-        rows.append(Row(where, file, patient, tuple(_step(row[step], step, where) for step in steps)))
+        spacing = tuple(_step(row[step], step, where) for step in steps)
+        rows.append(Row(where, file, patient, spacing, masked=row.get("mask") != ""))
     return rows
 
 
@@ -162,14 +199,15 @@ def _step(text: str, column: str, where: str) -> float:
 class _Names:
     """The files of a folder, found by name or by what a name is without its ending."""
 
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
+    def __init__(self, folder: Path, optional: bool = False) -> None:
+        there = folder.is_dir()
+        if not there and not (optional and not folder.exists()):
             raise UserError(f"{folder}: no such folder")
         self.folder = folder
         self.stored: dict[str, str] = {}
         """Names as they are stored, by their NFC."""
         self._near: dict[str, list[str]] = {}
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()) if there else ():
             if path.name.startswith("."):
                 continue
             if path.is_dir():

@@ -87,6 +87,10 @@ class Prepared(Protocol):
         """The patient of each training sample that batches are made of."""
 
     @property
+    def unlabelled_patients(self) -> Sequence[str]:
+        """The patient of each further sample, which has no labels; they are numbered after the others."""
+
+    @property
     def val(self) -> Scored:
         """Validation cases."""
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from bench.data.dataset import Dataset
 from bench.data.prepared import Normalisation, Scored
-from bench.data.splits import Split
+from bench.data.splits import Split, usable_unlabelled
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,29 @@ class PreparedImages:
         """The patient of each training image."""
         return tuple(self.dataset.patients[k] for k in self.split.indices(self.dataset, "train"))
 
+    @cached_property
+    def _unlabelled(self) -> list[int]:
+        return usable_unlabelled(self.dataset, self.split)
+
+    @cached_property
+    def unlabelled_patients(self) -> tuple[str, ...]:
+        """The patient of each image without a mask; none that is validated or tested on."""
+        return tuple(self.dataset.unlabelled.patients[k] for k in self._unlabelled)
+
     def take(self, rows: Sequence[int], key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        """Training images ``(N, C, *spatial)`` and labels ``(N, *spatial)`` by number."""
-        chosen = torch.tensor(rows)
-        return self.train_images[chosen], self.train_labels[chosen]
+        """Training images ``(N, C, *spatial)`` and labels ``(N, *spatial)`` by number.
+
+        Images without masks are numbered after the others; their labels are 0.
+        """
+        count = self.samples
+        if max(rows, default=0) < count:
+            chosen = torch.tensor(rows)
+            return self.train_images[chosen], self.train_labels[chosen]
+        nothing = torch.zeros_like(self.train_labels[0])
+        images = [self.train_images[k] if k < count else self.unlabelled_images[k - count] for k in rows]
+        return torch.stack(images), torch.stack(
+            [self.train_labels[k] if k < count else nothing for k in rows]
+        )
 
     def decode(self) -> None:
         """Make what training reads, which otherwise is made when it is first asked for."""
@@ -87,6 +106,14 @@ class PreparedImages:
         return self.normalisation(self._train_raw)
 
     @cached_property
+    def unlabelled_images(self) -> Tensor:
+        """Those without masks, as ``train_images``."""
+        images = [torch.tensor(self.dataset.unlabelled.images[k]) for k in self._unlabelled]
+        return self.normalisation(
+            torch.cat([resize_image(self._clipped(x), self.image_size) for x in images])
+        )
+
+    @cached_property
     def train_labels(self) -> Tensor:
         """``(N, *spatial)`` uint8, class indices at network size."""
         indices = self.split.indices(self.dataset, "train")
@@ -116,7 +143,9 @@ class PreparedImages:
         return torch.cat([resize_image(self._windowed(k), self.image_size) for k in indices])
 
     def _windowed(self, index: int) -> Tensor:
-        image = torch.tensor(self.dataset.images[index])  # a copy: decoded arrays may be read-only
+        return self._clipped(torch.tensor(self.dataset.images[index]))  # a copy: they may be read-only
+
+    def _clipped(self, image: Tensor) -> Tensor:
         return image if self.dataset.window is None else image.clamp(*self.dataset.window)
 
     def _scored(self, part: str) -> Scored:

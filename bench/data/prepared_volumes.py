@@ -124,6 +124,11 @@ class PreparedVolumes:
         ]
         return tuple(patient for patient, count in owners for _ in range(count))
 
+    @property
+    def unlabelled_patients(self) -> tuple[str, ...]:
+        """Every volume has its labels."""
+        return ()
+
     def take(self, rows: Sequence[int], key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
         """A patch of each of ``rows``: ``(N, C, *patch)`` float32, and labels ``(N, *patch)`` uint8."""
         places = np.random.default_rng([*key, 1]).random((len(rows), 3))

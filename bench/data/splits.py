@@ -47,6 +47,12 @@ def fingerprint_of(splits: Sequence[Split]) -> str:
     return splits[0].fingerprint if len(splits) == 1 else digest(*(split.fingerprint for split in splits))
 
 
+def usable_unlabelled(dataset: Dataset, split: Split) -> list[int]:
+    """Positions of the images without masks that may be learned from: of no patient that is scored."""
+    held = {dataset.patients[k] for part in ("val", "test") for k in split.indices(dataset, part)}
+    return [k for k, patient in enumerate(dataset.unlabelled.patients) if patient not in held]
+
+
 def cases_by_patient(dataset: Dataset) -> dict[str, list[str]]:
     """The cases of each patient, patients sorted by name."""
     found: dict[str, list[str]] = {patient: [] for patient in sorted(set(dataset.patients))}

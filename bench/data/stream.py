@@ -56,8 +56,8 @@ class SampleStream:
         Raises:
             UserError: labels of more patients than there are.
         """
-        known = known_to(job, prepared.sample_patients)
-        everything = len(known.labelled) == len(set(prepared.sample_patients))
+        known = known_to(job, prepared.sample_patients, prepared.unlabelled_patients)
+        everything = len(known.labelled) == len(set(prepared.sample_patients)) and not known.unlabelled
         return cls(prepared, job.seed, epochs, steps_at_most, job.updates, None if everything else known)
 
     @property
@@ -133,7 +133,8 @@ class SampleStream:
             return list(range(len(owners))), []
         known = (self.known.labelled, self.known.others)
         labelled, others = ([k for k, owner in enumerate(owners) if owner in part] for part in known)
-        return labelled, others
+        further = enumerate(self.prepared.unlabelled_patients, len(owners))
+        return labelled, others + [k for k, owner in further if owner in self.known.unlabelled]
 
 
 def epoch_order(seed: int, epoch: int, count: int, deck: tuple[int, ...] = ()) -> NDArray[np.int64]:

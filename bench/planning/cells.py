@@ -49,9 +49,14 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
     for name in matrix.plain:  # one that is a student as well keeps what it has
         trained[name] = [*trained.get(name, ()), *(s for s in plain if s not in trained.get(name, ()))]
     converts = [_convert(spec) for spec in matrix.convert]
+    if "maps" in matrix.unlabelled and not any(steps[0].needs_teacher for steps in recipes):
+        raise UserError(
+            f"unlabelled maps: no method has a teacher, whose maps they would be; methods: "
+            f"{', '.join(matrix.methods)}; add one such as pm-kd"
+        )
     seen: set[Job] = set()
     for seed, updates, known in itertools.product(
-        dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix)
+        dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix, setting.unlabelled)
     ):
         _check_updates(updates, setting)
         like = replace(setting.job, seed=_own_seed(seed, setting), updates=updates)
@@ -97,14 +102,20 @@ Known = dict[str, Any]
 """Fields of a job that say what is known of the training patients."""
 
 
-def _labels(matrix: Matrix) -> list[Known]:
-    """Combinations of the axes of labels; where all labels are known, the other two do nothing."""
+def _labels(matrix: Matrix, more_images: bool) -> list[Known]:
+    """Combinations of the axes of labels; those that do nothing take their default.
+
+    Where all labels are known that is what the teacher knows, and, unless there are images without masks
+    (``more_images``), what is made of images without labels.
+    """
     found: list[Known] = []
     for labels, teacher, unlabelled in itertools.product(
         matrix.labels, matrix.teacher_labels, matrix.unlabelled
     ):
-        known = {"labels": labels, "teacher_labels": teacher, "unlabelled": unlabelled}
-        found.append({"labels": None} if labels == "all" else known)
+        known: Known = {"labels": labels, "teacher_labels": teacher, "unlabelled": unlabelled}
+        if labels == "all":
+            known = {"labels": None} | ({"unlabelled": unlabelled} if more_images else {})
+        found.append(known)
     return [known for k, known in enumerate(found) if known not in found[:k]]
 
 

@@ -47,6 +47,8 @@ class Setting:
     can_compile: bool
     teacher_threads: int
     folds: int = 1
+    unlabelled: bool = False
+    """Whether there are images without masks."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Session:
             can_compile=self.settings["compile"],
             teacher_threads=self.settings.get("teacher_threads", self.settings["threads"]),
             folds=len(self.splits),
+            unlabelled=bool(prepared.unlabelled_patients),
         )
 
     def prepared_for(self, job: Job) -> Prepared:

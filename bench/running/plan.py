@@ -13,6 +13,7 @@ import methods
 from bench import plugins
 from bench.data import datasets
 from bench.data.labels import known_to
+from bench.data.splits import usable_unlabelled
 from bench.errors import UserError
 from bench.files import lease
 from bench.files.atomic import write_file
@@ -96,6 +97,7 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
         warn_of_too_little(session, todo, options.no_test)
     if not (options.dry_run or options.elsewhere):
         _check_installed(todo)
+    _tell_left_out(session, todo)
     return Plan(options, session, planned, todo)
 
 
@@ -104,6 +106,18 @@ def _check_installed(jobs: list[Job]) -> None:
     for spec in dict.fromkeys(job.spec for job in jobs):
         if missing := methods.build(spec).missing():
             raise UserError(f"{spec}: {missing}")
+
+
+def _tell_left_out(session: Session, jobs: list[Job]) -> None:
+    """Say it where images without masks are of patients that networks are scored on."""
+    of = session.dataset.unlabelled.patients
+    used = [len(usable_unlabelled(session.dataset, split)) for split in session.splits]
+    if any(job.unlabelled == "maps" for job in jobs) and min(used) < len(of):
+        where = "of each fold" if len(used) > 1 else "of the split"
+        log.info(
+            f"images without masks: {min(used)} of {len(of)} are used; the others are of patients in the "
+            f"validation or test part {where}"
+        )
 
 
 def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Cell]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import methods
 from bench.data.labels import known_to
+from bench.data.prepared import Prepared
 from bench.job import Job
 from bench.protocol import BATCH_SIZE
 from bench.running.work import Work
@@ -61,7 +62,7 @@ def done_record(
             **prepared.facts(),
             "train_cases": len(prepared.split.train),
             "train_patients": len(set(prepared.sample_patients)),
-            "labelled_patients": len(known_to(known, prepared.sample_patients).labelled),
+            **_known(known, prepared),
         },
         "provenance": origin,
     }
@@ -72,6 +73,13 @@ def ending(record: dict[str, Any]) -> str:
     if why := failure(record):
         return why
     return "; ".join([f"done, validation Dice {record['val']['dice']:.4f}", *doubts(record)])
+
+
+def _known(job: Job, prepared: Prepared) -> dict[str, int]:
+    """How many patients the job knew by their labels; and how many images without masks it saw, if any."""
+    known = known_to(job, prepared.sample_patients, prepared.unlabelled_patients)
+    further = sum(patient in known.unlabelled for patient in prepared.unlabelled_patients)
+    return {"labelled_patients": len(known.labelled)} | ({"unlabelled_images": further} if further else {})
 
 
 def failure_record(job: Job, status: str, reason: str) -> dict[str, Any]:
