@@ -43,6 +43,16 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
     """
     for name in (matrix.teacher, *matrix.students, *matrix.plain):
         _check_side(name, setting.job)
+    seen: set[Job] = set()
+    for part in matrix.parts:
+        for cell in _cells_of(part, setting, only, weights):
+            if cell.job not in seen:
+                seen.add(cell.job)
+                yield cell
+
+
+def _cells_of(matrix: Matrix, setting: Setting, only: str | None, weights: str) -> Iterator[Cell]:
+    """All cells of a matrix without rows; some may come twice."""
     recipes = [_steps(recipe) for recipe in matrix.methods]
     plain = [_steps("baseline"), *(steps for steps in recipes if not steps[0].needs_teacher)]
     trained = dict.fromkeys(matrix.students, recipes)
@@ -54,7 +64,6 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
             f"unlabelled maps: no method has a teacher, whose maps they would be; methods: "
             f"{', '.join(matrix.methods)}; add one such as pm-kd"
         )
-    seen: set[Job] = set()
     for seed, updates, known in itertools.product(
         dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix, setting.unlabelled)
     ):
@@ -74,10 +83,7 @@ def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: st
             for loss in matrix.seg_loss
             for steps in specs
         ]
-        found = _crossed([[first], *chains], converts)
-        found = [cell for cell in _with_needed(found, only) if cell.job not in seen]
-        yield from found
-        seen |= {cell.job for cell in found}
+        yield from _with_needed(_crossed([[first], *chains], converts), only)
 
 
 def _own_seed(seed: int, setting: Setting) -> int:

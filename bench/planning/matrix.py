@@ -25,6 +25,24 @@ SEVERAL = (
 """Of an axis: one value stands for a list of one."""
 
 
+LABELS = Annotated[tuple[Annotated[int, Field(ge=0)] | Literal["all"], ...], *SEVERAL]
+TEACHER_LABELS = Annotated[tuple[Literal["same", "disjoint", "all"], ...], *SEVERAL]
+UNLABELLED = Annotated[tuple[Literal["none", "maps"], ...], *SEVERAL]
+UPDATES = Annotated[tuple[int | None, ...], *SEVERAL]
+
+
+class Row(BaseModel):
+    """A part of a matrix: the axes in which it differs from what the matrix says for all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: Names | None = None
+    updates: UPDATES | None = None
+    labels: LABELS | None = None
+    teacher_labels: TEACHER_LABELS | None = None
+    unlabelled: UNLABELLED | None = None
+
+
 class Matrix(BaseModel):
     """What a matrix file may say; unknown keys are refused.
 
@@ -40,6 +58,9 @@ class Matrix(BaseModel):
 
     ``methods`` holds recipes, ``at-kd > int8`` each; ``convert`` conversions, with which every trained
     network is crossed, the teacher too.
+
+    Where not all of a crossing is wanted ``rows`` names parts of it: each is the matrix with some axes of
+    its own, and what is run is all of them together.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,12 +76,22 @@ class Matrix(BaseModel):
     image_size: int | None = Field(default=None, ge=1, le=LARGEST_SIDE)
     workers: int | None = Field(default=None, ge=1, le=1024)
     folds: int | None = Field(default=None, ge=2, le=1000)
-    updates: Annotated[tuple[int | None, ...], *SEVERAL] = (None,)
-    labels: Annotated[tuple[Annotated[int, Field(ge=0)] | Literal["all"], ...], *SEVERAL] = ("all",)
-    teacher_labels: Annotated[tuple[Literal["same", "disjoint", "all"], ...], *SEVERAL] = ("same",)
-    unlabelled: Annotated[tuple[Literal["none", "maps"], ...], *SEVERAL] = ("none",)
+    updates: UPDATES = (None,)
+    labels: LABELS = ("all",)
+    teacher_labels: TEACHER_LABELS = ("same",)
+    unlabelled: UNLABELLED = ("none",)
+    rows: tuple[Row, ...] = ()
     contrasts: tuple[str, ...] | None = None
     plugins: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> list[Matrix]:
+        """One matrix a row, or this one where there are no rows."""
+        own = [
+            {key: value for key, value in row.model_dump().items() if value is not None}
+            for row in self.rows
+        ]
+        return [self.model_copy(update={**changes, "rows": ()}) for changes in own or [{}]]
 
 
 class _Loader(yaml.SafeLoader):
@@ -116,7 +147,7 @@ def parse_matrix(content: Any, where: str) -> Matrix:
             raise UserError(f"{where}: seg_loss {loss!r} is unknown; known: {', '.join(SEG_LOSSES)}")
     if any(seed < 0 for seed in matrix.seeds):
         raise UserError(f"{where}: seeds must not be negative")
-    for updates in matrix.updates:
+    for updates in (updates for part in (matrix, *matrix.parts) for updates in part.updates):
         if updates is not None:
             check_updates(f"{where}: updates", updates)
     _check_contrasts(matrix, where)
@@ -136,7 +167,8 @@ def _check_contrasts(matrix: Matrix, where: str) -> None:
 
 def _differences(matrix: Matrix) -> list[str]:
     """The cells that have a plain one to be compared with."""
-    trained = dict.fromkeys(recipe.split(">")[0].strip() for recipe in matrix.methods)
+    recipes = [recipe for part in matrix.parts for recipe in part.methods]
+    trained = dict.fromkeys(recipe.split(">")[0].strip() for recipe in recipes)
     distilled = [spec for spec in trained if spec.partition("[")[0] != "baseline"]
     return [f"{student}:{spec}" for student in matrix.students for spec in distilled]
 

@@ -63,7 +63,9 @@ def resolved(options: Options) -> tuple[Options, Matrix]:
     if options.seeds:
         matrix = matrix.model_copy(update={"seeds": options.seeds})
     if options.updates is not None:
-        matrix = matrix.model_copy(update={"updates": (options.updates,)})
+        own = {"updates": (options.updates,)}
+        rows = tuple(row.model_copy(update=own) for row in matrix.rows)
+        matrix = matrix.model_copy(update={**own, "rows": rows})
     beside = Path(options.matrix).parent
     options = replace(options, plugin=(*options.plugin, *(beside / path for path in matrix.plugins)))
     plugins.load(options.plugin)

@@ -13,6 +13,7 @@ from bench.report.comparisons import of_cells
 from bench.report.figures.cost import dice_against_cost
 from bench.report.figures.curves import learning_curves
 from bench.report.figures.gains import gain_by_size, share_of_gap, significance_map
+from bench.report.figures.labels import dice_by_labels
 from bench.report.figures.scores import dice_by_method, dice_by_organ_size
 from bench.report.figures.style import STYLE, Look, save
 from bench.report.frames import sets
@@ -73,6 +74,9 @@ def _figures(
         "dice_by_method": lambda: dice_by_method(own, scored, look),
         "dice_by_organ_size": lambda: dice_by_organ_size(own, scored, look),
         "dice_against_cost": lambda: dice_against_cost(own, look),
+        "dice_by_labels": lambda: dice_by_labels(
+            done[done.seg_loss.isin(own.seg_loss) & done.slices.isin(own.slices)]
+        ),
         "gain_by_size": lambda: gain_by_size(own, compared, look),
         "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases, compared), look),
         "significance": lambda: significance_map(own, compared),

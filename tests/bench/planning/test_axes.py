@@ -80,9 +80,53 @@ def test_without_labels_there_must_be_a_teacher_with_some():
     assert set(reasons.values()) == {"labels 0: there is nothing to learn from"}
 
 
+def test_rows_are_parts_of_a_crossing_each_job_once():
+    rows = [
+        {"labels": [8, "all"]},
+        {"labels": 8, "teacher_labels": ["same", "all"], "unlabelled": "maps", "methods": ["pm-kd", "cwd"]},
+        {"labels": 8, "methods": ["baseline"]},
+        {"labels": 8, "methods": ["baseline"], "updates": 2000},
+    ]
+    listed = planned(rows=rows)
+    jobs = [cell.job for cell in listed]
+    assert len(set(jobs)) == len(jobs)
+    assert not any(cell.reason for cell in listed)
+    students = Counter(
+        (job.method, job.labels, job.teacher_labels, job.unlabelled, job.updates)
+        for job in jobs
+        if job.architecture == "unet-2-4"
+    )
+    assert students == Counter(
+        [
+            *[
+                (method, labels, "same", "none", None)
+                for method in ("baseline", "pm-kd")
+                for labels in (8, None)
+            ],
+            *[(method, 8, known, "maps", None) for method in ("pm-kd", "cwd") for known in ("same", "all")],
+            ("baseline", 8, "same", "none", 2000),
+        ]
+    )
+    ids = {job.id for job in jobs}
+    assert all(teacher in ids for job in jobs for teacher in job.teachers)
+    assert contrasts(parse_matrix(PAIR | {"rows": rows}, "m")) == ["unet-2-4:pm-kd", "unet-2-4:cwd"]
+
+
+def test_the_matrix_of_labels_asks_what_it_says():
+    matrix = read_matrix("labels").model_copy(update={"seeds": (0,)})
+    listed = list(cells(matrix, a_setting(train_cases=640)))
+    assert not any(cell.reason for cell in listed)
+    students = [cell.job for cell in listed if cell.job.architecture == "unet-8-16-32-64"]
+    assert (len(students), len(listed) - len(students)) == (28, 8)
+    bound = [job for job in students if job.teacher_labels == "all" and job.method == "pm-kd"]
+    assert sorted(job.labels for job in bound) == [0, 4, 8, 8, 16]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ({"rows": [{"labels": 8, "seeds": [1]}]}, "seeds"),
+        ({"rows": [{"updates": 510}]}, "m.yaml: updates 510"),
         ({"updates": 510}, "m.yaml: updates 510: must be a multiple of the 20 epochs, e.g. 520"),
         ({"updates": 10}, "m.yaml: updates 10: must be a multiple of the 20 epochs, e.g. 20"),
         ({"labels": -1}, "labels"),

@@ -311,6 +311,24 @@ def test_nothing_done(simulated, drawn):
     assert drawn(simulated.study) == {}
 
 
+def test_dice_against_labels_has_a_line_for_each_way_of_using_the_teacher(simulated, drawn):
+    for seed in range(2):
+        simulated.add(TEACHER, "baseline", seed)
+        for labels, harm in ((4, -0.2), (8, -0.1), (None, 0.0)):
+            simulated.add(SMALL, "baseline", seed, labels=labels, effect=harm)
+            if labels is not None:
+                for known in ("same", "all"):
+                    more = {"labels": labels, "teacher_labels": known, "unlabelled": "maps"}
+                    simulated.add(SMALL, "pm-kd", seed, effect=harm / 2, **more)
+    (axis,) = drawn(simulated.study)["dice_by_labels"].axes
+    lines = {line.get_label(): line for line in axis.get_lines()}
+    assert set(lines) == {"plain", "PM, on all images", "PM, teacher saw all labels, on all images"}
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["4", "8", "all"]
+    plain = lines["plain"].get_ydata()
+    assert list(plain) == sorted(plain) and len(plain) == 3
+    assert (lines["PM, on all images"].get_ydata() > plain[:2]).all()
+
+
 def test_another_loss_says_so_in_its_own_figures(simulated, drawn):
     simulated.fill(seeds=1, students=1)
     for method in ("baseline", "combined"):

@@ -1,0 +1,87 @@
+"""Dice against the number of labelled patients, one line for each way of using the teacher."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from bench.report.figures.style import DASHES, OTHER_MARKERS, TWO_COLUMNS, heading, plain, title
+from bench.report.frames import by_size, score_column
+from bench.report.method_names import in_order, label
+
+WAY = ["method", "changed", "teacher_labels", "unlabelled"]
+"""What tells two lines apart."""
+LEARNED = {"same": "", "disjoint": ", teacher of others", "all": ", teacher saw all labels"}
+IMAGES = {"none": "", "maps": ", on all images"}
+
+
+def dice_by_labels(done: pd.DataFrame) -> Figure | None:
+    """Mean Dice over seeds and folds, and the band from the lowest to the highest, a panel a student.
+
+    With the protocol's updates only. None where all jobs know as many labels.
+    """
+    own = done[(done.updates_asked == "") & done.architecture.isin(_students(done))]
+    own = own[(own.method != "baseline") | (own.teacher_labels == "same")]
+    counts = sorted(set(own.labels), key=_number)
+    if len(counts) < 2:
+        return None
+    column, part = score_column(done)
+    networks = [name for name in by_size(own) if name in set(own.architecture)]
+    figure, axes = plt.subplots(1, len(networks), figsize=(TWO_COLUMNS, 3.4), sharey=True, squeeze=False)
+    ways = _ways(own)
+    looks = _looks(ways)
+    for axis, network in zip(axes[0], networks, strict=True):
+        shown = own[own.architecture == network]
+        for way in ways:
+            line = shown[(shown[WAY] == list(way)).all(axis=1)].groupby("labels")[column]
+            if not len(line):
+                continue
+            points = line.agg(["mean", "min", "max"]).reindex(counts).dropna()
+            x = [counts.index(count) for count in points.index]
+            colour, dash, marker = looks[way]
+            axis.plot(
+                x, points["mean"], color=colour, ls=dash, marker=marker, ms=4, label=plain(said(*way))
+            )
+            axis.fill_between(x, points["min"], points["max"], color=colour, alpha=0.12, lw=0)
+        axis.set_xticks(range(len(counts)), counts)
+        axis.set_xlabel(f"{plain(network)}: patients with labels")
+        axis.grid(axis="y")
+    axes[0][0].set_ylabel(f"Dice ({part})")
+    title(figure, f"{heading(own)}: mean, and from the lowest to the highest")
+    handles = {
+        text: h for axis in axes[0] for h, text in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), ncols=2, loc="outside lower center")
+    return figure
+
+
+def said(method: str, changed: str, teacher_labels: str, unlabelled: str) -> str:
+    """A way of using the teacher in words."""
+    return f"{label(method)}{changed}{LEARNED[teacher_labels]}{IMAGES[unlabelled]}"
+
+
+def _students(done: pd.DataFrame) -> set[str]:
+    """Networks that something teaches."""
+    return set(done.architecture[done.teacher.fillna("") != ""])
+
+
+def _number(count: str) -> float:
+    return float("inf") if count == "all" else float(count)
+
+
+def _ways(own: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The lines, plain training first, then by method."""
+    methods = in_order(own.method)
+    found = set(own[WAY].itertuples(index=False, name=None))
+    return sorted(found, key=lambda way: (methods.index(way[0]), *way[1:]))
+
+
+def _looks(ways: list[tuple[str, ...]]) -> dict[tuple[str, ...], tuple]:
+    """Colour, dashes and marker of each line."""
+    palette = sns.color_palette("colorblind", 10)
+    return {
+        way: (palette[k % 10], DASHES[k % len(DASHES)], OTHER_MARKERS[k % len(OTHER_MARKERS)])
+        for k, way in enumerate(ways)
+    }
