@@ -89,7 +89,7 @@ def test_a_new_flag_is_three_lines_in_three_files(tmp_path):
 
     assert "--warmth" in call("run_bench.py", "--help")
     (tmp_path / "begin.py").write_text(BEGIN)
-    assert call("begin.py").split()[-1] == "3", "the runtime has it"
+    assert "3" in call("begin.py").splitlines(), "the runtime has it"
     assert json.loads((tmp_path / "s" / "study.json").read_text())["warmth"] == 3
     jobs = [json.loads(path.read_text()) for path in (tmp_path / "s" / "jobs").iterdir()]
     assert [job["warmth"] for job in jobs] == [3] * 5
