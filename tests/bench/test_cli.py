@@ -64,7 +64,7 @@ def test_it_leaves_records_tables_and_figures(finished):
     by_hand = cases.groupby(["id", "patient"]).dice.mean().groupby("id").mean()
     assert np.allclose(frame.set_index("id").dice, by_hand[frame.id])
     latency = pd.read_csv(root / "latency.csv")
-    assert sorted(set(latency.side)) == [16, 512]
+    assert sorted(set(latency.side)) == [16, 256, 512]
     assert (latency.repeats >= 20).all()
     for record in Study(root).records():
         spent = record["cost"]["seconds"]
@@ -220,7 +220,7 @@ def test_a_failed_job_is_recorded_and_its_students_are_blocked(
         "at-kdunet-2-4": "blocked",
         "combinedunet-2-4": "blocked",
     }
-    assert "Error" in (study.record(teacher["id"]) or {})["reason"]
+    assert "a folder lies there" in (study.record(teacher["id"]) or {})["reason"]
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_a_done_teacher_without_weights_is_redone_only_where_a_student_needs_it(
     student = next(r["id"] for r in Study(clone).records() if r["job"]["method"] == "pm-kd")
     Study(clone).path("records", student).unlink()
     listed = bench(*arguments).out
-    assert [line.split()[1] for line in listed.splitlines() if line.endswith("to do")] == [
+    assert [line.split()[1] for line in listed.splitlines() if " to do" in line] == [
         "unet-4-8-16:baseline",
         "unet-2-4:pm-kd",
     ]

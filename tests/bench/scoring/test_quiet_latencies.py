@@ -10,12 +10,12 @@ from bench.scoring import profiling
 def measured(monkeypatch):
     """Measure on a machine that is busy or not, one look after the other, with these latencies."""
 
-    def call(busy, trials):
+    def call(busy, trials, quiet_before=True):
         looks, left = iter(busy), iter(trials)
         monkeypatch.setattr(quiet, "is_busy", lambda: next(looks))
         monkeypatch.setattr(quiet, "WAIT_SECONDS", 0.0)
         monkeypatch.setattr(profiling, "latencies", lambda *_, **__: next(left))
-        found = profiling._quiet_latencies([], 1, "cpu")
+        found = profiling._latencies([], 1, "cpu", quiet_before)
         assert not list(left), "no trial is left"
         return found
 
@@ -32,6 +32,10 @@ def test_a_quiet_machine_is_asked_once(measured, told):
 
 def test_the_quiet_trial_counts(measured):
     assert measured([True, False, False], [SHORT, LONG]) == (LONG, False)
+
+
+def test_where_waiting_has_not_helped_it_is_measured_once(measured):
+    assert measured([True, True], [LONG], quiet_before=False) == (LONG, True)
 
 
 def test_a_machine_that_stays_busy_is_said(measured, capsys):
