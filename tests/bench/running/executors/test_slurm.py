@@ -46,7 +46,7 @@ def test_a_cancelled_job_runs_again_on_the_next_call_a_requeued_one_by_itself(
         output("scontrol", "update", f"JobId={teacher}", "StartTime=now")  # else after two minutes
         text = command.ends()
     assert command.process.returncode == 1
-    assert "unet-8-16:baseline seed 0: no result (cancelled" in text
+    assert "unet-8-16:baseline 80 updates seed 0: no result (cancelled" in text
     assert text.count("done, validation Dice") == 2
     assert logs("DUE TO JOB REQUEUE") == [teacher]
     assert (root / "index.html").is_file()
