@@ -15,6 +15,7 @@ import pytest
 import short_jobs
 import torch
 from commands import ENTRY, missing
+from native import NATIVE, TESTS
 
 from bench.cli import main
 from bench.compute import quiet
@@ -43,6 +44,13 @@ def pytest_configure() -> None:
     # What is told is printed, as the command line does it.
     LOGGER.addHandler(Lines(print_line))
     LOGGER.setLevel(logging.INFO)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave tests that load other runtimes to ``test_native_libraries.py``, unless they are asked for."""
+    asked = config.args_source is config.ArgsSource.ARGS
+    native = any(collection_path == TESTS / where for where in NATIVE)
+    return True if native and not asked else None
 
 
 MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
