@@ -62,7 +62,7 @@ def test_a_study_without_a_finished_job(tmp_path, open_page, scans):
 
 def test_five_hundred_jobs(tmp_path, open_page, scans, capsys):
     networks = [f"unet-{width}-{2 * width}" for width in range(4, 29)]
-    jobs = [make_job(n, m, s) for n in networks for m in methods.names() for s in range(5)]
+    jobs = [make_job(n, m, s) for n in networks for m in methods.names()[:4] for s in range(5)]
     many = [c for k in range(4) for c in (f"{name}-{k}" for name in scans.cases)]
     cases = Dataset(
         **{
