@@ -153,7 +153,7 @@ def false_alarms(predicted: Labels, spacing: Sequence[float] | None = None) -> d
     """
     found = int(np.count_nonzero(predicted))
     return {
-        "false_positive_area": found * math.prod(spacing or (1.0,)),
+        "false_positive_area": found * math.prod((1.0,) if spacing is None else map(float, spacing)),
         "false_positive_share": found / predicted.size,
     }
 
