@@ -32,11 +32,6 @@ PRELOAD = [
 ]
 
 
-def cores_here() -> int:
-    """The cores that this process may use, of all that the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def process_context() -> ForkServerContext:
     """Processes forked from a server that has imported the libraries and done nothing else.
 

@@ -19,9 +19,10 @@ import torch
 
 import architectures
 from bench.compute import quiet
+from bench.compute.cores import usable_cores
 from bench.compute.macs import macs
 from bench.compute.memory import peak_memory_mb
-from bench.compute.processes import cores_here, in_own_process
+from bench.compute.processes import in_own_process
 from bench.compute.quiet import tried
 from bench.files.atomic import write_json
 from bench.files.checksums import digest
@@ -153,7 +154,7 @@ def is_measured(study: Study, jobs: Sequence[Job], anywhere: bool = False) -> bo
 
 def thread_counts() -> list[int]:
     """One thread, and all that this process may use."""
-    return sorted({1, cores_here()})
+    return sorted({1, usable_cores()})
 
 
 def _patience(study: Study, jobs: Sequence[Job]) -> float:
