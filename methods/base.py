@@ -200,3 +200,10 @@ def check(condition: bool, message: str) -> None:
 def check_variant(variant: str, known: tuple[str, ...] = VARIANTS) -> None:
     """Refuse a variant that nobody defined."""
     check(variant in known, f"variant must be one of {', '.join(known)}, not {variant!r}")
+
+
+def fill(step: Step, **usual: Any) -> None:
+    """Give parameters that were left open (None) their usual values, once a frozen step is made."""
+    for key, value in usual.items():
+        if getattr(step, key) is None:
+            object.__setattr__(step, key, value)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.compute.macs import macs
 from bench.compute.runtime import Runtime
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
 from bench.performance.steps import products
@@ -42,7 +43,7 @@ def measure_layers(lab: Lab, name: str) -> dict[str, Any]:
     for layer, module, given in _inputs(model, x, runtime):
         call, out = _both_ways(module, given, runtime)
         calls[layer] = as_in_a_job(call)
-        flops = 6.0 * _macs(module, out)
+        flops = 6.0 * macs(module, given.shape)
         moved = 3 * given.numel() * given.element_size() + 2 * out.numel() * out.element_size()
         bound = max(flops / rates["flops"], moved / rates["bytes"])
         kind = type(module).__name__ + (" + ReLU" if _is_norm(module) else "")
@@ -119,13 +120,3 @@ def _both_ways(module: nn.Module, given: Tensor, runtime: Runtime) -> tuple[Call
 
 def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.instancenorm._InstanceNorm | nn.modules.batchnorm._BatchNorm)
-
-
-def _macs(module: nn.Module, out: Tensor) -> int:
-    """Of a convolution's forward pass: each weight once for every place that it is laid upon."""
-    weight = getattr(module, "weight", None)
-    if weight is None or weight.ndim < 3:
-        return 0
-    transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
-    places = out[:, 0].numel() / (weight[0, 0].numel() if transposed else 1)
-    return int(places * weight.numel())

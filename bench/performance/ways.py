@@ -10,7 +10,6 @@ import itertools
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -120,10 +119,10 @@ def _time(
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
         calls = {way.name: _stepping(name, way, shape) for way in ways}
-        first = {key: _seconds(call) for key, call in calls.items()}
+        first = in_rounds(calls, 1)
         in_rounds(calls, 1)
         values = in_rounds(calls, 2 * rounds)
-    return {key: {"step": statistics.median(values[key]), "first": first[key]} for key in calls}
+    return {key: {"step": statistics.median(values[key]), "first": first[key][0]} for key in calls}
 
 
 def _stepping(name: str, way: Way, shape: tuple[int, int, int]) -> Any:
@@ -136,9 +135,3 @@ def _stepping(name: str, way: Way, shape: tuple[int, int, int]) -> Any:
     x = x.contiguous(memory_format=way.memory_format)
     y = torch.randint(0, out_channels + 1, (BATCH_SIZE, side, side), dtype=torch.uint8, device=way.device)
     return lambda: update(x, y, {})
-
-
-def _seconds(call: Any) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started

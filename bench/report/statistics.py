@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from bench.protocol import FEW_PATIENTS
+
 LEVEL, ALPHA = 0.95, 0.05
 MARGIN = 0.02
 """Dice that a student may lose on its teacher and still be called as good."""
@@ -21,7 +23,7 @@ MIN_GAP = 0.02
 """Dice between plain student and teacher below which there is no gap that could be closed."""
 MIN_FOLDS = 3
 """Fewer folds carry no claim, and no interval for the method."""
-MIN_PATIENTS = 10
+MIN_PATIENTS = FEW_PATIENTS
 """Fewer patients carry no interval for these networks."""
 RESAMPLES = 9999
 UNITS = 1e12

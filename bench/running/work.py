@@ -64,8 +64,10 @@ def material(work: Work) -> Material:
     def image(turn: int) -> Tensor:
         return work.prepared.take([rows[turn]], (CALIBRATION_SEED, 0, turn))[0]
 
+    example = image(0)
+
     def images(at_most: int) -> list[Tensor]:
-        fit = max(1, int(CALIBRATION_BYTES // image(0).nbytes))
+        fit = max(1, int(CALIBRATION_BYTES // example.nbytes))
         return [image(turn) for turn in range(min(at_most, len(rows), fit))]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ def material(work: Work) -> Material:
     def batches(count: int) -> list[tuple[Tensor, Tensor]]:
         return [stream.batch(0, k) for k in range(min(count, stream.steps))]
 
-    return Material(image(0), images, batches, loss, architectures.stride(job.architecture), job.seed)
+    return Material(example, images, batches, loss, architectures.stride(job.architecture), job.seed)
 
 
 def calibration_facts(work: Work, images: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ NEEDED = {
     "onnxruntime": ("onnx", "onnxscript", "onnxruntime"),
 }
 """Packages that each runtime takes."""
+FP32 = {openvino.RUNTIME: openvino.convert, onnxruntime.RUNTIME: onnxruntime.convert}
 
 
 @dataclass(frozen=True)
@@ -39,37 +40,33 @@ class _OtherRuntime(Convert):
 
 
 @dataclass(frozen=True)
-class OpenVino(_OtherRuntime):
+class _Fp32(_OtherRuntime):
+    """In the runtime whose name the step has, in fp32."""
+
+    def missing(self) -> str:
+        """The packages."""
+        return lacking(*NEEDED[self.name])
+
+    def convert(self, module: nn.Module, about: About, material: Material) -> GraphArtefact:
+        """A graph that agrees with torch within 1e-4."""
+        images = material.images(COMPARED[about.spatial_dims])
+        return self.keep(about, FP32[self.name](module, images, material.stride))
+
+
+@dataclass(frozen=True)
+class OpenVino(_Fp32):
     """The network in OpenVINO, in fp32."""
 
     name: ClassVar[str] = "openvino"
     label: ClassVar[str] = "OpenVINO"
 
-    def missing(self) -> str:
-        """The package."""
-        return lacking(*NEEDED["openvino"])
-
-    def convert(self, module: nn.Module, about: About, material: Material) -> GraphArtefact:
-        """A graph that agrees with torch within 1e-4."""
-        images = material.images(COMPARED[about.spatial_dims])
-        return self.keep(about, openvino.convert(module, images, material.stride))
-
 
 @dataclass(frozen=True)
-class OnnxRuntime(_OtherRuntime):
+class OnnxRuntime(_Fp32):
     """The network in ONNX Runtime, in fp32."""
 
     name: ClassVar[str] = "onnxruntime"
     label: ClassVar[str] = "ONNX Runtime"
-
-    def missing(self) -> str:
-        """The packages."""
-        return lacking(*NEEDED["onnxruntime"])
-
-    def convert(self, module: nn.Module, about: About, material: Material) -> GraphArtefact:
-        """A graph that agrees with torch within 1e-4."""
-        images = material.images(COMPARED[about.spatial_dims])
-        return self.keep(about, onnxruntime.convert(module, images, material.stride))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, check, check_variant, tap_name
+from methods.base import Distillation, Outputs, check, check_variant, fill, tap_name
 
 DEFAULT_WEIGHT = {"common": 0.9, "official": 1e3, "paper": 0.9}
 
@@ -43,8 +43,7 @@ class AtKd(Distillation):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_variant(self.variant)
-        if self.weight is None:
-            object.__setattr__(self, "weight", DEFAULT_WEIGHT[self.variant])
+        fill(self, weight=DEFAULT_WEIGHT[self.variant])
         check((self.weight or 0) >= 0, f"weight must not be negative, not {self.weight}")
 
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, check, check_variant
+from methods.base import Distillation, Outputs, check, check_variant, fill
 
 DEFAULTS = {"common": (4.0, 0.01), "official": (4.0, 3.0), "mmrazor": (1.0, 5.0)}
 """Temperature and weight."""
@@ -44,9 +44,8 @@ class Cwd(Distillation):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_variant(self.variant, self.variants)
-        for key, usual in zip(("temperature", "weight"), DEFAULTS[self.variant], strict=True):
-            if getattr(self, key) is None:
-                object.__setattr__(self, key, usual)
+        temperature, weight = DEFAULTS[self.variant]
+        fill(self, temperature=temperature, weight=weight)
         check((self.temperature or 0) > 0, f"temperature must be positive, not {self.temperature}")
         check((self.weight or 0) >= 0, f"weight must not be negative, not {self.weight}")
 

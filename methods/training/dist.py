@@ -24,7 +24,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from methods.base import Distillation, Outputs, check, check_variant
+from methods.base import Distillation, Outputs, check, check_variant, fill
 
 DEFAULT_WEIGHT = {"common": 0.1, "official": 1.0}
 EPS = 1e-8
@@ -44,8 +44,7 @@ class Dist(Distillation):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_variant(self.variant, self.variants)
-        if self.weight is None:
-            object.__setattr__(self, "weight", DEFAULT_WEIGHT[self.variant])
+        fill(self, weight=DEFAULT_WEIGHT[self.variant])
         check((self.weight or 0) >= 0, f"weight must not be negative, not {self.weight}")
         check(
             self.variant == "common" or self.unlabelled_weight == 1,

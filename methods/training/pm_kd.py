@@ -25,7 +25,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, check, check_variant
+from methods.base import Distillation, Outputs, check, check_variant, fill
 
 DEFAULT_WEIGHT = {"common": 0.1, "official": 0.1, "paper": 1.0}
 
@@ -44,8 +44,7 @@ class PmKd(Distillation):
         super().__post_init__()
         check_variant(self.variant)
         check(self.temperature > 0, f"temperature must be positive, not {self.temperature}")
-        if self.weight is None:
-            object.__setattr__(self, "weight", DEFAULT_WEIGHT[self.variant])
+        fill(self, weight=DEFAULT_WEIGHT[self.variant])
         check((self.weight or 0) >= 0, f"weight must not be negative, not {self.weight}")
 
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
