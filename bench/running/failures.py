@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from bench.errors import UserError
+from bench.files import lease
 from bench.files.atomic import write_text
 from bench.job import Job
 from bench.running.record import failure_record
@@ -57,30 +58,11 @@ def succeeded(study: Study, job: Job) -> None:
         study.write_record({k: v for k, v in record.items() if k != "failure"})
 
 
-def leave_words(study: Study, job: Job, error: Exception) -> None:
-    """Leave in the study why a process ends without a record, for whoever started it."""
-    with contextlib.suppress(UserError):  # a full disk; what is printed has to do
-        write_text(_words(study, job), f"{reason(error, study)}\n{log(error, study)}")
-
-
-def last_words(study: Study, job: Job) -> tuple[str, str]:
-    """What a job's process left that ended without a record: the reason and a log; empty: nothing."""
-    path = _words(study, job)
-    try:
-        said, _, text = path.read_text(encoding="utf-8").partition("\n")
-    except (OSError, ValueError):
-        return "", ""
-    path.unlink(missing_ok=True)
-    return said, text
-
-
-def forget_words(study: Study, job: Job) -> None:
-    """Before a process begins: what an earlier one left is no reason of its own."""
-    _words(study, job).unlink(missing_ok=True)
-
-
-def _words(study: Study, job: Job) -> Path:
-    return study.path("logs", job.id).with_suffix(".words")
+def could_not_begin(study: Study, job: Job, error: Exception) -> None:
+    """Record why a process ends before its job has begun; not where another process is at the job."""
+    if lease.holder(study.root, job.id) is None:
+        with contextlib.suppress(UserError):  # a full disk; what is printed has to do
+            fail(study, job, "failed", reason(error, study), log(error, study))
 
 
 def reason(error: BaseException, study: Study) -> str:

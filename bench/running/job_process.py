@@ -33,8 +33,8 @@ def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, to_a
     ``quiet``: other jobs print beside it; ``to_a_file``: what it prints goes to a file of its own.
 
     What every executor runs: it takes the job's lease, waits for whoever else has it, and leaves a record
-    of whatever comes out. Stopped by a signal or killed, it leaves none. Where it raises there is none
-    either, but the reason lies in the study for whoever started it (``failures.last_words``).
+    of whatever comes out, also of what keeps the job from beginning. Stopped by a signal or killed, it
+    leaves none.
 
     Raises:
         UserError: its plug-ins, its study or its data can't be opened as asked.
@@ -43,11 +43,11 @@ def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, to_a
     job = study.job(job_id)
     if to_a_file:
         log_to(study.path("logs", job.id).with_suffix(".out"))
-    failures.forget_words(study, job)
     try:
         return _run_planned(study, job, options, quiet, to_a_file)
     except Exception as error:
-        failures.leave_words(study, job, error)
+        if not _is_finished(study, job, options):
+            failures.could_not_begin(study, job, error)
         raise
 
 
@@ -96,11 +96,9 @@ def _run(study: Study, job: Job, options: Options, held: lease.Lease, progress: 
     """Run a job whose lease is ``held``; whatever goes wrong with it ends in its record.
 
     Raises:
-        UserError: not the job's fault: its study and its data can't be opened as asked; no record.
+        UserError: not the job's fault: its study and its data can't be opened as asked.
     """
-    record = study.record(job.id) or {}
-    finished = record.get("status") == "done" and (options.no_test or "test" in record)
-    if finished and study.has_weights(job.id) and not study.must_mend(job.id):
+    if _is_finished(study, job, options):
         return
     if held.deaths >= ATTEMPTS:
         fail(study, job, "failed", f"its process died {held.deaths} times without a reason")
@@ -126,6 +124,13 @@ def _run(study: Study, job: Job, options: Options, held: lease.Lease, progress: 
         fail(study, job, "failed", reason(error, study), failures.log(error, study))
     else:
         succeeded(study, job)
+
+
+def _is_finished(study: Study, job: Job, options: Options) -> bool:
+    """Whether nothing of the job is left to do."""
+    record = study.record(job.id) or {}
+    scored = record.get("status") == "done" and (options.no_test or "test" in record)
+    return bool(scored and study.has_weights(job.id) and not study.must_mend(job.id))
 
 
 def _await_needed(study: Study, job: Job) -> None:

@@ -88,8 +88,8 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
         raise UserError(f"{options.splits or root / 'splits.json'}: test is empty; give --no-test")
     planned = planned_cells(matrix, session, options)
     new = session.study.settings() is None
-    for line in session.settings.get("warnings", ()) if new or options.dry_run else ():
-        log.warning(line)
+    if new or options.dry_run:
+        session.say_what_is_odd()
     if new:
         session = _begun(session, matrix, options)
         planned = planned_cells(matrix, session, options)

@@ -19,7 +19,6 @@ from bench import plugins
 from bench.compute.processes import search_path
 from bench.job import Job
 from bench.planning.options import Options
-from bench.running.failures import fail, forget_words, last_words
 from bench.running.record import ending
 from bench.study.store import Study, failure
 
@@ -73,21 +72,14 @@ def thread_variable() -> str | None:
 
 def stamps(study: Study, jobs: Sequence[Job]) -> dict[str, int | None]:
     """The stamps of the jobs' records before they run, for ``conclude``."""
-    for job in jobs:
-        forget_words(study, job)
     return {job.id: study.stamp(job.id) for job in jobs}
 
 
 def conclude(study: Study, job: Job, before: int | None, hint: str) -> bool:
     """Say how a job has ended; whether with a result.
 
-    ``before`` is its record's stamp at the start, ``hint`` says what to think if it left neither a record
-    nor the reason why there is none.
+    ``before`` is its record's stamp at the start, ``hint`` says what to think if it left no record.
     """
-    if study.stamp(job.id) == before:
-        why, text = last_words(study, job)
-        if why:
-            fail(study, job, "failed", why, text)
     record = study.record(job.id) if study.stamp(job.id) != before else None
     if record is None:
         log.info(f"  {job.label}: no result ({hint}); the next call runs it")

@@ -25,7 +25,7 @@ from bench.files import lease, liveness, stopping
 from bench.job import Job
 from bench.planning.options import Options
 from bench.running.executors.graph import places
-from bench.running.failures import ATTEMPTS, ended, fail, forget_words, last_words
+from bench.running.failures import ATTEMPTS, ended, fail
 from bench.running.record import ending
 from bench.study.store import Study, failure
 
@@ -187,7 +187,6 @@ class Crew:
             fail(self.study, job, "blocked", why)
             self._finished(job)
             return
-        forget_words(self.study, job)
         self._deaths[job.id] = lease.deaths(self.study.root, job.id)
         taken = [self.free.pop(0) for _ in range(self._takes(job))]
         arguments = (self.start, self.study.root, job.id, self.options, self._quiet, taken[0])
@@ -205,21 +204,18 @@ class Crew:
         log.info(f"  {job.label}: {ending(record)}{where}")
 
     def _died(self, job: Job, code: int) -> None:
-        """Its process has left no record: it has said why, or begins once more, or that is enough of it."""
+        """Its process has left no record: it begins once more, or that is enough of it."""
         root = self.study.root
-        why, text = last_words(self.study, job)
-        if not why:
-            why = "its process was stopped from outside" if code in STOPPED else ended(code)
-            if lease.deaths(root, job.id) == self._deaths[job.id]:  # it died before it had its lease
-                lease.note_death(root, job.id)
-            deaths = lease.deaths(root, job.id)
-            if deaths < ATTEMPTS:
-                log.info(f"  {job.label}: {why}; it begins once more")
-                self.waiting.insert(0, job)
-                return
-            why += f", {deaths} times in a row"
+        why = "its process was stopped from outside" if code in STOPPED else ended(code)
+        if lease.deaths(root, job.id) == self._deaths[job.id]:  # it died before it had its lease
+            lease.note_death(root, job.id)
+        deaths = lease.deaths(root, job.id)
+        if deaths < ATTEMPTS:
+            log.info(f"  {job.label}: {why}; it begins once more")
+            self.waiting.insert(0, job)
+            return
         lease.forget(root, job.id)
-        fail(self.study, job, "failed", why, text)
+        fail(self.study, job, "failed", f"{why}, {deaths} times in a row")
         self._finished(job)
 
 

@@ -1,4 +1,4 @@
-"""A process that ends without a record says why: in the record, the log and the last lines."""
+"""A job whose process can't begin or dies: the record, the log and the last lines say why."""
 
 import signal
 from types import SimpleNamespace
@@ -30,14 +30,16 @@ def broken(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("what", ["plug-in", "data"])
-def test_a_worker_that_can_not_begin_leaves_the_reason(planned, broken, tmp_path, told, what):
-    study, job = planned
-    given = {"plug-in": {"plugin": (broken,)}, "data": {"data": tmp_path / "gone"}}[what]
-    reason = {
-        "plug-in": "mine.py: ModuleNotFoundError: No module named 'no_such_package'",
-        "data": "gone: no such folder; --data must name the dataset's folder",
-    }[what]
+@pytest.fixture(params=["plug-in", "data"])
+def hindered(request, broken, tmp_path):
+    """Options that keep a job from beginning, and what must be said of them."""
+    if request.param == "plug-in":
+        return {"plugin": (broken,)}, "mine.py: ModuleNotFoundError: No module named 'no_such_package'"
+    return {"data": tmp_path / "gone"}, "gone: no such folder; --data must name the dataset's folder"
+
+
+def test_a_worker_that_can_not_begin_says_why(planned, hindered, tmp_path, told):
+    (study, job), (given, reason) = planned, hindered
     assert local.run(study, [job], run_job, Options(device="cpu", **given)) == 1
     record = study.record(job.id)
     assert record["status"] == "failed"
@@ -48,25 +50,30 @@ def test_a_worker_that_can_not_begin_leaves_the_reason(planned, broken, tmp_path
     assert [path.name for path in (study.root / "logs").iterdir()] == [f"{job.id}.log"]
 
 
-def test_a_cluster_learns_the_reason_from_the_study(planned, broken, told):
-    study, job = planned
+def test_a_job_by_hand_leaves_the_reason_and_a_cluster_reads_it(planned, hindered, refused, told):
+    (study, job), (given, reason) = planned, hindered
     before = stamps(study, [job])
-    with pytest.raises(UserError, match="no_such_package"):
-        run_job(study.root, job.id, Options(plugin=(broken,)))
-    assert study.record(job.id) is None, "who typed it by hand has read it"
+    words = Options(device="cpu", **given).words()
+    assert reason in refused("job", study.root, job.id, *words)
+    assert reason in study.record(job.id)["reason"]
     assert not conclude(study, job, before[job.id], "its process ended with exit code 2")
-    assert "no_such_package" in study.record(job.id)["reason"]
-    assert "no_such_package" in told[-1]
-
-
-def test_words_of_an_earlier_process_are_no_reason(planned, broken, told):
-    study, job = planned
-    with pytest.raises(UserError):
-        run_job(study.root, job.id, Options(plugin=(broken,)))
+    assert reason in told[-1]
     before = stamps(study, [job])
-    assert not conclude(study, job, before[job.id], "its process ended with exit code 9")
-    assert study.record(job.id) is None
-    assert told == [f"  {job.label}: no result (its process ended with exit code 9); the next call runs it"]
+    assert not conclude(study, job, before[job.id], "exit code 9")
+    assert told[-1] == f"  {job.label}: no result (exit code 9); the next call runs it"
+
+
+def test_a_job_by_hand_leaves_alone_what_is_done_and_what_others_do(planned, simulated, broken):
+    study, job = planned
+    with lease.waited_for(study.root, job.id), pytest.raises(UserError):
+        run_job(study.root, job.id, Options(plugin=(broken,)))
+    assert study.record(job.id) is None, "who has the lease will write it"
+    simulated.add("unet-32-64", "baseline", 0)
+    study.path("weights", job.id).parent.mkdir()
+    study.path("weights", job.id).write_bytes(b"")
+    with pytest.raises(UserError):
+        run_job(study.root, job.id, Options(plugin=(broken,), no_test=True))
+    assert "failure" not in study.record(job.id)
 
 
 def test_an_error_of_our_own_is_said_too(planned, monkeypatch):
@@ -78,7 +85,6 @@ def test_an_error_of_our_own_is_said_too(planned, monkeypatch):
     monkeypatch.setattr(job_process, "_run_planned", fails)
     with pytest.raises(RuntimeError):
         run_job(study.root, job.id, Options())
-    conclude(study, job, None, "")
     assert study.record(job.id)["reason"] == "RuntimeError: no such thing in x"
 
 
