@@ -89,6 +89,7 @@ def _lab(options: Options, results: Path, quick: bool, peer: Peer | None = None)
         session = replace(session, settings=session.settings | {"threads": 1})
     if session.dataset.spatial_dims != 2:
         raise UserError(f"--dataset {options.dataset!r} is 3-D; performance measures 2-D slices")
+    session.say_what_is_odd()
     matrix = parse_matrix({"teacher": scale.teacher, "students": list(scale.students)}, "performance")
     if options.precision == "auto":
         asked = [cell.job for cell in cells(matrix, session.setting(scale.image_size))]

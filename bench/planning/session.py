@@ -77,6 +77,11 @@ class Session:
         self.study.tidy()
         keep_decoded(self.study.root / "cache", self.dataset)
 
+    def say_what_is_odd(self) -> None:
+        """Say of the data what is odd but harmless, a line each."""
+        for line in self.settings.get("warnings", ()):
+            log.warning(line)
+
     @property
     def folds(self) -> tuple[int | None, ...]:
         """The numbers of the folds, as jobs have them."""

@@ -26,7 +26,7 @@ GAP = (
 )
 
 NAMED = 4
-"""Cells that a sentence names before it counts the others."""
+"""Cells, or lines on the data, that a sentence names before it counts the others."""
 
 
 def has_folds(frame: pd.DataFrame) -> bool:
@@ -101,7 +101,15 @@ def origin(frame: pd.DataFrame) -> str:
 
 
 def cautions(frame: pd.DataFrame) -> str:
-    """Sentences on what makes these numbers less than they seem; empty where nothing does."""
+    """Sentences on what makes these numbers less than they seem, also in the data; empty: nothing does."""
+    odd = list(frame.odd_data.iloc[0]) if len(frame) else []
+    more = f"; and {len(odd) - NAMED} more in study.json" if len(odd) > NAMED else ""
+    said = f" Odd about the data: {'; '.join(odd[:NAMED])}{more}." if odd else ""
+    return f"{cautions_of_jobs(frame)}{said}"
+
+
+def cautions_of_jobs(frame: pd.DataFrame) -> str:
+    """The same of the jobs alone."""
     texts = []
     few = int((frame.updates < FEW_UPDATES).sum())
     if few:

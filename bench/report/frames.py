@@ -50,14 +50,14 @@ SUMMARY_COLUMNS = (
 )
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
-    *("made_seconds", "version", "patients", "val_falls", "progress"),
+    *("made_seconds", "version", "patients", "val_falls", "progress", "odd_data"),
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
 measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
 making it, the updates that were asked for (empty: the protocol's number), the study's folds (missing: it
 has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it, how
 many patients the job was scored on, whether its Dice on validation falls while its loss falls (``doubts``),
-and how many of the planned jobs are done (empty: all)."""
+how many of the planned jobs are done (empty: all), and what was odd about the study's data."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
@@ -78,7 +78,9 @@ def summary(study: Study) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
     numbers = [*NUMBERS, "stride", "receptive_field"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)  # where all are empty, too
-    frame["folds"] = (study.settings() or {}).get("folds")
+    settings = study.settings() or {}
+    frame["folds"] = settings.get("folds")
+    frame["odd_data"] = [tuple(settings.get("warnings", ()))] * len(frame)
     frame[["fold", "folds"]] = frame[["fold", "folds"]].astype("Int64")
     architecture = dict(zip(frame.id, frame.architecture, strict=True))
     frame["teacher"] = [

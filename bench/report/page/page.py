@@ -21,7 +21,16 @@ from matplotlib.colors import to_hex
 
 from bench.data.dataset import Dataset
 from bench.files.atomic import write_file, write_text
-from bench.report.captions import cautions, claimable, has_folds, progress, repeats, tested, unit, updates
+from bench.report.captions import (
+    cautions_of_jobs,
+    claimable,
+    has_folds,
+    progress,
+    repeats,
+    tested,
+    unit,
+    updates,
+)
 from bench.report.cells import Cell, cells_of
 from bench.report.comparisons import comparisons, shown_interval
 from bench.report.figures.style import Look, outline_of
@@ -124,8 +133,8 @@ def page_data(
         "dataset": settings.get("dataset") or ", ".join(sorted(set(frame.dataset))),
         "synthetic": bool(settings.get("synthetic", False)),
         "part": part,
-        "note": about.get("note", ""),
-        "licence": about.get("licence", ""),
+        **{name: about.get(name, "") for name in ("note", "licence")},
+        **({"odd_data": odd} if (odd := settings.get("warnings")) else {}),
         "pictures": (study.root / "page" / "cases" / "truth.js").is_file(),
         **_looks(frame, classes),
         "volumes": bool((done.spatial_dims == 3).any() or (done.slices != "").any()),
@@ -166,7 +175,7 @@ def _said(done: pd.DataFrame, compared: pd.DataFrame) -> dict[str, Any]:
         "folds": has_folds(done),
         "repeats": repeats(done),
         "updates": updates(done),
-        "cautions": f"{claimable(compared)}{cautions(done)}".strip(),
+        "cautions": f"{claimable(compared)}{cautions_of_jobs(done)}".strip(),
     }
 
 

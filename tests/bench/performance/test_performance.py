@@ -2,15 +2,19 @@
 
 import json
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 import methods
+from bench.errors import UserError
+from bench.performance import command
 from bench.performance.plain_loop import plain_loop
 from bench.performance.slices import AugmentedSlices, loader
 from bench.planning.options import Options
+from bench.planning.session import open_session
 from bench.telling import told_to
 
 pytestmark = pytest.mark.slow
@@ -98,6 +102,21 @@ def test_growth_and_inference_are_there(found):
 def test_bad_options_are_one_line(refused, tmp_path, arguments, message):
     assert message in refused("performance", "--quick", "--results", tmp_path / "p", *arguments)
     assert not (tmp_path / "p").exists()
+
+
+def test_what_is_odd_about_the_data_is_said_first(tmp_path, monkeypatch, told, capsys):
+    def odd(*asked):
+        session = open_session(*asked)
+        return replace(session, settings=session.settings | {"warnings": ["an odd file"]})
+
+    def enough(*_):
+        raise UserError("enough")
+
+    monkeypatch.setattr(command, "open_session", odd)
+    monkeypatch.setattr(command, "parse_matrix", enough)
+    with pytest.raises(UserError, match="enough"):
+        command.measure(Options(dataset="phantom", device="cpu"), tmp_path / "p", quick=True)
+    assert capsys.readouterr().err == "an odd file\n"
 
 
 class Recorder(nn.Module):

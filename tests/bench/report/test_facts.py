@@ -65,6 +65,20 @@ def test_an_unfinished_study_says_of_how_many(simulated, told):
     assert "so far 5 of 7 jobs" in " ".join(told[-1].split())
 
 
+def test_what_is_odd_about_the_data_stands_beside_the_numbers(simulated, told):
+    odd = [f"images/{k}.png: of {k} cases only the image has an EXIF_orientation" for k in range(6)]
+    study = simulated.fill(seeds=1, students=1)
+    write_json(study.root / "study.json", {**study.settings(), "warnings": odd})
+    write_report(study, None)
+    said = f"Odd about the data: {'; '.join(odd[:4])}; and 2 more in study.json."
+    for name in ("matrix", "report", "cost", "patients"):
+        assert said in text(study, name), name
+    assert said in " ".join(told[-1].split())
+    assert page(study)["odd_data"] == odd
+    assert "odd" not in page(study)["cautions"].casefold(), "the page has a list of them"
+    assert r"EXIF\_orientation" in (study.root / "tables" / "matrix.tex").read_text()
+
+
 def test_a_caption_says_no_more_seeds_or_patients_than_cells_have(simulated):
     study = simulated.fill(seeds=1, students=1)
     for seed in (1, 2):

@@ -42,6 +42,7 @@ def jobs(*names):
             "teacher_labels": "same",
             "unlabelled": "none",
             "progress": "",
+            "odd_data": (),
             **dict.fromkeys(("variant", "method_parameters", "updates_asked", "slices"), ""),
             "stride": reach(name)[0],
             "receptive_field": reach(name)[1],

@@ -19,6 +19,10 @@ function buildHeader() {
   $("title").textContent = study.dataset;
   $("about").textContent = facts.filter(Boolean).join(" · ");
   $("note").textContent = [study.note, study.licence].filter(Boolean).join(". ");
+  if (study.odd_data) {
+    const lines = study.odd_data.map((line) => el("li", {}, line));
+    $("note").after(el("div", { id: "odd", class: "quiet" }, "Odd about the data:", el("ul", {}, ...lines)));
+  }
   if (study.synthetic) $("title").append(" ", el("span", { class: "badge" }, "synthetic"));
 }
 

@@ -9,6 +9,7 @@ from page_studies import HOSTILE, fail, make_job, make_study, write
 import methods
 from bench.data import phantom
 from bench.data.dataset import Dataset
+from bench.files.atomic import write_json
 from bench.report.report import write_report
 
 
@@ -30,6 +31,7 @@ def test_hostile_names_stay_text(tmp_path, open_page):
     )
     study = make_study(tmp_path / "s", scans, [make_job("unet-32-64", "baseline")])
     fail(study, make_job("unet-32-64", "pm-kd"), HOSTILE)
+    write_json(study.root / "study.json", {**study.settings(), "warnings": [HOSTILE, "harmless"]})
     page = open_page(write(study, scans))
     page.locator("#cases").scroll_into_view_if_needed()
     page.locator("#views path.prediction").first.wait_for(state="attached")
@@ -37,6 +39,7 @@ def test_hostile_names_stay_text(tmp_path, open_page):
     assert page.locator("#case option:checked").inner_text() == "__proto__"
     assert page.locator("#views path.prediction").count() == 2
     assert HOSTILE in page.inner_text("#jobs")
+    assert page.locator("#odd li").all_inner_texts() == [HOSTILE, "harmless"]
     assert page.locator("img, #bold").count() == 0
     assert not any(
         "<" in path.read_text() for path in study.root.rglob("*.js") if path.parent.name != "page"
