@@ -73,8 +73,9 @@ def split_by_patient(dataset: Dataset) -> Split:
     patients = list(by_patient)
     if len(patients) < 3:
         raise UserError(
-            f"dataset {dataset.name}: {len(patients)} patient(s) can't be split; "
-            "training, validation and test need at least one each"
+            f"dataset {dataset.name}: {len(dataset.cases)} cases of {len(patients)} patient(s), "
+            f"{' and '.join(map(repr, patients))}, can't be split; training, validation and test need at "
+            "least one each; are these the patients that you mean?"
         )
     order = [patients[k] for k in np.random.default_rng(0).permutation(len(patients))]
     total = len(dataset.cases)

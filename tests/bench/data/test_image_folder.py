@@ -152,7 +152,7 @@ BROKEN = {
     "binary index": (lambda r: (r / "index.csv").write_bytes(b"\xff\xfe\x00\x01"), "not a CSV file"),
     "too few patients": (
         lambda r: write_index(r, [(name, 1) for name, _ in rows_of(r)]),
-        r"1 patient(s) can't be split",
+        r"1 patient(s), '1', can't be split; training",
     ),
 }
 

@@ -38,7 +38,7 @@ def test_the_liver_slices_split_as_the_protocol_says(liver_data):
 def test_three_patients_are_enough_and_two_are_not():
     split = split_by_patient(phantom.generate(patients=3, slices=1, side=16))
     assert [len(split.train), len(split.val), len(split.test)] == [1, 1, 1]
-    with pytest.raises(UserError, match=r"2 patient\(s\) can't be split"):
+    with pytest.raises(UserError, match=r"2 patient\(s\), 'phantom000' and 'phantom001', can't be split"):
         split_by_patient(phantom.generate(patients=2, slices=4, side=16))
 
 
