@@ -88,7 +88,7 @@ def _qform(header: Any, sform: Affine | None, scale: float) -> Affine | None:
 
 
 def _compare(sform: Affine, other: Affine, header: Any, path: Path) -> list[str]:
-    """Refuse two that make other volumes of the same voxels; say it where they are only turned."""
+    """Refuse two that make other volumes of the same voxels; say it where they are turned or moved."""
     import nibabel as nib
 
     name = "qform" if header["qform_code"] else "pixdim"
@@ -102,6 +102,9 @@ def _compare(sform: Affine, other: Affine, header: Any, path: Path) -> list[str]
         )
     if not np.allclose(directions(sform), directions(other), atol=SAME_DIRECTION):
         return ["its sform is turned against its qform; voxel sizes and the order of axes agree"]
+    away = np.abs(np.linalg.solve(sform[:3, :3], other[:3, 3] - sform[:3, 3])).max()
+    if not away <= SAME_PLACE:
+        return ["its sform lies elsewhere than its qform; the sform is taken"]
     return []
 
 

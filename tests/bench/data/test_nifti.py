@@ -91,6 +91,15 @@ def test_affines_that_are_only_turned_are_said(tmp_path):
     assert np.array_equal(opened.affine, np.eye(4))
 
 
+@pytest.mark.parametrize(("away", "odd"), [(0.2, 0), (40, 1)])
+def test_affines_that_lie_elsewhere_are_said(tmp_path, away, odd):
+    moved = np.eye(4)
+    moved[1, 3] = away
+    opened = nifti.open_image(write(tmp_path / "a.nii", DATA, np.eye(4), moved))
+    assert opened.odd == ("its sform lies elsewhere than its qform; the sform is taken",) * odd
+    assert np.array_equal(opened.affine, np.eye(4))
+
+
 @pytest.mark.parametrize(
     ("units", "factor", "said"),
     [
