@@ -16,13 +16,14 @@ AT_A_TIME = 2**24
 
 
 def check_foreground(dataset: Dataset, splits: Sequence[Split]) -> list[str]:
-    """Which classes occur in no training mask of the split, or of a fold, a line each.
+    """Which classes occur in no training mask of the split, or of a fold, a line each; or no background.
 
     Raises:
         UserError: no training mask of any fold has any foreground.
     """
     cases = sorted({k for split in splits for k in split.indices(dataset, "train")})
-    there = {k: _values(dataset.masks[k]) - {0} for k in cases}
+    values = {k: _values(dataset.masks[k]) for k in cases}
+    there = {k: own - {0} for k, own in values.items()}
     found = [set().union(*(there[k] for k in split.indices(dataset, "train"))) for split in splits]
     if not any(found):
         raise UserError(
@@ -30,6 +31,8 @@ def check_foreground(dataset: Dataset, splits: Sequence[Split]) -> list[str]:
             f"({len(cases)} masks of 0); there is nothing to learn"
         )
     odd = []
+    if not any(0 in own for own in values.values()):
+        odd.append("no training mask has any background: see how they were made")
     nowhere = {label for label in range(1, len(dataset.classes) + 1) if not any(label in f for f in found)}
     if nowhere:
         odd.append(f"no training mask holds the class {_names(dataset, nowhere)}: it can't be learned")

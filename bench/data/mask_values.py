@@ -84,6 +84,12 @@ def unnamed(paths: Sequence[Path], found: Sequence[list[int]]) -> dict[int, str]
         return {0: "background", 1: "foreground"}
     if union == list(range(len(union))) and len(union) <= MOST_UNNAMED:
         return dict(enumerate(("background", *class_names(len(union) - 1))))
+    if union == [0, 1, 255] and not any({1, 255} <= set(own) for own in found):
+        ones, others = (next(k for k, own in enumerate(found) if value in own) for value in (1, 255))
+        raise UserError(
+            f"{paths[ones]}: holds 1 where {paths[others].name} holds 255; if they are one class save all "
+            "masks in one way, if not name both in a dataset.json beside index.csv"
+        )
     most = max(range(len(paths)), key=lambda k: len(found[k]))
     shown = ", ".join(map(str, found[most][:6])) + (", …" if len(found[most]) > 6 else "")
     if len(union) > MOST_UNNAMED:

@@ -103,7 +103,7 @@ def read_mask(path: Path) -> RawMask:
     if loaded.format in LOSSY or loaded.tags.get(COMPRESSION) in JPEG_INSIDE:
         raise UserError(
             f"{path}: a {'TIFF with JPEG inside' if loaded.tags else loaded.format} can't be a mask, for "
-            "its compression changes values at edges; make the masks anew as PNG, or cut them at a "
+            "its compression can change values at edges; make the masks anew as PNG, or cut them at a "
             "threshold and save them so"
         )
     if loaded.tags.get(PHOTOMETRIC) == 0:  # some writers store a mask's 1 so and mean the object

@@ -39,6 +39,12 @@ def test_a_fold_without_foreground_is_named(slices):
     assert "no training mask of fold 1 has any foreground: its networks learn nothing" in odd
 
 
+def test_masks_without_any_background_are_said(slices):
+    full = dataclasses.replace(slices, masks=[np.ones_like(mask) for mask in slices.masks])
+    [line] = check_foreground(full, [split_by_patient(full)])
+    assert line.startswith("no training mask has any background")
+
+
 def test_a_class_that_occurs_nowhere_is_named_once(slices):
     more = dataclasses.replace(slices, classes=("object", "tumour"))
     line = "no training mask holds the class tumour: it can't be learned"

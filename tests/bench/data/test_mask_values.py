@@ -76,7 +76,12 @@ def test_values_with_gaps_are_never_guessed(values):
             "masks/m1.png: holds the values 0, 128, 255, all masks 0, 128, 255",
         ),
         (([0, 128],), {}, '{"labels": {"background": 0, "NAME": 128}}'),
-        (([0, 255], [0, 1]), {}, "all masks 0, 1, 255: neither 0 and 255 nor consecutive"),
+        (
+            ([0, 255], [0, 1]),
+            {},
+            "masks/m1.png: holds 1 where m0.png holds 255; if they are one",
+        ),
+        (([0, 255, 1],), {}, "all masks 0, 1, 255: neither 0 and 255 nor consecutive"),
         (([1, 2],), {}, "nor consecutive from 0"),
         ((range(256),), {}, "edges that were blurred by resizing or JPEG; cut the masks at a threshold"),
         (
