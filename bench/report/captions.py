@@ -119,9 +119,10 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
     if (frame.teacher_labels == "all").any():
         texts.append("Teacher's labels all: an upper bound, the teacher saw these labels.")
     for what in ("nothing", "everything"):
-        found = " and ".join((own := frame[frame.predicts == what]).architecture + " " + own.recipe)
-        if found:
-            texts.append(f"On all validation cases {found} predicted {what}.")
+        blank = frame[frame.predicts == what].itertuples()
+        names = [f"{row.architecture} {row.recipe}{_seen(frame, row.slices)}" for row in blank]
+        if names:
+            texts.append(f"On all validation cases {_listed(names)} predicted {what}.")
     versions = frame.code.nunique()
     if versions > 1:
         texts.append(f"Not all of one code: {versions} versions of it made these records.")
@@ -134,14 +135,23 @@ def _doubtful(frame: pd.DataFrame) -> list[str]:
     texts = []
     for reason in (FEW_PATIENTS, FALLS, UNUSABLE):
         cells = [cell for cell, reasons in found.items() if reason in reasons]
-        names = list(dict.fromkeys(f"{cell.architecture}:{cell.method}" for cell in cells))
-        listed = ", ".join(names[:NAMED]) + (
-            f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        )
+        names = [f"{cell.architecture}:{cell.method}{_seen(frame, cell.slices)}" for cell in cells]
         if cells:
-            every = "all cells" if len(cells) == len(found) else listed
+            every = "all cells" if len(cells) == len(found) else _listed(names)
             texts.append(f"Compare nothing, for {reason}: {every}.")
     return texts
+
+
+def _seen(frame: pd.DataFrame, slices: str) -> str:
+    """What a network sees, behind its name; empty where all see alike."""
+    return (f" on {slices} slices" if slices else " on volumes") if frame.slices.nunique() > 1 else ""
+
+
+def _listed(names: Collection[str]) -> str:
+    """The first of the names, each once, and how many more there are."""
+    each = list(dict.fromkeys(names))
+    more = f" and {len(each) - NAMED} more" if len(each) > NAMED else ""
+    return f"{', '.join(each[:NAMED])}{more}"
 
 
 def claimable(compared: pd.DataFrame) -> str:

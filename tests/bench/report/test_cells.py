@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.report import frames
+from bench.report.captions import cautions
 from bench.report.comparisons import comparisons
 from bench.report.report import write_report
 
@@ -79,6 +80,18 @@ def test_slices_are_compared_with_slices(sliced):
     compared = comparisons(done, cases).set_index(["method", "slices", "against"]).difference
     assert compared["combined", "", "baseline"] == pytest.approx(0.02, abs=0.01)
     assert compared["combined", "axial", "baseline"] == pytest.approx(0.10, abs=0.01)
+
+
+def test_what_is_said_of_a_network_says_whether_it_saw_slices(sliced):
+    for record in sliced.records():
+        if record["job"]["slices"]:
+            record["predicts"] = "everything"
+            sliced.path("records", record["id"]).write_text(json.dumps(record))
+    both = [f"{SMALL} {method} on axial slices" for method in ("baseline", "combined")]
+    done = frames.summary(sliced)
+    assert f"On all validation cases {', '.join(both)} predicted everything." in cautions(done)
+    alone = cautions(done[done.slices == "axial"])
+    assert f"On all validation cases {SMALL} baseline, {SMALL} combined predicted everything." in alone
 
 
 def test_nothing_of_slices_vanishes_or_is_averaged_in(sliced, told):
