@@ -158,7 +158,7 @@ def locate(name: str, root: Path | None) -> tuple[str, Path | None]:
     if name in DATASETS:
         return name, root
     folder = root or Path(name)
-    if not _is_folder(folder) or not (_holds_images(folder) or (folder / "dataset.json").is_file()):
+    if not _is_folder(folder) or not (_holds_images(folder) or (folder / "dataset.json").exists()):
         found = f"{folder} holds neither" if _is_folder(folder) else f"{folder} is no folder"
         raise UserError(
             f"--dataset {name!r} is unknown; known: {', '.join(DATASETS)}, or the path of a folder with "

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.data.class_labels import named_labels
 from bench.errors import UserError
-from bench.files.checked import check, parse_json
+from bench.files.checked import check, parse_json, unreadable
 
 LONGEST = 200
 """Characters of a licence or a name."""
@@ -50,11 +50,13 @@ def described(root: Path) -> Known:
         UserError: not JSON, an unknown key, labels that are no classes.
     """
     path = root / "dataset.json"
-    if not path.is_file():
-        return Known()
     try:
         content = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except FileNotFoundError:
+        return Known()
+    except OSError as error:
+        raise UserError(unreadable(path, error)) from None
+    except ValueError as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     found: Described = check(Described, content, path)
     labels = None if found.labels is None else named_labels(found.labels, path)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.data.patients import Patients, by_key, nfc
 from bench.errors import UserError
-from bench.files.checked import check_name
+from bench.files.checked import check_name, unreadable
 
 DELIMITERS = ",;\t"
 STEPS = ("spacing_y", "spacing_x")
@@ -69,7 +69,7 @@ def find_pairs(root: Path, patients: Patients) -> tuple[list[Pair], list[Alone]]
             f"--patient-column {patients.column!r} and --patient-key {patients.key!r}: give one of them"
         )
     rows: list[Row] | None = None
-    if index.is_file():
+    if index.exists():
         rows = read_index(index, patients)
     elif not patients.key:
         other = "; --patient-key finds the patient in files' names without one"
@@ -139,7 +139,9 @@ def read_index(index: Path, patients: Patients) -> list[Row]:
             for row in lines
             if any(map(str.strip, row))
         ]
-    except (csv.Error, OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(unreadable(index, error)) from None
+    except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{index}: not a CSV file in UTF-8 ({error})") from None
     columns = table[0][1] if table else []
     if not patients.column and not patients.key:

@@ -23,7 +23,7 @@ from bench.data.class_labels import named_labels
 from bench.data.described import shown
 from bench.data.patients import nfc
 from bench.errors import UserError
-from bench.files.checked import check_name, inside, parse_json
+from bench.files.checked import check_name, inside, parse_json, unreadable
 
 ENDINGS = (".nii.gz", ".nii")
 FOLDERS = ("imagesTr", "labelsTr")
@@ -101,11 +101,15 @@ def read_layout(root: Path) -> Layout:
 def _content(root: Path, path: Path) -> dict[str, Any]:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
-    if not path.is_file():
-        raise UserError(f"{root}: dataset.json is missing; the layout must be the Decathlon's or nnU-Net's")
     try:
         content = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except FileNotFoundError:
+        raise UserError(
+            f"{root}: dataset.json is missing; the layout must be the Decathlon's or nnU-Net's"
+        ) from None
+    except OSError as error:
+        raise UserError(unreadable(path, error)) from None
+    except ValueError as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold keys and values (labels, modality or channel_names, ...)")

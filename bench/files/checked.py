@@ -46,8 +46,13 @@ def read_json(path: Path) -> Any:
     except ValueError as error:
         raise Damaged(f"{path}: not readable as JSON ({error}); remove it or restore it") from None
     except OSError as error:
-        remedy = MISPLACED.get(error.errno or 0, "remove it or restore it")
-        raise UserError(f"{path}: not readable ({error.strerror}); {remedy}") from None
+        raise UserError(unreadable(path, error)) from None
+
+
+def unreadable(path: Path, error: OSError, otherwise: str = "remove it or restore it") -> str:
+    """Why a file can't be opened and what helps: moving a folder that lies there, else ``otherwise``."""
+    remedy = MISPLACED.get(error.errno or 0, otherwise)
+    return f"{path}: not readable ({error.strerror}); {remedy}"
 
 
 def parse_json(data: bytes) -> Any:

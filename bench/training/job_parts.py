@@ -14,7 +14,7 @@ import methods
 from bench.compute.compiling import can_compile, worth_compiling
 from bench.compute.runtime import Runtime
 from bench.errors import UserError
-from bench.files.checked import set_aside
+from bench.files.checked import set_aside, unreadable
 from bench.files.checksums import digest
 from bench.job import Job
 from bench.planning.estimates import training_flops
@@ -121,12 +121,16 @@ def check_teacher(path: Path, architecture: str, like: Job) -> str:
         return architectures.build(architecture, like.spatial_dims, like.in_channels, like.out_channels)
 
     try:
+        path.open("rb").close()
         said = read_about(path)
         if said is not None and (said.runtime, said.precision, said.shape) != ("torch", "fp32", None):
             raise ValueError(
                 f"{path}: holds a network of {said.runtime} in {said.precision}, not the trained one"
             )
         module = TorchArtefact.load(build, path).module
+    except OSError as error:
+        otherwise = f"give one with the weights of {architecture}"
+        raise UserError(f"--teacher {unreadable(path, error, otherwise)}") from None
     except ValueError as error:
         raise UserError(f"--teacher {error}; give one with the weights of {architecture}") from None
     for name, weight in module.state_dict().items():

@@ -1,6 +1,7 @@
 """A folder where a file belongs, a file where a folder belongs, a path too long: the remedy that helps."""
 
 import pytest
+from image_files import write_folder
 
 NO_FOLDER = "a file lies where a folder must be: name another folder, or move the file away"
 NO_FILE = "it must be a file, and a folder lies there: name another, or move the folder away"
@@ -34,6 +35,27 @@ def test_a_study_that_is_none(places, refused, verb, study, remedy):
 def test_splits_that_are_a_folder(places, tiny_matrix, refused):
     line = refused("--matrix", tiny_matrix, "--results", places / "s", "--splits", places / "folder")
     assert line.startswith(f"error: {places / 'folder'}: not readable (Is a directory)")
+    assert line.endswith(NO_FILE)
+
+
+def test_weights_that_are_a_folder(places, tiny_matrix, refused):
+    line = refused("--matrix", tiny_matrix, "--results", places / "s", "--teacher", places / "folder")
+    assert line == f"error: --teacher {places / 'folder'}: not readable (Is a directory); {NO_FILE}"
+
+
+@pytest.mark.parametrize("patients", [("--patient-column", "person"), ("--patient-key", "p..")])
+@pytest.mark.parametrize("name", ["index.csv", "dataset.json"])
+def test_what_describes_images_is_a_folder(tmp_path, tiny_matrix, refused, name, patients):
+    images = write_folder(tmp_path / "polyps")
+    (images / name).unlink(missing_ok=True)
+    (images / name).mkdir()
+    line = refused("--matrix", tiny_matrix, "--results", tmp_path / "s", "--dataset", images, *patients)
+    assert line == f"error: {images / name}: not readable (Is a directory); {NO_FILE}"
+
+
+def test_what_describes_volumes_is_a_folder(tmp_path, tiny_matrix, refused):
+    (tmp_path / "balls" / "dataset.json").mkdir(parents=True)
+    line = refused("--matrix", tiny_matrix, "--results", tmp_path / "s", "--dataset", tmp_path / "balls")
     assert line.endswith(NO_FILE)
 
 
