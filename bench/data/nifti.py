@@ -76,8 +76,17 @@ def open_image(
     if math.prod(shape) > MOST_VOXELS or min(shape) < 1:
         raise UserError(f"{path}: says to hold {sides(shape)} voxels; must be 1 to {MOST_VOXELS:,}")
     with _quiet():
-        affine, odd = nifti_affine.affine_of(image.header, path, preferred)
+        affine, odd = nifti_affine.affine_of(_stored_header(image), path, preferred)
     return Opened(path, image, shape, affine, tuple(odd))
+
+
+def _stored_header(image: Any) -> Any:
+    """The image's header with the voxel sizes that its file has: of a size of 0 nibabel makes 1 mm."""
+    with image.file_map["image"].get_prepare_fileobj(mode="rb") as file:
+        stored = type(image.header).from_fileobj(file, check=False)
+    header = image.header.copy()
+    header["pixdim"][1:4] = np.where(stored["pixdim"][1:4] == 0, 0, header["pixdim"][1:4])
+    return header
 
 
 def _check_ending(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Single NIfTI files: where their voxels lie and what they hold, or why that can't be known."""
 
+import gzip
 import itertools
 import struct
 
@@ -17,8 +18,8 @@ from bench.errors import UserError
 
 HEART = np.diag([1.3158, 1.3158, 10, 1])
 """Voxels of a known cardiac set, whose other affine says 1 mm."""
-SCL_SLOPE = 112
-"""Where a NIfTI-1 header has its slope, in bytes."""
+PIXDIM_3, SCL_SLOPE = 88, 112
+"""Where a NIfTI-1 header has its size along the third axis and its slope, in bytes."""
 
 
 def write(path, data, sform=None, qform=None, pixdim=None, units="mm"):
@@ -81,6 +82,25 @@ def test_where_one_affine_is_there_or_both_agree_the_option_changes_nothing(tmp_
         assert np.allclose(opened.affine, turn, atol=1e-5)
         assert nifti.canonical_spacing(opened) == (1.5, 2, 2.5)
         assert opened.odd == ()
+
+
+@pytest.mark.parametrize("kinds", [{"sform": HEART}, {"sform": HEART, "qform": HEART}, {"qform": HEART}])
+@pytest.mark.parametrize("packed", [False, True])
+def test_sizes_of_nothing_are_not_taken_for_a_millimetre(tmp_path, kinds, packed):
+    """nibabel makes 1 of them when it reads a header."""
+    path = write(tmp_path / "a.nii", DATA, **kinds)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, PIXDIM_3, 0)
+    path = tmp_path / ("b.nii.gz" if packed else "b.nii")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    if "sform" not in kinds:
+        with pytest.raises(UserError, match=r"its qform has no sizes \(pixdim\) or no rotation"):
+            nifti.open_image(path)
+        return
+    for preferred in ("", "sform", "qform"):
+        opened = nifti.open_image(path, preferred=preferred)
+        assert nifti.canonical_spacing(opened) == pytest.approx((1.3158, 1.3158, 10), abs=1e-5)
+        assert opened.odd == ("its pixdim holds no voxel sizes; the sform's are taken",)
 
 
 def test_affines_that_are_only_turned_are_said(tmp_path):
