@@ -153,11 +153,13 @@ def locate(name: str, root: Path | None) -> tuple[str, Path | None]:
     such a folder, given by ``--data``, shall have.
 
     Raises:
-        UserError: neither registered nor such a folder.
+        UserError: neither registered nor such a folder; or none is there any more.
     """
     if name in DATASETS:
         return name, root
     folder = root or Path(name)
+    if root is not None and not _is_folder(root):
+        raise UserError(f"{root}: no such folder; --data must name the dataset's folder")
     if not _is_folder(folder) or not (_holds_images(folder) or (folder / "dataset.json").exists()):
         found = f"{folder} holds neither" if _is_folder(folder) else f"{folder} is no folder"
         raise UserError(

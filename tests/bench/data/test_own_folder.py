@@ -351,6 +351,9 @@ def test_a_path_without_a_dataset_says_what_a_folder_holds(tmp_path):
     )
     assert f"{layouts}; {tmp_path} holds neither" in refusal(tmp_path)
     assert f"{layouts}; {tmp_path / 'gone'} is no folder" in refusal(tmp_path / "gone")
+    with pytest.raises(UserError) as error:  # what a job in mid-run says
+        load("polyps", tmp_path / "gone")
+    assert str(error.value) == f"{tmp_path / 'gone'}: no such folder; --data must name the dataset's folder"
     write_folder(tmp_path / "phantom")
     assert "phantom is a registered dataset; must be --dataset phantom" in refusal(tmp_path / "phantom")
 
