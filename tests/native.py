@@ -3,4 +3,4 @@
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-NATIVE = ("methods/converting", "methods/reshaping", "methods/test_steps.py")
+NATIVE = ("methods/converting", "methods/reshaping", "methods/test_steps.py", "methods/test_killed.py")

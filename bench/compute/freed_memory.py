@@ -1,4 +1,4 @@
-"""Memory that tensors give back is kept for the next step, where the machine has plenty of it."""
+"""Memory that tensors give back: kept for the next step where there is plenty of it, or returned."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_MMAP_MAX, 0)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what this process has freed and still holds; nothing without glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_plenty_of_memory(processes: int) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import architectures
 import methods
 from bench.compute.device import make_deterministic
+from bench.compute.freed_memory import give_back_freed_memory
 from bench.compute.macs import forward_macs
 from bench.compute.memory import peak_mb, reset_peak
 from bench.compute.processes import in_own_process
@@ -131,6 +132,7 @@ def step_memory_mb(name: str, out_channels: int, runtime: Runtime, batch: Arrays
         before = torch.cuda.memory_allocated(runtime.device) / 1e6
         update(x, y, targets)
         return torch.cuda.max_memory_allocated(runtime.device) / 1e6 - before
+    give_back_freed_memory()  # else the step would take what the first one left
     before = reset_peak()
     update(x, y, targets)
     return peak_mb() - before

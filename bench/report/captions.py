@@ -77,7 +77,7 @@ def by_repeat(group: pd.DataFrame, column: str) -> pd.Series:
 
 def updates(frame: pd.DataFrame) -> str:
     """The updates of a job, or their range; empty where records don't say."""
-    known = frame.updates.dropna().astype(int)
+    known = frame.updates[frame.updates > 0].astype(int)  # what is only converted has none
     if not len(known):
         return ""
     low, high = known.min(), known.max()
@@ -111,7 +111,7 @@ def cautions(frame: pd.DataFrame) -> str:
 def cautions_of_jobs(frame: pd.DataFrame) -> str:
     """The same of the jobs alone."""
     texts = []
-    few = int((frame.updates < FEW_UPDATES).sum())
+    few = int(frame.updates.between(1, FEW_UPDATES - 1).sum())
     if few:
         jobs = "1 job has" if few == 1 else f"{few} jobs have"
         texts.append(f"Under-trained: {jobs} fewer than {FEW_UPDATES} updates.")

@@ -25,7 +25,7 @@ def doubts(done: pd.DataFrame) -> dict[Cell, list[str]]:
         best = max((mean for other, mean in means.items() if _alike(cell, other)), default=np.nan)
         speaks = {
             FEW_PATIENTS: patients(group) < MIN_PATIENTS,
-            UNDER_TRAINED: (group.updates < FEW_UPDATES).any(),
+            UNDER_TRAINED: group.updates.between(1, FEW_UPDATES - 1).any(),
             FALLS: group.val_falls.fillna(False).astype(bool).any(),
             UNUSABLE: means[cell] < best / 2,
         }

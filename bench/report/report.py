@@ -10,11 +10,12 @@ from bench.files.atomic import write_text
 from bench.report import frames, published
 from bench.report.comparisons import comparisons
 from bench.report.figures.cases import chosen_jobs, write_panel
-from bench.report.figures.figures import write_figures
+from bench.report.figures.figures import write_figures, write_figures_of_made
 from bench.report.page.page import write_page
 from bench.report.tables.compression import compression_table, short, trained_only
 from bench.report.tables.dimensions import dimensions_table
 from bench.report.tables.markup import csv_text
+from bench.report.tables.one_graph import one_graph_table
 from bench.report.tables.tables import all_tables
 from bench.report.tables.terminal import as_text, closing_tables
 from bench.report.tables.writing import write_table
@@ -56,10 +57,11 @@ def write_report(
             *all_tables(done, scored, compared),
             *published.tables(done, compared),
         ]
-    tables.append(compression)
+    tables += [compression, one_graph_table(made, all_scored)]
     written = [write_table(root / "tables", table) for table in tables if len(table.frame)]
     curves = frames.curves(study)
     figures = write_figures(root / "figures", shown, scored, curves, compared, published.figures)
+    figures += write_figures_of_made(root / "figures", made)
     if dataset is None:
         log.info("report: no pictures of cases, for they need the images; give --data")
     else:

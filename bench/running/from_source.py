@@ -18,7 +18,7 @@ from bench.training.job_parts import load_artefact, step_of
 from bench.training.loop import Trained
 from methods import Material
 from methods.artefact import About, Artefact, TorchArtefact
-from methods.converting.agreement import TOLERANCE, classes
+from methods.converting.agreement import classes, tolerance
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +71,11 @@ def converted(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
         facts = artefact.about.facts
         difference = {} if DIFFERENCE in facts else compare(module, artefact, given, work.job.spatial_dims)
     found: dict[str, Any] = {**facts, **difference}
-    precision, largest = artefact.about.precision, found[DIFFERENCE]
-    if precision == EXACT and not largest <= TOLERANCE:
+    largest, allowed = found[DIFFERENCE], tolerance(artefact.about.runtime)
+    if artefact.about.precision == EXACT and not largest <= allowed:
         raise UserError(
             f"{work.job.label}: its logits differ from torch's by {largest:.2g} on calibration images; in "
-            f"{EXACT} they must agree within {TOLERANCE:g}"
+            f"{EXACT} they must agree within {allowed:g}"
         )
     if looked_at[0]:
         found["calibration"] = calibration_facts(work, looked_at[0])

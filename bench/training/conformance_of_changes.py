@@ -14,6 +14,7 @@ import architectures
 from bench.training.artefacts import fresh_network, open_artefact
 from bench.training.losses import segmentation_loss
 from methods import About, Convert, Material, Reshape, TorchArtefact
+from methods.converting.agreement import tolerance
 
 NETWORK = "unet-8-16"
 SIDE, LARGER = 16, 32
@@ -70,7 +71,11 @@ def on_converting(step: Convert, dims: int, channels: int) -> Iterator[str]:
     if tuple(made.predict(larger).shape) != (2, channels, *larger.shape[2:]):
         yield "can't take two larger images"
     plain = TorchArtefact(module).predict(x)
-    if said.runtime != "torch" and said.precision == "fp32" and (logits - plain).abs().max() > 1e-4:
+    if (
+        said.runtime != "torch"
+        and said.precision == "fp32"
+        and (logits - plain).abs().max() > tolerance(said.runtime)
+    ):
         yield f"in fp32 its logits differ by {(logits - plain).abs().max():.2g}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "artefact.safetensors"

@@ -11,8 +11,15 @@ from torch import Tensor, nn
 
 from methods.converting.graph import Graph, Session
 
-TOLERANCE = 1e-4
-"""By how much a logit of a graph in fp32 may differ from torch's."""
+TOLERANCE = {"openvino": 1e-2}
+"""By how much a logit of a graph in fp32 may differ from torch's, by runtime; ``USUAL`` of others.
+
+OpenVINO's normalisation sums the pixels of a channel one after the other, in fp32: the further, the
+coarser. After a single InstanceNorm values up to 6 are off by 2e-5 at 96², 8e-5 at 256², 9e-4 at 512²;
+torch's by 2e-6 at each. What a conversion gets wrong, a dilation or bf16 instead of fp32, is off by more
+than 1e-2.
+"""
+USUAL = 1e-4
 
 
 def compared(graph: Graph, session: Session, module: nn.Module, images: Sequence[Tensor]) -> Graph:
@@ -28,7 +35,7 @@ def compared(graph: Graph, session: Session, module: nn.Module, images: Sequence
         images: batches ``(N, C, *spatial)``.
 
     Raises:
-        ValueError: logits that are not finite, or in fp32 one that is further than ``TOLERANCE``.
+        ValueError: logits that are not finite, or in fp32 one that is further than ``tolerance``.
     """
     largest, changed, pixels = 0.0, 0, 0
     for batch in images:
@@ -46,11 +53,12 @@ def compared(graph: Graph, session: Session, module: nn.Module, images: Sequence
         one, other = classes(ours), classes(theirs)
         changed += int((one != other).sum())
         pixels += one.numel()
-    if graph.precision == "fp32" and largest > TOLERANCE:
+    allowed = tolerance(graph.runtime)
+    if graph.precision == "fp32" and largest > allowed:
         sides = sorted({tuple(batch.shape[2:]) for batch in images})
         raise ValueError(
             f"{graph.runtime}: the converted network's logits differ from torch's by up to {largest:.2g} "
-            f"on images of {sides}; in fp32 at most {TOLERANCE:g} is allowed"
+            f"on images of {sides}; in fp32 at most {allowed:g} is allowed"
         )
     facts = {
         "largest_difference": largest,
@@ -58,6 +66,11 @@ def compared(graph: Graph, session: Session, module: nn.Module, images: Sequence
         "compared_images": sum(len(batch) for batch in images),
     }
     return dataclasses.replace(graph, facts=graph.facts | facts | session.measured())
+
+
+def tolerance(runtime: str) -> float:
+    """By how much a logit in fp32 may differ from torch's."""
+    return TOLERANCE.get(runtime, USUAL)
 
 
 def classes(logits: Tensor) -> Tensor:

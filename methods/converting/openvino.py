@@ -31,7 +31,7 @@ def convert(module: nn.Module, images: Iterable[Tensor], stride: int = 1) -> Gra
         stride: what every side must be a multiple of.
 
     Raises:
-        ValueError: no image, a missing package, or logits that are further than 1e-4 from torch's.
+        ValueError: no image, a missing package, or logits that are further than ``tolerance`` from torch's.
     """
     module, images = frozen(copy.deepcopy(module)), given(images)
     facts = shape_facts(images[0], stride) | {"versions": versions("openvino", "torch")}

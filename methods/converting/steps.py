@@ -48,7 +48,7 @@ class _Fp32(_OtherRuntime):
         return lacking(*NEEDED[self.name])
 
     def convert(self, module: nn.Module, about: About, material: Material) -> GraphArtefact:
-        """A graph that agrees with torch within 1e-4."""
+        """A graph that agrees with torch, within ``agreement.tolerance``."""
         images = material.images(COMPARED[about.spatial_dims])
         return self.keep(about, FP32[self.name](module, images, material.stride))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -59,19 +62,32 @@ def dice_against_cost(done: pd.DataFrame, look: Look) -> Figure | None:
     found = done[done.architecture.isin(cells.index.get_level_values("architecture"))]
     legend(figure, look, in_order(cells.index.get_level_values("method")), by_size(found))
     laid_out(figure)
-    drawn = zip(axes.flat, shown, strict=False)
-    if not any([_signs(axis, cells[[column, score]].dropna(), look) for axis, column in drawn]):
+    styles = [
+        {"mec": look.colour[method], "mfc": "none", "marker": look.marker[network]}
+        for network, method in cells.index
+    ]
+    moved_one = False
+    for axis, column in zip(axes.flat, shown, strict=False):
+        known = cells[column].notna()
+        own = [style for style, keep in zip(styles, known, strict=True) if keep]
+        moved_one |= spread_out(axis, cells.loc[known, [column, score]], own)
+    if not moved_one:
         title(figure, said)
     return figure
 
 
-def _signs(axis: plt.Axes, cells: pd.DataFrame, look: Look) -> bool:
-    """A hollow sign for each cell of (cost, Dice); whether one was moved."""
+def spread_out(axis: plt.Axes, cells: pd.DataFrame, styles: Sequence[Mapping[str, Any]]) -> bool:
+    """A sign for each row of (cost, Dice), beside another that it would hide; whether one was moved.
+
+    Args:
+        axis: of a figure that is laid out.
+        cells: the values, two columns.
+        styles: of each row, its marker and colours.
+    """
     x, y = cells.iloc[:, 0].to_numpy(), cells.iloc[:, 1].to_numpy()
     offsets = swarm(on_paper(axis, x, y), SIGN, FURTHEST)
-    for (network, method), cost, dice, by in zip(cells.index, x, y, offsets, strict=True):
-        style = {"mec": look.colour[method], "mfc": "none", "mew": 1.1, "ms": SIGN}
-        axis.plot(cost, dice, marker=look.marker[network], transform=moved(axis, by), **style)
+    for style, cost, dice, by in zip(styles, x, y, offsets, strict=True):
+        axis.plot(cost, dice, mew=1.1, ms=SIGN, transform=moved(axis, by), **style)
     return bool(offsets.any())
 
 

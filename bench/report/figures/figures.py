@@ -14,6 +14,7 @@ from bench.report.figures.cost import dice_against_cost
 from bench.report.figures.curves import learning_curves
 from bench.report.figures.gains import gain_by_size, share_of_gap, significance_map
 from bench.report.figures.labels import dice_by_labels
+from bench.report.figures.made import dice_against_cost_of_made
 from bench.report.figures.scores import dice_by_method, dice_by_organ_size
 from bench.report.figures.style import STYLE, Look, save
 from bench.report.frames import sets
@@ -54,6 +55,24 @@ def write_figures(
                 else:  # of an earlier report
                     for path in (stem.with_suffix(".png"), stem.with_suffix(".pdf")):
                         path.unlink(missing_ok=True)
+    return written
+
+
+def write_figures_of_made(folder: Path, made: pd.DataFrame) -> list[Path]:
+    """What was made from trained networks beside them, a figure for each L_seg and for slices.
+
+    Args:
+        folder: where to write.
+        made: the finished jobs of the summary, converted and reshaped ones too.
+    """
+    written = []
+    with plt.rc_context(STYLE):
+        for suffix, own in sets(made[made.source == ""]).items():
+            usual = own[["seg_loss", "slices", "image_size", "labels", "updates_asked"]].iloc[0]
+            beside = made[(made[list(usual.index)] == usual).all(axis=1)]
+            figure = dice_against_cost_of_made(beside, Look.of(made))
+            if figure is not None:
+                written += save(figure, folder / f"compression{suffix}")
     return written
 
 

@@ -85,13 +85,18 @@ class Look:
 
 
 def colours(methods: Iterable[str]) -> dict[str, Any]:
-    """One colour a method, by its place among the methods: told apart by the colour-blind."""
-    palette = [*sns.color_palette("colorblind", 10), *map(to_rgb, FURTHER_COLOURS)]
+    """One colour a method, by its place among the methods."""
+    known = palette()
     places: dict[str, int] = {}
     for method in in_order({*METHODS, *methods}):
         following = max(places.values(), default=-1) + 1
         places[method] = max(following, rank(method, following))
-    return {method: palette[place % len(palette)] for method, place in places.items()}
+    return {method: known[place % len(known)] for method, place in places.items()}
+
+
+def palette() -> list[Any]:
+    """Colours in their order, told apart by the colour-blind."""
+    return [*sns.color_palette("colorblind", 10), *map(to_rgb, FURTHER_COLOURS)]
 
 
 def dashes(methods: Iterable[str]) -> dict[str, Any]:
@@ -150,19 +155,25 @@ def title(figure: Figure, text: str) -> None:
 
 def legend(figure: Figure, look: Look, methods: Sequence[str], networks: Sequence[str] = ()) -> None:
     """Below the figure: colours of methods, then markers of networks, row by row."""
-    columns = 2 if networks and figure.get_figwidth() < TWO_COLUMNS else 4
     lines = [
         Line2D([], [], ls="", marker="o", color=look.colour[m], label=plain(label(m))) for m in methods
     ]
-    blank = [Line2D([], [], ls="", label=" ")] * (-len(lines) % columns if networks else 0)
-    lines += blank + [
+    signs = [
         Line2D([], [], ls="", marker=look.marker[n], color="0.4", ms=5, label=plain(n)) for n in networks
     ]
+    by_row(figure, lines, signs)
+
+
+def by_row(figure: Figure, first: Sequence[Line2D], then: Sequence[Line2D] = ()) -> None:
+    """A legend below the figure, row by row; ``then`` begins a row of its own."""
+    columns = 2 if then and figure.get_figwidth() < TWO_COLUMNS else 4
+    blank = Line2D([], [], ls="", label=" ")
+    lines = [*first, *([blank] * (-len(first) % columns if then else 0)), *then]
     rows = -(-len(lines) // columns)
     columns = min(columns, len(lines))
-    lines += [Line2D([], [], ls="", label=" ")] * (rows * columns - len(lines))
-    by_row = [lines[row * columns + column] for column in range(columns) for row in range(rows)]
-    figure.legend(handles=by_row, ncols=columns, loc="outside lower center")
+    lines += [blank] * (rows * columns - len(lines))
+    ordered = [lines[row * columns + column] for column in range(columns) for row in range(rows)]
+    figure.legend(handles=ordered, ncols=columns, loc="outside lower center")
 
 
 def two_lines(network: str) -> str:

@@ -89,7 +89,7 @@ def _rows(
                 "ms, all threads": number(first.latency_cpu_ms_p50, ".3g"),
                 **_large(costs, first),
                 "memory, MB": number(first.peak_memory_inference_mb, ".3g"),
-                "made in, s": number(group.id.map(_making(done)).mean(), ",.0f"),
+                "made in, s": number(group.id.map(making(done)).mean(), ",.0f"),
                 "record": " ".join(group.id),
             }
         )
@@ -108,13 +108,29 @@ def _drop(ours: pd.DataFrame, source: pd.DataFrame, first: pd.Series) -> dict[st
     paired = difference(ours, source)
     if not paired.size:
         return dict.fromkeys(names)
-    low, high = np.nan, np.nan
-    if len(paired) >= MIN_PATIENTS:
-        low, high = map(float, interval(paired.mean(axis=1).to_numpy()))
+    verdict = _verdict(*_interval(paired)) if pd.isna(first.train_seconds) else RESHAPED
+    return dict(zip(names, (gain_with_interval(paired), verdict), strict=True))
+
+
+def gain_with_interval(paired: pd.DataFrame) -> str | None:
+    """``-0.20 [-0.41, +0.03]``, Dice points; None where there is nothing to compare.
+
+    Args:
+        paired: differences, patients × repeats.
+    """
+    if not paired.size:
+        return None
+    low, high = _interval(paired)
     text = f"{100 * overall(paired):+.2f}"
-    text += "" if np.isnan(low) else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
-    converted = pd.isna(first.train_seconds)
-    return dict(zip(names, (text, _verdict(low, high) if converted else RESHAPED), strict=True))
+    return text if np.isnan(low) else f"{text} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def _interval(paired: pd.DataFrame) -> tuple[float, float]:
+    """Over patients; NaN where they are too few."""
+    if len(paired) < MIN_PATIENTS:
+        return np.nan, np.nan
+    low, high = map(float, interval(paired.mean(axis=1).to_numpy()))
+    return low, high
 
 
 def _verdict(low: float, high: float) -> str | None:
@@ -158,7 +174,7 @@ def _large(costs: dict[tuple[str, int, int], float], first: pd.Series) -> dict[s
     return found
 
 
-def _making(done: pd.DataFrame) -> dict[str, float]:
+def making(done: pd.DataFrame) -> dict[str, float]:
     """Seconds that each job took with all that it was made from, by id; teachers count once."""
     jobs = {row.id: row for row in done.itertuples()}
     found = {}

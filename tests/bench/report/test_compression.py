@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from bench.report import frames
+from bench.report.figures.made import dice_against_cost_of_made
+from bench.report.figures.style import Look
 from bench.report.report import write_report
 
 TEACHER, SMALL = "unet-64-128-256-512", "unet-32-64"
@@ -96,3 +98,34 @@ def test_tables_of_training_know_trained_networks_alone(study):
     trained = {path.name: path.read_bytes() for path in before.glob("*.md")}
     assert with_made.keys() - trained.keys() == {"compression.md"}
     assert all(with_made[name] == content for name, content in trained.items())
+
+
+def test_the_figure_has_what_was_made_beside_what_was_trained(study):
+    write_report(study, None)
+    assert (study.root / "figures" / "compression.pdf").is_file()
+    done = frames.summary(study)
+    figure = dice_against_cost_of_made(done, Look.of(done))
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"as trained", "int8", SMALL, TEACHER} <= named
+    drawn = [line for line in figure.axes[0].lines if line.get_marker() == Look.of(done).marker[SMALL]]
+    at_one_thread = {float(line.get_xdata()[0]) for line in drawn if line.get_alpha() is None}
+    assert at_one_thread == {2.0}, "only INT8 was measured on one thread"
+    assert {line.get_markerfacecolor() == "none" for line in drawn} == {True, False}, "distilled is filled"
+    assert "filled: distilled" in figure.get_suptitle()
+
+
+def test_no_figure_where_nothing_was_made(simulated):
+    simulated.fill(seeds=1)
+    write_report(simulated.study, None)
+    assert not (simulated.study.root / "figures" / "compression.png").exists()
+
+
+def test_what_is_only_converted_is_not_under_trained(study):
+    for path in study.all("records"):
+        record = json.loads(path.read_text())
+        record["cost"]["updates"] = 500 if record["curves"] else 0
+        path.write_text(json.dumps(record))
+    write_report(study, None)
+    text = (study.root / "tables" / "compression.md").read_text()
+    assert "Under-trained" not in text
+    assert "500 updates a job" in text
