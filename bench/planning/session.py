@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from bench.compute.compiling import can_compile
+from bench.compute.cores import usable_cores
 from bench.compute.device import choose_device, visible_gpus
 from bench.compute.runtime import first_precision
 from bench.data import datasets
@@ -183,7 +183,7 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
         "synthetic": dataset.synthetic,
         **options.asked,
         "device": device.type,
-        "threads": max(1, (os.cpu_count() or 1) // workers),
+        "threads": max(1, usable_cores() // workers),
         "workers": workers,
         "precision": first_precision(options.precision, device),
         "compile": not options.no_compile and can_compile(device),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from bench.compute.cores import usable_cores
 from bench.compute.processes import own_processes, process_context
 from bench.compute.quiet import UNSTEADY, tried, uneven
 from bench.compute.runtime import Runtime
@@ -44,7 +44,7 @@ def fill_machine(
     """A new study's session, its ``workers`` and threads as suit this machine and these jobs."""
     if not is_worth_measuring(session, jobs):
         return session
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     log.info(f"workers: timing {cores} jobs of one thread against one of {cores}, some seconds")
     trained, cases, _ = training_work(session, jobs)
     choice = choose(trained, cases, cores, rates)
@@ -68,7 +68,7 @@ def _chosen(choice: dict[str, Any], cores: int) -> str:
 def is_worth_measuring(session: Session, jobs: Sequence[Job]) -> bool:
     """Whether there is a choice, and enough work to make it matter."""
     trained, _, work = training_work(session, jobs)
-    several = len(trained) > 1 and (os.cpu_count() or 1) > 1
+    several = len(trained) > 1 and usable_cores() > 1
     return session.device.type == "cpu" and several and work >= MEASURE_FROM_FLOPS
 
 

@@ -143,7 +143,8 @@ def begin(bench, tmp_path, monkeypatch):
     """Begin a study without running its jobs; how often it was measured stands in ``begin.measured``."""
     path = tmp_path / "m.yaml"
     path.write_text(json.dumps(MATRIX | {"image_size": 16, "seeds": [0, 1, 2, 3]}))
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    for user in ("bench.scoring.workers", "bench.planning.session"):
+        monkeypatch.setattr(f"{user}.usable_cores", lambda: 2)
     monkeypatch.setattr(workers, "MEASURE_FROM_FLOPS", 0)
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
     monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
@@ -205,7 +206,8 @@ def test_little_work_is_not_measured(begin, monkeypatch):
 
 @pytest.mark.slow
 def test_a_teacher_has_all_cores_and_its_students_one_each(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    for user in ("bench.scoring.workers", "bench.planning.session"):
+        monkeypatch.setattr(f"{user}.usable_cores", lambda: 2)
     monkeypatch.setattr(workers, "MEASURE_FROM_FLOPS", 0)
     found = {"ratio": 1.3, "predicted_share_of_time": 0.9, "doubt": ""}
     choice = {"workers": 2, "threads": 1, "teacher_threads": 2, "measured": found}
