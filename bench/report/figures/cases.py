@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bench.data.dataset import Dataset
 from bench.report.figures.style import STYLE, TWO_COLUMNS, heading, plain, save, title
 from bench.report.frames import by_size, standard
-from bench.report.method_names import label
+from bench.report.method_names import in_order, label
 from bench.study.predictions import Labels, read_predictions
 from bench.study.store import Study
 
@@ -36,12 +36,18 @@ def write_panel(
 
 
 def chosen_jobs(frame: pd.DataFrame, study: Study, distilled: str) -> pd.DataFrame:
-    """Teacher, then the smallest student's plain and ``distilled`` jobs, of the lowest seed."""
+    """Teacher, then the smallest student's plain and ``distilled`` jobs, of the lowest seed.
+
+    Where nothing was trained by ``distilled``, the last of the methods that were stands in for it.
+    """
     done = standard(frame[(frame.status == "done") & (frame.seg_loss == "dice-bce")])
     done = done[[read_predictions(study, job_id) is not None for job_id in done.id]]
     if not len(done):
         return done
     done = done[done.seed == done.seed.min()].drop_duplicates(["architecture", "method"])
+    others = in_order(done.method[done.teachers.fillna("") != ""])
+    if others and distilled not in others:
+        distilled = others[-1]
     taught = done[done.method == distilled]
     students = by_size(taught) if len(taught) else by_size(done)
     smallest = done[done.architecture == students[-1]] if students else done.iloc[:0]

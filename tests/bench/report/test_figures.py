@@ -375,3 +375,12 @@ def test_the_panel_shows_missed_and_invented_pixels(simulated, monkeypatch):
     other = panel.coloured(image, np.array([[2, 1], [0, 0]]), truth)
     assert np.allclose(other[0, 0], 0.6 * np.array(panel.MISTAKEN)), "the object, but of another class"
     plt.close("all")
+
+
+def test_without_the_usual_method_another_stands_in_for_it(simulated, monkeypatch):
+    """A matrix need not hold ``combined`` for its cases to be drawn."""
+    study = simulated.fill(seeds=1, students=1, names=("baseline", "pm-kd", "at-kd"))
+    monkeypatch.setattr(panel, "read_predictions", lambda study, job: {})
+    chosen = panel.chosen_jobs(frames.summary(study), study, DISTILLED)
+    assert list(chosen.method) == ["baseline", "baseline", "at-kd"]
+    assert list(chosen.architecture) == [TEACHER, SMALL, SMALL]
