@@ -6,7 +6,6 @@ import functools
 import logging
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,15 @@ from pathlib import Path
 import pytest
 import short_jobs
 import torch
-from commands import ENTRY, missing
+from commands import missing
 from native import NATIVE, TESTS
 
+import architectures
+import methods
+from bench import plugins
 from bench.cli import main
-from bench.compute import quiet
-from bench.data import phantom
+from bench.compute import processes, quiet
+from bench.data import datasets, phantom
 from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 from bench.telling import LOGGER, Lines, print_line, told_to
@@ -36,7 +38,8 @@ updates: 80
 def pytest_configure() -> None:
     # Of a process in the background shells have SIGINT ignored, and those that it starts inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # Threads of jobs sleep while they wait for each other: beside other processes they would wait long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # What else runs on this machine decides no test, and none waits for it.
     quiet.is_busy = lambda: False
     # Many tests open a study of the same slices in this process; nothing writes to them.
@@ -51,6 +54,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     asked = config.args_source is config.ArgsSource.ARGS
     native = any(collection_path == TESTS / where for where in NATIVE)
     return True if native and not asked else None
+
+
+def pytest_runtest_setup() -> None:
+    # The tensors of tests are small: threads wait for each other longer than they compute, and what a
+    # test before has set would stay.
+    torch.set_num_threads(1)
 
 
 MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
@@ -111,18 +120,6 @@ def bench(monkeypatch, capfd):
     return call
 
 
-@pytest.fixture(scope="module")
-def module_bench():
-    """The same for a study that the tests of a file share."""
-
-    def call(*arguments: object) -> Result:
-        command = [sys.executable, str(ENTRY), *map(str, arguments)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    return call
-
-
 @pytest.fixture
 def refused(bench):
     """Call the command line and expect one line of error, the last, exit code 2, no traceback.
@@ -178,6 +175,20 @@ def jobs_only(monkeypatch):
 def nothing_runs(jobs_only, monkeypatch):
     """Studies are begun and planned, no more."""
     monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
+
+
+@pytest.fixture
+def nothing_registered():
+    """Whatever a test registers is gone after it."""
+    registries = (methods.METHODS, datasets.DATASETS, plugins.LOADED, plugins.BROKEN)
+    before = [dict(registry) for registry in registries]
+    families, prepare = list(architectures.FAMILIES), list(processes.PREPARE)
+    yield
+    for registry, kept in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(kept)
+    architectures.FAMILIES[:] = families
+    processes.PREPARE[:] = prepare
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ import pytest
 import architectures
 import methods
 from bench import plugins
-from bench.compute import processes
-from bench.data import datasets
 from bench.study.store import Study
 
 METHOD = """
@@ -87,18 +85,7 @@ MATRIX = {"teacher": "unet-4-8", "students": ["unet-2"], "methods": ["baseline",
           "updates": 80, "workers": 2}  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def untouched():
-    """Whatever a test registers is gone after it."""
-    registries = (methods.METHODS, datasets.DATASETS, plugins.LOADED, plugins.BROKEN)
-    before = [dict(registry) for registry in registries]
-    families, prepare = list(architectures.FAMILIES), list(processes.PREPARE)
-    yield
-    for registry, kept in zip(registries, before, strict=True):
-        registry.clear()
-        registry.update(kept)
-    architectures.FAMILIES[:] = families
-    processes.PREPARE[:] = prepare
+pytestmark = pytest.mark.usefixtures("nothing_registered")
 
 
 @pytest.fixture

@@ -5,15 +5,18 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import short_jobs
 import torch
 from samples import a_setting
 
 import methods
+from bench.commands import run_matrix
 from bench.errors import UserError
 from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.running.job import complete
+from bench.scoring import inference
 from bench.study.reporter import Reporter
 from bench.study.store import Study
 from bench.training.job_parts import load_artefact
@@ -26,11 +29,15 @@ MATRIX = {
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory, module_bench):
+def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    (folder / "m.yaml").write_text(json.dumps(MATRIX))
-    call = ("--matrix", folder / "m.yaml", "--results", folder / "s", "--no-test")
-    return Study(folder / "s"), call, module_bench(*call)
+    matrix, root = folder / "m.yaml", folder / "s"
+    matrix.write_text(json.dumps(MATRIX))
+    with pytest.MonkeyPatch.context() as patch:
+        short_jobs.profile_briefly(patch.setattr)
+        patch.setattr("bench.report.report.write_figures", lambda *_: [])
+        assert run_matrix(Options(matrix=str(matrix), results=root, no_test=True)) == 0
+    return Study(root), ("--matrix", matrix, "--results", root, "--no-test")
 
 
 def summary(study):
@@ -38,8 +45,7 @@ def summary(study):
 
 
 def test_each_step_has_its_record_on_the_same_weights(ran):
-    study, _, result = ran
-    assert result.code == 0, result.err
+    study, _ = ran
     frame = summary(study)
     assert set(frame.status) == {"done"}
     assert len(frame) == 7
@@ -62,20 +68,20 @@ def test_each_step_has_its_record_on_the_same_weights(ran):
     assert set(table.recipe) == set(frame.index.get_level_values("recipe"))
 
 
-def test_the_costs_of_a_shape_are_measured_once(ran):
-    study, _, _ = ran
+def test_the_costs_of_a_shape_are_measured_once(ran, brief_profile):
+    study, _ = ran
     entries = json.loads((study.root / "profile.json").read_text())["entries"]
     keys = [(e["graph"], e["side"], e["threads"], e["backend"], e["precision"]) for e in entries]
     assert len(keys) == len(set(keys))
     assert {(e["graph"], e["precision"]) for e in entries} == {
         ("unet-4-8", "fp32"), ("unet-2-4", "fp32"), ("unet-2-4 torch bf16", "bf16"),
     }  # fmt: skip
-    assert {e["side"] for e in entries} == {16, 256, 512}
+    assert {e["side"] for e in entries} == {16, *inference.SIDES}
     assert all(isinstance(e["busy"], bool) for e in entries)
 
 
-def test_nothing_is_trained_again_and_a_lost_source_is(ran, bench):
-    study, call, _ = ran
+def test_nothing_is_trained_again_and_a_lost_source_is(ran, bench, brief_profile, no_figures):
+    study, call = ran
     assert "nothing to run" in bench(*call).out
     frame = summary(study)
     taught, made = frame.loc["unet-2-4", "at-kd"].id, frame.loc["unet-2-4", "at-kd > torch"].id
