@@ -61,10 +61,10 @@ def test_a_class_that_a_fold_lacks_is_named(slices):
     assert odd == ["no training mask of fold 2 holds the class tumour: it can't be learned there"]
 
 
-def test_it_is_said_before_a_run_and_in_a_dry_run(bench, refused, tmp_path):
+def test_it_is_said_before_a_run_and_in_a_dry_run(bench, refused, tmp_path, tiny_matrix):
     folder = write_folder(tmp_path / "eyes", classes=1)
     describe(folder, labels={"background": 0, "disc": 1, "cup": 2})
-    call = ("--matrix", "unets", "--dataset", folder, "--patient-column", "person", "--dry-run")
+    call = ("--matrix", tiny_matrix, "--dataset", folder, "--patient-column", "person", "--dry-run")
     result = bench(*call, "--image-size", 16, "--results", tmp_path / "r")
     assert result.code == 0
     assert result.err.count("no training mask holds the class cup") == 1

@@ -174,10 +174,10 @@ def test_a_forgotten_mask_is_still_a_mistake(folder):
 
 
 @pytest.mark.slow
-def test_a_study_learns_from_them_and_scores_none(bench, folder, tmp_path):
+def test_a_study_learns_from_them_and_scores_none(bench, folder, tmp_path, brief_profile, no_figures):
     matrix = {
         "teacher": "unet-4-8", "students": ["unet-2-4"], "methods": ["baseline", "pm-kd", "pseudo-label"],
-        "unlabelled": ["none", "maps"], "image_size": 16, "updates": 40, "workers": 1,
+        "unlabelled": ["none", "maps"], "image_size": 16, "updates": 40, "workers": 2,
     }  # fmt: skip
     (tmp_path / "m.yaml").write_text(json.dumps(matrix))
     result = bench(

@@ -15,20 +15,13 @@ from bench.performance.plain_loop import plain_loop
 from bench.performance.slices import AugmentedSlices, loader
 from bench.planning.options import Options
 from bench.planning.session import open_session
-from bench.telling import told_to
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    from bench.performance.command import measure
-
-    folder, said = tmp_path_factory.mktemp("performance"), []
-    with told_to(said.append):
-        measure(Options(dataset="phantom", device="cpu"), folder, quick=True)
-    assert (folder / "performance.md").read_text() in said
-    return folder
+@pytest.fixture
+def root(measured):
+    return measured[0]
 
 
 @pytest.fixture
