@@ -6,8 +6,10 @@ docs/statistics.md says what each number means and how often it is right on simu
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,13 +41,13 @@ def interval(values: ArrayLike, resamples: int = RESAMPLES) -> tuple[Floats, Flo
     BCa covers too little at 22 patients (docs/statistics.md). Where all values are equal, BCa is undefined
     and the interval is that value. NaN for fewer than two.
     """
-    low, high = _bca((values,), np.mean, resamples)
+    low, high = _bca((values,), lambda mean: mean, resamples)
     return low / UNITS, high / UNITS
 
 
 def ratio_interval(above: ArrayLike, below: ArrayLike) -> tuple[Floats, Floats]:
     """95 % interval of mean ``above`` / mean ``below`` along the last axis, drawn in pairs."""
-    return _bca((above, below), lambda a, b, axis: a.mean(axis=axis) / b.mean(axis=axis), RESAMPLES)
+    return _bca((above, below), lambda a, b: a / b, RESAMPLES)
 
 
 class OverFolds(NamedTuple):
@@ -107,27 +109,40 @@ def _whole(values: ArrayLike) -> Floats:
     return np.round(np.asarray(values, dtype=np.float64) * UNITS)
 
 
-def _bca(samples: tuple[ArrayLike, ...], statistic: Callable[..., Any], resamples: int) -> tuple:
+@functools.lru_cache(maxsize=8)
+def _draws(n: int, resamples: int) -> Floats:
+    """How often each of ``n`` values is in each resample, ``(n, resamples)``: those that scipy draws."""
+    drawn = np.random.default_rng(0).integers(0, n, (resamples, n))
+    places = drawn + n * np.arange(resamples)[:, None]
+    return np.bincount(places.ravel(), minlength=resamples * n).reshape(resamples, n).T.astype(np.float64)
+
+
+def _bca(samples: tuple[ArrayLike, ...], of_means: Callable[..., Any], resamples: int) -> tuple:
+    """The interval of a function of the samples' means.
+
+    Means of resamples come from the draws' counts, which are the same for all samples of a size. Sums are
+    exact, so these are to the bit the means of what was drawn.
+    """
     rounded = [_whole(sample) for sample in samples]
-    if rounded[0].shape[-1] < 2:
+    n = rounded[0].shape[-1]
+    if n < 2:
         nothing = np.full(rounded[0].shape[:-1], np.nan)
         return nothing, nothing
-    n = rounded[0].shape[-1]
     tail = float(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1)))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # scipy warns of equal values, which are dealt with below
+        drawn = of_means(*(sample @ _draws(n, resamples) / n for sample in rounded))
         result = stats.bootstrap(
             rounded,
-            statistic,
+            lambda *samples, axis: of_means(*(sample.mean(axis=axis) for sample in samples)),
             axis=-1,
             paired=len(rounded) > 1,
             vectorized=True,
-            n_resamples=resamples,
-            batch=max(1, 2_000_000 // max(1, rounded[0].size)),
+            n_resamples=0,
+            bootstrap_result=SimpleNamespace(bootstrap_distribution=drawn),
             confidence_level=1 - 2 * tail,
             method="BCa",
-            rng=np.random.default_rng(0),
         )
-    plain = np.quantile(result.bootstrap_distribution, (tail, 1 - tail), axis=-1)
+    plain = np.quantile(drawn, (tail, 1 - tail), axis=-1)
     bca = result.confidence_interval
     return tuple(np.where(np.isnan(edge), p, edge) for edge, p in zip(bca, plain, strict=True))

@@ -12,6 +12,7 @@ from bench.report.figures.made import dice_against_cost_of_made
 from bench.report.figures.style import Look
 from bench.report.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 TEACHER, SMALL = "unet-64-128-256-512", "unet-32-64"
 
 

@@ -3,11 +3,13 @@
 import json
 
 import pandas as pd
+import pytest
 
 from bench.report import frames
 from bench.report.comparisons import comparisons, leaders
 from bench.report.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 SMALL = "unet-32-64"
 NAMED = tuple(f"{SMALL}:{method}" for method in ("pm-kd", "at-kd", "combined"))
 

@@ -10,6 +10,7 @@ from bench.files.atomic import write_json
 from bench.report import captions, frames
 from bench.report.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 SMALL = "unet-32-64"
 
 

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm, t, ttest_1samp
+from scipy.stats import bootstrap, norm, t, ttest_1samp
 
-from bench.report.statistics import ALPHA, holm, interval, over_folds, ratio_interval, smallest_claim
+from bench.report.statistics import (
+    ALPHA,
+    UNITS,
+    holm,
+    interval,
+    over_folds,
+    ratio_interval,
+    smallest_claim,
+)
 
 
 def test_the_interval_is_efrons():
@@ -22,6 +30,22 @@ def test_the_interval_is_efrons():
     z = z0 + norm.ppf(expanded)
     expected = np.quantile(draws, norm.cdf(z0 + z / (1 - a * z)))
     assert interval(values) == pytest.approx(expected, abs=0.03 * np.ptp(expected))
+
+
+def test_resamples_are_scipys_to_the_bit():
+    """Counted once for all samples of a size, not drawn anew for each."""
+    above, below = np.round(np.random.default_rng(5).normal(0.1, 0.02, size=(2, 3, 22)), 6)
+    found = (*interval(above), *ratio_interval(above, below))
+    level = 2 * norm.cdf(np.sqrt(22 / 21) * t.ppf(0.975, 21)) - 1
+    how = {"axis": -1, "n_resamples": 9999, "confidence_level": level, "vectorized": True}
+    data = [np.round(values * UNITS) for values in (above, below)]
+    mean = bootstrap(data[:1], np.mean, **how, rng=np.random.default_rng(0)).confidence_interval
+    ratio = bootstrap(
+        data, lambda a, b, axis: a.mean(axis=axis) / b.mean(axis=axis), **how, paired=True,
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    expected = (mean.low / UNITS, mean.high / UNITS, ratio.low, ratio.high)
+    assert np.array_equal(found, expected)
 
 
 FOLDS = np.array([0.021, 0.013, 0.034, 0.008, 0.019])
