@@ -13,9 +13,10 @@ from bench.files.liveness import started
 
 SCRIPT = """
 import os, signal, sys
-from bench.compute.processes import own_processes
+from bench.compute import processes
 
-pool = own_processes(1)
+processes.PRELOAD = []  # libraries, which take seconds and end nothing
+pool = processes.own_processes(1)
 print(pool.submit(os.getpid).result(), flush=True)
 os.kill(os.getpid(), signal.{how})
 """

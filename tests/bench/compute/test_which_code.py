@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.compute.processes import PRELOAD
 from bench.running.executors import commands
 
 CODE = Path(bench.__file__).parent
@@ -45,6 +46,11 @@ def checkout(tmp_path):
         (root / "bench" / "running" / "job_process.py").write_text(JOB)
         (root / "bench" / "__main__.py").write_text("print(__file__)\n")
         (root / "call.py").write_text(CALL)
+        libraries = [module.replace(".", "/") for module in PRELOAD if not module.startswith("bench.")]
+        for library in libraries:  # they take seconds to import, and are empty here
+            (root / library).mkdir(parents=True, exist_ok=True)
+            for package in (Path(library), *Path(library).parents[:-1]):
+                (root / package / "__init__.py").touch()
         return root
 
     return make

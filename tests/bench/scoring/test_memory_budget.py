@@ -77,7 +77,8 @@ def test_a_probe_is_a_real_step(asked, tmp_path, bench, monkeypatch):
     monkeypatch.setattr("bench.commands.local.run", lambda *_: 0)
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
     monkeypatch.setattr("bench.commands.write_report", lambda *_: None)
-    bench(*asked[:4], "--only", "unet-2-4:combined", "--memory-gb", 0.5, "--checkpointing")
+    only = ("--only", "unet-2-4:combined", "--workers", 2)
+    bench(*asked[:4], *only, "--memory-gb", 0.5, "--checkpointing")
     assert steps == [1, 1, 2, 2, 4, 4]
     settings = json.loads((tmp_path / "study" / "study.json").read_text())
     assert (settings["micro_batch"], settings["checkpointing"]) == (4, True)
