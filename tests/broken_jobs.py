@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
+from short_jobs import without_surfaces
 
 import architectures
 import methods
@@ -93,6 +94,7 @@ def run_job(root: Path, job_id: str, options: Options, quiet: bool = False, grac
     global study
     study, stopping.GRACE_SECONDS = root, grace
     register()
+    without_surfaces()
     complete, step = job_process.complete, Updater.__call__
 
     def noted(*arguments: Any) -> Any:
@@ -116,6 +118,7 @@ def main() -> None:
     from bench import cli, commands
 
     register()
+    without_surfaces()
     commands.run_job = broken_jobs.run_job
     commands.profile_study = commands.write_report = lambda *_: None
     cli.main()

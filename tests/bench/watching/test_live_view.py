@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+import short_jobs
 from rich.console import Console
 
 from bench.files.atomic import write_json
@@ -21,7 +21,6 @@ from bench.watching.states import State, Watch, seconds_left
 
 NETWORKS = ("unet-64-128-256-512", "unet-32-64-128-256", "unet-32-64-128", "unet-32-64")
 METHODS = ("baseline", "pm-kd", "at-kd", "combined")
-ENTRY = Path(__file__).resolve().parents[3] / "run_bench.py"
 
 
 def running(job, epoch, left, phase="train"):
@@ -147,7 +146,7 @@ def at_terminal(arguments, seen=None, wait=90):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     environment = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
     process = subprocess.Popen(
-        [sys.executable, str(ENTRY), *map(str, arguments)],
+        [sys.executable, str(short_jobs.SCRIPT), *map(str, arguments)],
         stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
@@ -174,6 +173,8 @@ def at_terminal(arguments, seen=None, wait=90):
 @pytest.mark.slow
 def test_at_a_terminal_the_matrix_is_live_and_ctrl_c_gives_the_cursor_back(tmp_path, tiny_matrix):
     root = tmp_path / "study"
+    root.mkdir()
+    (root / "held").touch()
     arguments = ("--matrix", tiny_matrix, "--results", root, "--workers", 1)
     code, out = at_terminal(arguments, seen="1 running")
     assert code != 0
