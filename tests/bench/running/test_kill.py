@@ -31,7 +31,7 @@ MATRIX = """
 teacher: unet-4-8
 students: [unet-2-4]
 methods: [baseline, combined]
-image_size: 32
+image_size: 16
 updates: 80
 """
 SECONDS = 120
@@ -52,8 +52,8 @@ MOMENTS = [
     ("timed", "checkpoints/*", 0.1),
     ("writing", "*/checkpoints", 2),
     ("timed", "predictions/*", 0.05),
+    ("timed", "summary.csv", 0.2),
     ("timed", "summary.csv", 0.5),
-    ("timed", "summary.csv", 1.5),
     ("writing", "*/figures/.*", 3),
     ("writing", "*/page*", 5),
 ]
