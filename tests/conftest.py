@@ -14,7 +14,7 @@ import pytest
 import short_jobs
 import torch
 from commands import missing
-from native import NATIVE, TESTS
+from native import NATIVE, TESTS, Beside
 
 import architectures
 import methods
@@ -50,10 +50,27 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests that load other runtimes to ``test_native_libraries.py``, unless they are asked for."""
+    """Leave tests that load other runtimes to the process beside this one, unless they are asked for."""
     asked = config.args_source is config.ArgsSource.ARGS
     native = any(collection_path == TESTS / where for where in NATIVE)
     return True if native and not asked else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    wanted = not session.config.option.collectonly
+    if wanted and any("beside" in getattr(item, "fixturenames", ()) for item in session.items):
+        session.stash[BESIDE] = Beside()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if BESIDE in session.stash:
+        session.stash[BESIDE].stop()
+
+
+@pytest.fixture
+def beside(request) -> Beside:
+    """The process of the tests that load other runtimes; it has begun when the tests were collected."""
+    return request.session.stash[BESIDE]
 
 
 def pytest_runtest_setup() -> None:
@@ -62,6 +79,7 @@ def pytest_runtest_setup() -> None:
     torch.set_num_threads(1)
 
 
+BESIDE = pytest.StashKey[Beside]()
 MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
 """Fixtures that take long, or something that not every machine has, and what their tests are marked as."""
 
