@@ -18,7 +18,7 @@ from bench.files import stopping
 from bench.files.atomic import disk_trouble
 from bench.planning.options import Flag, Options, flags, typed_as
 from bench.telling import print_line, told_to
-from bench.using.wishes import Wish
+from bench.using.wishes import ExportWish, Limits, Wish
 
 app = typer.Typer(
     add_completion=False,
@@ -192,7 +192,13 @@ def status(study: StudyFolder) -> None:
 @app.command()
 @with_flags(lambda name, flag: True, of=Wish)
 def predict(
-    network: Annotated[str, typer.Argument(metavar="STUDY:ID", help="A study's folder and a job's id.")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="STUDY:ID (a study's folder and a job's id), a bundle of export, or a file of weights.",
+        ),
+    ],
     inputs: Annotated[list[Path], typer.Argument(help="Images, volumes, DICOM series, or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for masks.")],
     options: Wish,
@@ -200,11 +206,44 @@ def predict(
     """Write the masks that a finished network finds in files, and a list of what was done."""
     from bench import plugins
     from bench.using.folder import is_faulty, predict_files
-    from bench.using.network import named
+    from bench.using.named import named
 
     plugins.load(options.plugin)
     rows = predict_files(named(network), inputs, out, options)
     raise typer.Exit(1 if any(map(is_faulty, rows)) else 0)
+
+
+@app.command()
+@with_flags(lambda name, flag: True, of=ExportWish)
+def export(
+    study: StudyFolder,
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the bundle.")],
+    options: ExportWish,
+) -> None:
+    """Write a finished network as a bundle that works without this project."""
+    from bench import plugins
+    from bench.commands import existing
+    from bench.using.export import export as write
+
+    plugins.load(options.plugin)
+    write(existing(study), job_id, out, options)
+
+
+@app.command()
+@with_flags(lambda name, flag: True, of=Limits)
+def choose(study: StudyFolder, options: Limits) -> None:
+    """Name the best network of a study within limits of time, size, memory and Dice."""
+    from bench import plugins
+    from bench.commands import existing
+    from bench.using.choice import choose_of, tell
+
+    plugins.load(options.plugin)
+    root = existing(study)
+    with told_to(functools.partial(print, file=sys.stderr) if options.json else print_line):
+        choice = choose_of(root, options)
+    print(tell(root, choice, options))
+    raise typer.Exit(0 if choice.best else 1)
 
 
 @app.command("check-plugin")

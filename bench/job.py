@@ -70,6 +70,8 @@ class Job:
     """Updates of the weights, a multiple of the epochs; None: the protocol's number for this data."""
     plugin: str = ""
     """Hash of the user's file that brings the step, network or dataset; empty: all are built in."""
+    refit: bool = False
+    """Trained on all patients to be shipped (``export --refit``): nobody is left to choose an epoch by."""
     recipe: str = field(default="", compare=False, metadata={"derived": True})
     """All steps up to this one, as typed; empty: there is one. Follows from the sources, and decides
     nothing.
@@ -111,8 +113,8 @@ class Job:
 
     @property
     def keeps_last_epoch(self) -> bool:
-        """Whether the last epoch's weights are kept, not the best: validation would be further labels."""
-        return self.labels is not None or self.teacher_labels != "same"
+        """Whether the last epoch's weights are kept: validation would be further labels, or is training."""
+        return self.labels is not None or self.teacher_labels != "same" or self.refit
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -208,11 +208,24 @@ class GraphArtefact:
         """What it is."""
         return self._about
 
-    def predict(self, x: Tensor) -> Tensor:
-        """Images to logits, both where ``x`` is."""
+    @property
+    def graph(self) -> Graph:
+        """What it keeps."""
+        return self._graph
+
+    def open(self) -> Session:
+        """Its session, which is made when it is first needed.
+
+        Raises:
+            ValueError: the runtime can't open it here.
+        """
         if self._session is None:
             self._session = self._open(self._graph, self._threads)
-        logits = self._session.predict(x.detach().cpu().contiguous())
+        return self._session
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Images to logits, both where ``x`` is."""
+        logits = self.open().predict(x.detach().cpu().contiguous())
         return logits.float().to(x.device)
 
     def set_threads(self, threads: int) -> None:

@@ -20,8 +20,9 @@ from bench.data.splits import Split
 from bench.files import atomic
 from bench.study.store import Study
 from bench.using import listing
+from bench.using.bundle import of_bundle
 from bench.using.folder import predict_files
-from bench.using.network import Network, of_study
+from bench.using.network import Network, of_study, on_threads
 from bench.using.wishes import Wish
 from methods.artefact import TorchArtefact
 
@@ -112,3 +113,11 @@ def on_one_core(root: Path, job_id: str, given: Path, out: Path) -> tuple[int, i
     predict_files(of_study(Study(root), job_id), [given], out, Wish(device="cpu"))
     said = json.loads((out / "predictions.json").read_bytes())["computed"]["threads"]
     return torch.get_num_threads(), said
+
+
+def session_on_one_core(bundle: Path) -> tuple[int, int]:
+    """The threads that a bundle's network is told, and those of its runtime, in a process with one core."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    artefact = of_bundle(bundle).artefact
+    told = on_threads(artefact, None)
+    return told, artefact.open().threads

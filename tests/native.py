@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-NATIVE = ("methods/converting", "methods/reshaping", "methods/test_steps.py", "methods/test_killed.py")
+NATIVE = (
+    *("methods/converting", "methods/reshaping", "methods/test_steps.py", "methods/test_killed.py"),
+    *("bench/using/test_export.py", "bench/using/test_refit.py"),
+)
 
 
 class Beside:

@@ -151,3 +151,35 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> None:
             place(folder / path.name, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_folder(path: Path, write: Callable[[Path], Any], last: str) -> None:
+    """Call ``write`` with a temporary folder, then put all of its files into ``path``.
+
+    A folder that is not there yet appears whole or not at all. In one that is, files of the same names are
+    replaced, and others stay; ``last`` is taken away first and comes last: without it nothing is whole.
+
+    Raises:
+        UserError: the disk is full, or the folder can't be written.
+    """
+    folder = partial_path(path)
+    with writing(path):
+        try:
+            for old in path.parent.glob(f".{path.stem}.*"):  # of a process that was killed at it
+                match = PARTIAL.fullmatch(old.name)
+                if match and not _still_written(old, match["host"], int(match["pid"])):
+                    shutil.rmtree(old, ignore_errors=True)
+            folder.mkdir(parents=True)
+            write(folder)
+            files = [found.relative_to(folder) for found in sorted(folder.rglob("*")) if found.is_file()]
+            for name in files:
+                on_disk(folder / name)
+            if not path.exists():
+                place(folder, path)
+                return
+            (path / last).unlink(missing_ok=True)
+            for name in sorted(files, key=lambda name: name == Path(last)):
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                place(folder / name, path / name)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

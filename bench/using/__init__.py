@@ -1,1 +1,1 @@
-"""Finished networks at work: what they were made for, and masks of files that are of no study."""
+"""Finished networks at work: which to take, bundles to ship them in, masks of files of no study."""

@@ -24,6 +24,7 @@ from bench.report.tables.markup import csv_text
 from bench.scoring.evaluation import summarise
 from bench.study.code import code
 from bench.using import listing, references
+from bench.using.alone import alone_in
 from bench.using.case import Found, predict_case, reason_of
 from bench.using.inputs import Input, check_targets, find
 from bench.using.listing import Listing
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 SCORES = "cases.csv"
 OVERLAYS = "overlays"
+HIDDEN = ".predicting"
+"""In the output folder while a command writes to it."""
 SHARE_OF_MEMORY = 0.5
 """Of the free memory, that a volume may take; larger ones are predicted in blocks."""
 
@@ -72,11 +75,30 @@ def predict_files(
             f"{out / OVERLAYS}: would hold masks and overlays; give other inputs or no --overlay"
         )
     masks = references.find_masks(wish.masks, found, made_for.of_volumes) if wish.masks else {}
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; -o must name a folder")
+    with alone_in(out, out / HIDDEN):
+        return _predict_all(network, targets, pictures, masks, out, wish, left)
+
+
+def _predict_all(
+    network: Network,
+    targets: Sequence[tuple[str, Input]],
+    pictures: Sequence[str],
+    masks: dict[str, Path],
+    out: Path,
+    wish: Wish,
+    left: Any,
+) -> list[listing.Row]:
+    """Predict what is not finished yet, in a folder that is ours for now."""
+    found = [one for _, one in targets]
     device = choose_device(wish.device)
     threads = on_threads(network.artefact, wish.threads)
     about = _about(network, device, threads)
     whole = partial(_is_whole, wish, masks, out)
-    seen, finished = listing.begin(out, about, targets, [*more[1:], *pictures], wish.overwrite, whole)
+    seen, finished = listing.begin(
+        out, about, targets, [*([SCORES] if wish.masks else []), *pictures], wish.overwrite, whole
+    )
     remove_partials(out)
     gigabytes = SHARE_OF_MEMORY * available_mb() / 1e3 if wish.memory_gb is None else wish.memory_gb
     moved = replace(network, artefact=network.artefact.to(device))

@@ -1,4 +1,4 @@
-"""The network that predicts, and all that is known of it, found by the name that a user types."""
+"""The network that predicts, and all that is known of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import torch
 from bench import plugins
 from bench.compute.cores import usable_cores
 from bench.errors import UserError
+from bench.files.atomic import plain
 from bench.files.checksums import checksum, digest
-from bench.study.store import Study, existing
+from bench.study.store import Study
+from bench.training.artefacts import open_artefact
 from bench.training.job_parts import load_artefact
 from bench.using.preprocessing import Preprocessing
 from methods.artefact import Artefact
@@ -40,21 +42,6 @@ class Network:
         return digest(self.weights, json.dumps(self.made_for.as_dict(), sort_keys=True))
 
 
-def named(text: str) -> Network:
-    """The network that ``STUDY:ID`` names.
-
-    Raises:
-        UserError: no such study, job or weights.
-    """
-    folder, colon, job_id = text.rpartition(":")
-    if not colon or not folder or not job_id:
-        raise UserError(
-            f"{text}: names no network; must be STUDY:ID, a study's folder and the id of a job that is "
-            "done, e.g. results/quick:0123456789abcdef"
-        )
-    return of_study(existing(Path(folder)), job_id)
-
-
 def of_study(study: Study, job_id: str) -> Network:
     """The finished network of a job, on the processor.
 
@@ -77,6 +64,27 @@ def of_study(study: Study, job_id: str) -> Network:
     facts = record["dataset"]
     weights = checksum(study.path("weights", job_id))
     return Network(job.label, artefact, Preprocessing.of(job, facts), weights, facts["synthetic"])
+
+
+def of_file(path: Path) -> Network:
+    """The network in a file of weights, by what the file says of itself.
+
+    Raises:
+        UserError: no artefact, or one that does not say what it was made for.
+    """
+    try:
+        artefact = open_artefact(path)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    about = artefact.about
+    if about is None or not about.data:
+        raise UserError(f"{path}: does not say how images are prepared for it; name it as STUDY:ID")
+    try:
+        made_for = Preprocessing.of(about, {**about.data, "classes": about.classes})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{path}: what it says of its images is not of this version") from None
+    checked = Preprocessing.from_dict(plain(made_for.as_dict()), path)
+    return Network(f"{about.architecture} of {path.name}", artefact, checked, checksum(path))
 
 
 def on_threads(artefact: Artefact, threads: int | None) -> int:

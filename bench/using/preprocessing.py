@@ -7,6 +7,7 @@ needed to get the same masks.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,11 +17,14 @@ from bench.errors import UserError
 from bench.files.checked import check
 from bench.job import Job
 from bench.scoring.evaluation import OVERLAP
+from methods.artefact import About
 
 Number = Annotated[float, Field(ge=-1e18, le=1e18)]
 Positive = Annotated[float, Field(gt=0, le=1e18)]
 Side = Annotated[int, Field(ge=1, le=2**16)]
 RAS: Literal["RAS"] = "RAS"
+THRESHOLD = 0.5
+"""Of the sigmoid, as ``decide`` in ``bench/scoring/evaluation.py`` has it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Preprocessing:
     patch: Annotated[tuple[Side, ...], Field(max_length=3)] = ()
     overlap: Annotated[float, Field(ge=0, lt=1)] = OVERLAP
     blending: Literal["gaussian"] = "gaussian"
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
 
     @property
     def of_volumes(self) -> bool:
@@ -106,16 +110,22 @@ class Preprocessing:
             raise UserError(
                 f"{where}: must have a size (of images), or a patch and a spacing of three axes"
             )
+        if (found.overlap, found.threshold) != (OVERLAP, THRESHOLD):
+            raise UserError(
+                f"{where}: has overlap {found.overlap:g} and threshold {found.threshold:g}; this version "
+                f"computes with {OVERLAP:g} and {THRESHOLD:g} alone"
+            )
         return found
 
     @classmethod
-    def of(cls, job: Job, facts: dict[str, Any]) -> Preprocessing:
-        """Of the network of a job; the one place that knows how records say it.
+    def of(cls, made: Job | About, facts: Mapping[str, Any]) -> Preprocessing:
+        """Of a job's network, or an artefact; the one place that knows how records say it.
 
         Args:
-            facts: of the data that it was trained on, as its record keeps them under ``dataset``.
+            made: the job, or what the artefact says of itself.
+            facts: of the data that it was trained on, as a record keeps them under ``dataset``.
         """
-        classes = tuple(facts.get("classes") or ("foreground",) * max(1, job.out_channels - 1))
+        classes = tuple(facts.get("classes") or ("foreground",) * max(1, made.out_channels - 1))
         if "patch" in facts:
             rows = facts["normalisation"]
             return cls(
@@ -129,7 +139,7 @@ class Preprocessing:
         window = tuple(facts["window"]) if "window" in facts else None
         own = zip(facts["mean"], facts["std"], strict=True)
         channels = tuple(Channel(window, mean, std) for mean, std in own)
-        return cls(channels=channels, classes=classes, size=job.image_size)
+        return cls(channels=channels, classes=classes, size=made.image_size)
 
 
 def _of_ct(row: dict[str, float]) -> Channel:

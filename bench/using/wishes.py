@@ -1,14 +1,19 @@
-"""What ``predict`` is asked for beside a network, inputs and a folder; declared as ``Options`` are."""
+"""What ``predict``, ``export`` and ``choose`` are asked for beside networks; declared as ``Options``."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.planning.options import Options, check_memory, flag, flags
+from bench.planning.options import Options, check_memory, flag, flags, one_of
+
+RUNTIMES = ("onnxruntime", "openvino")
+"""That a bundle may be for."""
 
 
 def _as_of_a_matrix(name: str) -> Any:
@@ -17,14 +22,37 @@ def _as_of_a_matrix(name: str) -> Any:
     return dataclasses.field(default=own.default, metadata=own.metadata)
 
 
-def _check_threads(value: int) -> None:
-    if value < 1:
-        raise UserError(f"--threads {value}: must be 1 or more")
+def _at_least_one(name: str) -> Callable[[int], None]:
+    """A check of a whole number."""
+
+    def check(value: int) -> None:
+        if value < 1:
+            raise UserError(f"{name} {value}: must be 1 or more")
+
+    return check
+
+
+def _positive(name: str) -> Callable[[float], None]:
+    """A check of a limit."""
+
+    def check(value: float) -> None:
+        if not 0 < value < math.inf:
+            raise UserError(f"{name} {value:g}: must be positive and finite")
+
+    return check
+
+
+def _check(wish: Any) -> None:
+    """Raise a ``UserError`` for a value that can't be."""
+    for own, known in flags(type(wish)):
+        value = getattr(wish, own.name)
+        if value != own.default:
+            known.check(value)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """All of it.
+    """Of ``predict``.
 
     Raises:
         UserError: a value that can't be.
@@ -39,7 +67,7 @@ class Wish:
         None,
         "Default: all cores that the process may use.",
         shown={"metavar": "N"},
-        check=_check_threads,
+        check=_at_least_one("--threads"),
     )
     memory_gb: float | None = flag(
         None,
@@ -52,7 +80,71 @@ class Wish:
     """Loaded before the network is opened; from Python by ``open_study``."""
 
     def __post_init__(self) -> None:
-        for own, known in flags(type(self)):
-            value = getattr(self, own.name)
-            if value != own.default:
-                known.check(value)
+        _check(self)
+
+
+@dataclass(frozen=True)
+class ExportWish:
+    """What ``export`` is asked for beside a job and a folder.
+
+    Raises:
+        UserError: a value that can't be.
+    """
+
+    runtime: str = flag(
+        "",
+        "Of a network in torch: onnxruntime or openvino; default: the first that is installed.",
+        shown={"metavar": "NAME"},
+        check=one_of("--runtime", RUNTIMES),
+    )
+    refit: bool = flag(False, "Train its recipe once more, on all patients, and export that.")
+    data: Path | None = flag(None, "The study's data, for --refit.", shown={"metavar": "FOLDER"})
+    name_cases: bool = flag(False, "Name cases in the card; else the worst are numbered.")
+    overwrite: bool = flag(False, "Replace what is there.")
+    plugin: tuple[Path, ...] = _as_of_a_matrix("plugin")
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of ``choose``.
+
+    Raises:
+        UserError: a value that can't be.
+    """
+
+    max_ms: float | None = flag(
+        None, "Milliseconds of an image, p50.", shown={"metavar": "MS"}, check=_positive("--max-ms")
+    )
+    threads: int = flag(1, "That compute it.", shown={"metavar": "N"}, check=_at_least_one("--threads"))
+    side: int | None = flag(
+        None,
+        "Of the image that is timed; default: the network's own, of volumes a whole one.",
+        shown={"metavar": "PIXELS"},
+        check=_at_least_one("--side"),
+    )
+    max_mb: float | None = flag(
+        None, "Size of the file.", shown={"metavar": "MB"}, check=_positive("--max-mb")
+    )
+    max_memory_mb: float | None = flag(
+        None,
+        "Memory of one inference.",
+        shown={"metavar": "MB"},
+        check=_positive("--max-memory-mb"),
+    )
+    within: float | None = flag(
+        None,
+        "Dice that it may lose on the teacher, by non-inferiority, e.g. 0.02.",
+        shown={"metavar": "DICE"},
+        check=_positive("--within"),
+    )
+    runtime: str = flag("", "torch, openvino or onnxruntime; default: any.", shown={"metavar": "NAME"})
+    here: bool = flag(False, "Measure again on this machine, and score INT8 again.")
+    json: bool = flag(False, "The answer as JSON.")
+    data: Path | None = flag(None, "The study's data, for --here.", shown={"metavar": "FOLDER"})
+    plugin: tuple[Path, ...] = _as_of_a_matrix("plugin")
+
+    def __post_init__(self) -> None:
+        _check(self)

@@ -65,7 +65,7 @@ def _rows(
     done: pd.DataFrame, related: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataFrame
 ) -> list[dict[str, Any]]:
     score, part = score_column(done)
-    teacher = scores(cases, _teachers(done))
+    teacher = scores(cases, largest_teachers(done))
     costs = _costs(latency)
     order = {name: k for k, name in enumerate(by_size(related))}
     rows = []
@@ -144,7 +144,7 @@ def _points(paired: pd.DataFrame) -> str | None:
     return f"{100 * overall(paired):+.1f}" if paired.size else None
 
 
-def _teachers(done: pd.DataFrame) -> list[str]:
+def largest_teachers(done: pd.DataFrame) -> list[str]:
     """The largest networks that taught."""
     teaching = done[done.id.isin({name for names in done.teachers.fillna("") for name in names.split()})]
     if not len(teaching):

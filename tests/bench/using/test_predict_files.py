@@ -23,6 +23,7 @@ from bench.errors import UserError
 from bench.scoring.evaluation import score_case, summarise
 from bench.study.store import Study
 from bench.using import folder as using_folder
+from bench.using.alone import alone_in
 from bench.using.folder import predict_files
 from bench.using.network import of_study
 from bench.using.prediction import predict_array
@@ -287,7 +288,7 @@ def test_a_case_that_breaks_a_library_ends_nothing(monkeypatch, of_images, tmp_p
     ("arguments", "said"),
     [
         (["nowhere:abc", "x"], "no study.json here"),
-        (["nowhere", "x"], "must be STUDY:ID"),
+        (["nowhere", "x"], "or STUDY:ID"),
         (["{images}x", "x"], "is not done"),
         (["{images}", "missing.png"], "missing.png: no such file or folder"),
         (["{images}", "empty"], "nothing to predict; the network was made for 2-D grey images"),
@@ -341,6 +342,28 @@ def test_a_killed_run_is_gone_on_with(bench, of_images, unbroken, tmp_path, mome
     for name, content in unbroken.items():
         if name != "predictions.json":
             assert (tmp_path / "out" / name).read_bytes() == content
+
+
+def test_two_commands_do_not_write_to_one_folder(refused, bench, of_images, tmp_path):
+    grey(tmp_path / "a.png")
+    out = tmp_path / "out"
+    with alone_in(out, out / using_folder.HIDDEN):
+        said = refused("predict", of_images, tmp_path / "a.png", "-o", out)
+    assert f"process {os.getpid()}" in said
+    assert "is writing to it" in said
+    assert not out.exists(), "who wrote nothing leaves nothing"
+    assert bench("predict", of_images, tmp_path / "a.png", "-o", out).code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "predictions.json"]
+
+
+def test_a_folder_without_hard_links_will_do(bench, of_images, tmp_path, monkeypatch):
+    def link(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("bench.files.lease.os.link", link)
+    grey(tmp_path / "a.png")
+    assert bench("predict", of_images, tmp_path / "a.png", "-o", tmp_path / "out").code == 0
+    assert files(tmp_path / "out") == ["a.png", "predictions.json"]
 
 
 def test_what_is_finished_is_not_predicted_again(bench, of_images, unbroken, tmp_path, monkeypatch):
