@@ -1,5 +1,6 @@
 """Small synthetic volumes in files, for tests: two balls of two classes in noise."""
 
+import itertools
 import json
 
 import nibabel as nib
@@ -57,3 +58,24 @@ def write_nnunet(root, count=6, shape=(14, 20, 12), ending=".nii.gz"):
     }  # fmt: skip
     (root / "dataset.json").write_text(json.dumps(content))
     return root
+
+
+SPACING = (1.0, 1.3, 2.1)
+AXCODES = [
+    "".join(pair[flip] for pair, flip in zip(order, flips, strict=True))
+    for order in itertools.permutations(("RL", "AP", "SI"))
+    for flips in itertools.product((0, 1), repeat=3)
+]
+
+
+def scanned(angle: float = 0.0) -> nib.Nifti1Image:
+    """A volume in canonical order, turned by ``angle`` degrees in the axial plane, somewhere in space."""
+    turn = np.deg2rad(angle)
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    affine[:3, :3] *= SPACING
+    affine[:3, 3] = (-31, 17, 240)
+    image = nib.Nifti1Image(ball_volume(1, (16, 15, 14))[0].astype(np.int16), affine)
+    image.set_qform(affine, 1)
+    image.set_sform(affine, 2)
+    return image

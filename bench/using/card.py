@@ -104,7 +104,10 @@ def _head(story: Story, done: pd.DataFrame) -> str:
     if story.record["dataset"]["synthetic"]:
         lines.append("**Trained on synthetic images: its masks mean nothing for patients.**")
     count = number(own["parameters"], ",.0f") or "an unknown number of"
-    teacher = f"; its teacher is `{first.teacher}`" if first.teacher else ""
+    study = story.study
+    trained = study.trained(study.job(story.ids[0]))  # what was made of it has no teachers of its own
+    taught = ", ".join(f"`{study.job(name).architecture}`" for name in trained.teachers)
+    teacher = f"; its teacher is {taught}" if taught else ""
     lines.append(
         f"`{own['architecture']}`, {count} parameters, made by the recipe `{first.recipe}`{teacher}; it "
         f"runs in {own['runtime']}, {own['precision']}."

@@ -134,6 +134,8 @@ def predict_image(network: Network, how: dict[str, Any], path: Path, out: Path) 
     from PIL import Image, ImageOps
 
     with Image.open(path) as opened:
+        if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
+            raise ValueError(f"holds {opened.n_frames} pages; a file must hold one image")
         image = ImageOps.exif_transpose(opened)
     image = image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode))
     x = np.asarray(image, np.float32)
@@ -186,8 +188,9 @@ def predict_volume(network: Network, how: dict[str, Any], path: Path, out: Path)
     mask = decide(logits, how["threshold"])
     back = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), turn)
     found = nib.Nifti1Image(nib.apply_orientation(mask, back), image.affine)
-    found.set_qform(image.get_qform(), int(header["qform_code"]))
-    found.set_sform(image.get_sform(), int(header["sform_code"]))
+    for form in ("qform", "sform"):
+        code = int(header[f"{form}_code"])
+        getattr(found, f"set_{form}")(getattr(image, f"get_{form}")() if code else None, code)
     found.header.set_xyzt_units(int(header["xyzt_units"]) & 7)
     nib.save(found, out)
 

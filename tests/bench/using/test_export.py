@@ -15,14 +15,16 @@ import pytest
 import torch
 from commands import missing, needs
 from image_files import save
+from nibabel.orientations import axcodes2ornt, ornt_transform
 from PIL import Image
 from torch.nn import functional as F
-from volume_files import ball_volume
+from volume_files import AXCODES, ball_volume, scanned
 from volume_files import save as save_volume
 
 from bench.compute.processes import in_own_process
 from bench.data.pictures import read_mask
 from bench.errors import UserError
+from bench.files.atomic import HOST
 from bench.study.store import Study
 from bench.using import standalone
 from bench.using.alone import alone_in
@@ -152,6 +154,27 @@ def test_the_masks_are_the_studys(tmp_path, kind, runtime):
         assert np.allclose(mask.affine, image.affine)
         assert nib.aff2axcodes(mask.affine) == nib.aff2axcodes(image.affine)
         assert mask.header["sform_code"] == image.header["sform_code"]
+
+
+def test_the_order_of_axes_changes_nothing(tmp_path):
+    """All 48 of them, a volume that lies askew, and headers with one form."""
+    _, bundle = exported(tmp_path, "volumes")
+    own = axcodes2ornt("RAS")
+    scans = {code: scanned().as_reoriented(ornt_transform(own, axcodes2ornt(code))) for code in AXCODES}
+    scans |= {"askew": scanned(20), "sform": scanned(20), "qform": scanned(20)}
+    scans["sform"].set_qform(None, 0)
+    scans["qform"].set_sform(None, 0)
+    (tmp_path / "in").mkdir()
+    for name, image in scans.items():
+        nib.save(image, tmp_path / "in" / f"{name}.nii.gz")
+    alone(bundle, *sorted((tmp_path / "in").iterdir()), "-o", tmp_path / "alone")
+    predict_files(of_bundle(bundle), [tmp_path / "in"], tmp_path / "ours", Wish(device="cpu"))
+    for name in scans:
+        one, other = (nib.load(tmp_path / where / f"{name}.nii.gz") for where in ("alone", "ours"))
+        assert np.array_equal(one.dataobj, other.dataobj), name
+        assert np.allclose(one.affine, other.affine, atol=1e-4), name
+        for field in ("qform_code", "sform_code"):
+            assert one.header[field] == other.header[field], name
 
 
 @pytest.mark.parametrize("sides", [(9, 40), (40, 9), (33, 33), (7, 5)])
@@ -401,6 +424,15 @@ def test_two_exports_do_not_write_to_one_folder(refused, grey, tmp_path):
     with alone_in(out, tmp_path / ".out.exporting"):
         assert "is writing to it" in refused("export", study, job_id, "-o", out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed(bench, grey, tmp_path):
+    study, _, job_id = grey[0].rpartition(":")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / f".out.{HOST}-{ended.pid}" / "models").mkdir(parents=True)
+    assert bench("export", study, job_id, "-o", tmp_path / "out").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_full_disk_leaves_nothing(refused, grey, tmp_path, monkeypatch):
