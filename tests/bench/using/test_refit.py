@@ -28,7 +28,7 @@ def test_all_patients_last_epoch_and_the_recipes_score(bench, refused, study, tm
     out = tmp_path / "bundle"
     result = bench("export", study.root, jobs[0].id, "-o", out, "--refit")
     assert result.code == 0, result
-    assert result.out.count("on all patients") == 2, "the teacher and the student"
+    assert result.out.count("on all patients:") == 2, "the teacher and the student"
     home = Study(study.root / "refit")
     records = {record["job"]["method"]: record for record in home.records()}
     assert set(records) == {"baseline", "at-kd"}
