@@ -134,8 +134,9 @@ def predict_image(network: Network, how: dict[str, Any], path: Path, out: Path) 
     from PIL import Image, ImageOps
 
     with Image.open(path) as opened:
-        if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
-            raise ValueError(f"holds {opened.n_frames} pages; a file must hold one image")
+        pages = getattr(opened, "n_frames", 1)
+        if pages > 1 and opened.format != "MPO":
+            raise ValueError(f"holds {pages} pages; a file must hold one image")
         image = ImageOps.exif_transpose(opened)
     image = image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode))
     x = np.asarray(image, np.float32)
