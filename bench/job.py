@@ -68,10 +68,22 @@ class Job:
     """``maps``: the teacher's targets are used on training patients without labels as well."""
     updates: int | None = None
     """Updates of the weights, a multiple of the epochs; None: the protocol's number for this data."""
+    learning_rate: float | None = None
+    """Of a plain student, where it is tried as often as a loss's weight; None: the protocol's."""
+    labels_seed: int | None = None
+    """Seed that draws the patients which the job knows; None: its own. Teachers whose mean teaches know the
+    labels of one draw together.
+    """
+    shuffled: bool = False
+    """Whether it learns from the targets of other samples than its own: a control."""
+    maps: str = ""
+    """Checksum of probability maps that the user gave (``--teacher-maps``), which teach instead."""
     plugin: str = ""
     """Hash of the user's file that brings the step, network or dataset; empty: all are built in."""
     refit: bool = False
     """Trained on all patients to be shipped (``export --refit``): nobody is left to choose an epoch by."""
+    taught_by: str = field(default="", compare=False, metadata={"derived": True})
+    """Who teaches, where that is not the matrix's teacher. Follows from ``teachers``."""
     recipe: str = field(default="", compare=False, metadata={"derived": True})
     """All steps up to this one, as typed; empty: there is one. Follows from the sources, and decides
     nothing.
@@ -106,7 +118,12 @@ class Job:
         labels += "" if self.unlabelled == "none" else f", {self.unlabelled} on the others"
         teacher = "" if self.teacher_labels == "same" else f", teacher's labels {self.teacher_labels}"
         updates = "" if self.updates is None else f" {self.updates} updates"
+        updates += "" if self.learning_rate is None else f" learning rate {self.learning_rate:g}"
         fold = "" if self.fold is None else f" fold {self.fold}"
+        teacher += ", taught by given maps" if self.maps else ""
+        teacher += f", of {self.taught_by}" if self.taught_by else ""
+        teacher += ", targets shuffled" if self.shuffled else ""
+        labels += "" if self.labels_seed is None else f", drawn by seed {self.labels_seed}"
         steps = self.recipe or self.method
         what = f"{self.architecture}:{steps}{loss}{given}{slices}{labels}{teacher}{updates}"
         return f"{what}{fold} seed {self.seed}"
@@ -120,6 +137,11 @@ class Job:
     def needs(self) -> tuple[str, ...]:
         """Ids of the jobs whose networks this one needs: its teachers', and the one that it starts from."""
         return (*self.teachers, self.source) if self.source else self.teachers
+
+    @property
+    def taught(self) -> bool:
+        """Whether it learns from a teacher's targets: of networks, or of given maps."""
+        return bool(self.teachers or self.maps)
 
     @property
     def variant(self) -> str:

@@ -48,6 +48,7 @@ class Dataset:
         modalities: of each channel of a volume: "CT" is clipped and normalised by the training set,
             anything else per volume.
         unlabelled: further images, without masks.
+        turns: how the file of each volume was turned, as nibabel's ``io_orientation`` has it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Dataset:
     contents: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unlabelled: Unlabelled = Unlabelled()
+    turns: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
     def __post_init__(self) -> None:
         # Whole numbers and NumPy's are numbers to whoever writes a dataset, but not to all who read one.

@@ -29,15 +29,16 @@ class Known:
 def known_to(job: Job, patients: Iterable[str], unlabelled: Iterable[str] = ()) -> Known:
     """What ``job`` knows of the training ``patients``, and of those with images without masks.
 
-    One shuffled order a seed decides: the first L are labelled, so 4 patients are among the 8 of the same
-    seed and those among its 16. Where teacher and student must not share patients, the first half is the
-    student's and the second its teacher's.
+    One shuffled order a seed decides, the job's own or its ``labels_seed``: the first L are labelled, so 4
+    patients are among the 8 of the same seed and those among its 16. Where teacher and student must not
+    share patients, the first half is the student's and the second its teacher's.
 
     Raises:
         UserError: more labels than patients.
     """
     order = sorted(set(patients))
-    order = [order[k] for k in np.random.default_rng([job.seed, DRAW]).permutation(len(order))]
+    seed = job.seed if job.labels_seed is None else job.labels_seed
+    order = [order[k] for k in np.random.default_rng([seed, DRAW]).permutation(len(order))]
     half, withheld = (len(order) + 1) // 2, set(order)
     if job.teacher_labels == "disjoint":
         order = order[:half] if job.teachers else order[half:]

@@ -42,13 +42,14 @@ class Opened:
 
 
 def open_image(
-    path: Path, channels: int = 1, preferred: str = "", whose: str = "dataset.json means"
+    path: Path, channels: int | None = 1, preferred: str = "", whose: str = "dataset.json means"
 ) -> Opened:
     """The file's header, checked: 3-D (4-D with ``channels`` last where there are several), with an affine.
 
     Axes of one voxel after the third say nothing: ``(x, y, z, 1)`` is ``(x, y, z)``.
 
     Args:
+        channels: None: any number of them.
         preferred: ``sform`` or ``qform``, which counts where they differ (``--affine``).
         whose: how an error says who wants it so.
 
@@ -66,6 +67,8 @@ def open_image(
     if not isinstance(image, nib.Nifti1Pair):
         raise UserError(f"{path}: must be a NIfTI file, not {type(image).__name__}")
     shape = (*image.shape[:3], *(side for side in image.shape[3:] if side != 1))
+    if channels is None:
+        channels = shape[3] if len(shape) == 4 else 1
     wanted = shape[:3] if channels == 1 else (*shape[:3], channels)
     if len(shape) < 3 or shape != wanted:
         several = f" with {channels} channels last" if channels > 1 else ""
@@ -118,6 +121,13 @@ def check_pair(image: Opened, label: Opened) -> None:
             f"{sides(image.shape[:3])}; they must have the same shape"
         )
     nifti_affine.check_pair((image.path, image.affine), (label.path, label.affine), label.shape)
+
+
+def turn(opened: Opened) -> tuple[tuple[float, ...], ...]:
+    """How its axes come to lie in ``canonical_array``: a row an axis, its place and 1 or -1."""
+    import nibabel as nib
+
+    return tuple(tuple(row) for row in nib.io_orientation(opened.affine).tolist())
 
 
 def canonical_spacing(opened: Opened) -> tuple[float, float, float]:

@@ -42,7 +42,7 @@ def load(
         UserError: anything missing, unreadable or contradictory; the line names the file.
     """
     layout = read_layout(root)
-    spacing, odd = _open_all(root, layout, affine)
+    spacing, turns, odd = _open_all(root, layout, affine)
     cases = [entry.case for entry in layout.entries]
     patients = [
         check_name(nfc(patient(case)), f"the patient of {case!r}") if patient else case for case in cases
@@ -70,18 +70,23 @@ def load(
         stored_as=stored_as,
         contents=tuple(contents),
         warnings=(*layout.odd, *odd),
+        turns=tuple(turns),
     )
 
 
-def _open_all(root: Path, layout: Layout, affine: str) -> tuple[list[tuple[float, ...]], list[str]]:
-    """Check the headers of all files: the spacing of each case; what is odd about some, a line a kind."""
+def _open_all(
+    root: Path, layout: Layout, affine: str
+) -> tuple[list[tuple[float, ...]], list[tuple[tuple[float, ...], ...]], list[str]]:
+    """Check the headers of all files: spacing and turn of each case; what is odd, a line a kind."""
     spacing: list[tuple[float, ...]] = []
+    turns = []
     odd: dict[str, list[Path]] = {}
     for entry in layout.entries:
         images, label = _opened(entry, layout, affine)
         for image in images:
             nifti.check_pair(image, label)
         spacing.append(nifti.canonical_spacing(label))
+        turns.append(nifti.turn(label))
         for one in (*images, label):
             for text in one.odd:
                 odd.setdefault(text, []).append(one.path)
@@ -89,7 +94,7 @@ def _open_all(root: Path, layout: Layout, affine: str) -> tuple[list[tuple[float
     for text, paths in odd.items():
         more = f" and {len(paths) - 1} more files" if len(paths) > 1 else ""
         lines.append(f"{paths[0].relative_to(root).as_posix()}{more}: {text}")
-    return spacing, lines
+    return spacing, turns, lines
 
 
 def _opened(entry: Entry, layout: Layout, affine: str) -> tuple[list[nifti.Opened], nifti.Opened]:

@@ -5,56 +5,64 @@ from __future__ import annotations
 import fnmatch
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import architectures
 import methods
-from bench import plugins
-from bench.compute.compiling import COMPILE_FROM_FLOPS
 from bench.errors import UserError
 from bench.job import Job
-from bench.planning.estimates import Probe, probe, training_flops
+from bench.planning.chains import (
+    NOTHING_KNOWN,
+    Around,
+    Cell,
+    Known,
+    Teaching,
+    chain,
+    job_of,
+    made_from,
+    steps_of,
+)
+from bench.planning.estimates import probe
 from bench.planning.matrix import LARGEST_SIDE, Matrix
 from bench.planning.session import Setting
-from bench.protocol import BATCH_SIZE, SEEDS
+from bench.planning.teaching import assistants, of_teacher, own_seed, teaching_of
+from bench.protocol import BATCH_SIZE, LEARNING_RATE
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A job, or why there is none (``reason``)."""
+class Given:
+    """Checksums of what the user gave to teach: weights, which are not trained then, or maps."""
 
-    job: Job
-    reason: str = ""
-    steps: tuple[methods.Step, ...] = field(default=(), compare=False)
-    """Its recipe; empty: plain training of a teacher."""
+    weights: str = ""
+    maps: str = ""
 
 
-def cells(matrix: Matrix, setting: Setting, only: str | None = None, weights: str = "") -> Iterator[Cell]:
+def cells(
+    matrix: Matrix, setting: Setting, only: str | None = None, given: Given = Given()
+) -> Iterator[Cell]:
     """All cells of a fold, each once, teachers before their students.
 
-    ``weights`` is the checksum of given weights that stand in for the teacher's training; ``only``
-    is ``architecture:recipe`` with wildcards; the teacher and the sources that a chosen job needs are
-    yielded too.
+    ``only`` is ``architecture:recipe`` with wildcards; the teacher and the sources that a chosen job needs
+    are yielded too. Where maps are ``given`` there is no teacher.
 
     Raises:
         UserError: an unknown architecture or method, a bad parameter, an image side that a network
             can't take, updates that don't see all samples once.
     """
-    for name in (matrix.teacher, *matrix.students, *matrix.plain):
+    for name in (matrix.teacher, *matrix.students, *matrix.plain, *assistants(matrix)):
         _check_side(name, setting.job)
     seen: set[Job] = set()
     for part in matrix.parts:
-        for cell in _cells_of(part, setting, only, weights):
+        for cell in _cells_of(part, setting, only, given):
             if cell.job not in seen:
                 seen.add(cell.job)
                 yield cell
 
 
-def _cells_of(matrix: Matrix, setting: Setting, only: str | None, weights: str) -> Iterator[Cell]:
+def _cells_of(matrix: Matrix, setting: Setting, only: str | None, given: Given) -> Iterator[Cell]:
     """All cells of a matrix without rows; some may come twice."""
-    recipes = [_steps(recipe) for recipe in matrix.methods]
-    plain = [_steps("baseline"), *(steps for steps in recipes if not steps[0].needs_teacher)]
+    recipes = [steps_of(recipe) for recipe in matrix.methods]
+    plain = [steps_of("baseline"), *(steps for steps in recipes if not steps[0].needs_teacher)]
     trained = dict.fromkeys(matrix.students, recipes)
     for name in matrix.plain:  # one that is a student as well keeps what it has
         trained[name] = [*trained.get(name, ()), *(s for s in plain if s not in trained.get(name, ()))]
@@ -64,32 +72,35 @@ def _cells_of(matrix: Matrix, setting: Setting, only: str | None, weights: str) 
             f"unlabelled maps: no method has a teacher, whose maps they would be; methods: "
             f"{', '.join(matrix.methods)}; add one such as pm-kd"
         )
-    for seed, updates, known in itertools.product(
-        dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix, setting.unlabelled)
-    ):
+    rates = [None if rate == LEARNING_RATE else rate for rate in matrix.learning_rate]
+    axes = (dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix, setting.unlabelled))
+    for seed, updates, known in itertools.product(*axes):
         _check_updates(updates, setting)
-        like = replace(setting.job, seed=_own_seed(seed, setting), updates=updates)
-        own = replace(setting, job=like)
-        teacher = replace(_job(own, matrix.teacher, plain[0][0], "dice-bce", ()), **_of_teacher(known))
-        teacher = replace(teacher, threads=setting.teacher_threads)
-        if weights:
-            teacher = replace(teacher, weights=weights, compiled=False)
-        first = Cell(teacher, probe(teacher.architecture, teacher).reason)
-        if teacher.labels == 0 and not first.reason:
-            first = replace(first, reason=NOTHING_KNOWN)
-        chains = [
-            _chain(own, (student, loss, steps), first, known)
-            for student, specs in trained.items()
-            for loss in matrix.seg_loss
-            for steps in specs
-        ]
-        yield from _with_needed(_crossed([[first], *chains], converts), only)
+        like = replace(setting.job, seed=own_seed(seed, setting), updates=updates)
+        around = _around(matrix, replace(setting, job=like), known, given)
+        chains = [] if given.maps else [[around.teacher]]
+        students = itertools.product(trained, matrix.seg_loss, matrix.teachers, matrix.shuffled)
+        for student, loss, kind, shuffled in students:
+            teaching = replace(teaching_of(kind, around, student, loss, seed), shuffled=shuffled)
+            chains.append(list(teaching.cells))
+            chains += [
+                chain(around, (student, loss, steps), teaching, rate)
+                for steps in trained[student]
+                for rate in ((None,) if steps[0].needs_teacher else rates)
+            ]
+        yield from _with_needed(_crossed(chains, converts), only)
 
 
-def _own_seed(seed: int, setting: Setting) -> int:
-    """Every fold has seeds of its own: seeds and folds are both repeats."""
-    fold = setting.job.fold
-    return seed if fold is None else (seed * setting.folds + fold) % SEEDS
+def _around(matrix: Matrix, setting: Setting, known: Known, given: Given) -> Around:
+    """The matrix's teacher, which is what teaches unless maps are given or the matrix says otherwise."""
+    teacher = job_of(setting, matrix.teacher, steps_of("baseline")[0], "dice-bce")
+    teacher = replace(teacher, **of_teacher(known), threads=setting.teacher_threads)
+    if given.weights:
+        teacher = replace(teacher, weights=given.weights, compiled=False)
+    reason = probe(teacher.architecture, teacher).reason
+    first = Cell(teacher, reason or ("" if teacher.labels != 0 else NOTHING_KNOWN))
+    usual = Teaching(maps=given.maps) if given.maps else Teaching((first,))
+    return Around(setting, known, first, usual)
 
 
 def _check_updates(updates: int | None, setting: Setting) -> None:
@@ -100,12 +111,6 @@ def _check_updates(updates: int | None, setting: Setting) -> None:
             f"updates {updates}: the {setting.train_cases} training samples fill {whole} batches; training "
             "must see them once at least"
         )
-
-
-NOTHING_KNOWN = "labels 0: there is nothing to learn from"
-Steps = tuple[Any, ...]
-Known = dict[str, Any]
-"""Fields of a job that say what is known of the training patients."""
 
 
 def _labels(matrix: Matrix, more_images: bool) -> list[Known]:
@@ -125,58 +130,13 @@ def _labels(matrix: Matrix, more_images: bool) -> list[Known]:
     return [known for k, known in enumerate(found) if known not in found[:k]]
 
 
-def _of_teacher(known: Known) -> Known:
-    """What the teacher of a student with those labels knows."""
-    if known.get("teacher_labels", "same") == "same":
-        return {"labels": known["labels"]}
-    return {"teacher_labels": known["teacher_labels"]}
-
-
-def _chain(setting: Setting, what: tuple[str, str, Steps], teacher: Cell, known: Known) -> list[Cell]:
-    """The cells of a student, an L_seg and a recipe, one a step, each made from the one before."""
-    student, loss, (train, *later) = what
-    teachers = (teacher.job.id,) if train.needs_teacher else ()
-    job = _job(setting, student, train, loss, teachers)
-    job = replace(job, **known) if teachers else replace(job, labels=known["labels"])
-    reason = _unsupported(job, train, teacher.job)
-    unknown = teacher.job.labels == 0 or job.unlabelled == "none" or not teachers
-    if not reason and job.labels == 0 and unknown:
-        reason = NOTHING_KNOWN
-    first = Cell(job, reason, (train,))
-    if replace(job, threads=teacher.job.threads) == teacher.job:
-        first = teacher  # the very same network
-    cells = [first]
-    for step in later:
-        cells.append(_made_from(cells[-1], step))
-    return cells
-
-
-def _made_from(source: Cell, step: methods.Step) -> Cell:
-    """The cell whose job takes one more step from the network of ``source``."""
-    steps = (*(source.steps or _steps("baseline")), step)
-    job = replace(
-        source.job,
-        method=step.name,
-        parameters=tuple(sorted(methods.parameters(step).items())),
-        source=source.job.id,
-        weights="",
-        recipe=" > ".join(map(methods.text, steps)),
-    )
-    if step.kind == "convert":  # what decides how training computes does nothing here
-        job = replace(job, teachers=(), compiled=False, recompute=False, micro_batch=BATCH_SIZE)
-    job = replace(job, plugin=plugins.hash_for(job))
-    own = step.supports(job.spatial_dims, job.out_channels)
-    reason = f"its source: {source.reason}" if source.reason else f"{step.name}: {own}" if own else ""
-    return Cell(job, reason, steps)
-
-
 def _crossed(chains: list[list[Cell]], converts: list[methods.Step]) -> list[Cell]:
     """All cells of the chains, each once, and every trained network among them with every conversion."""
     found: dict[Job, Cell] = {}
-    for cell in (cell for chain in chains for cell in chain):
+    for cell in itertools.chain.from_iterable(chains):
         found.setdefault(cell.job, cell)
         if not cell.steps or cell.steps[-1].kind != "convert":
-            for made in (_made_from(cell, step) for step in converts):
+            for made in (made_from(cell, step) for step in converts):
                 found.setdefault(made.job, made)
     return list(found.values())
 
@@ -192,63 +152,14 @@ def _with_needed(found: list[Cell], only: str | None) -> list[Cell]:
     return kept[::-1]
 
 
-def _unsupported(job: Job, method: methods.Method, teacher: Job) -> str:
-    """Why the cell can't be: what its network or method says, or taps that are missing."""
-    student, teaching = probe(job.architecture, job), Probe()
-    reasons = [student.reason]
-    if own := method.supports(job.spatial_dims, job.out_channels):
-        reasons.append(f"{job.method}: {own}")
-    if own := method.refuses(job.micro_batch < BATCH_SIZE, job.unlabelled != "none"):
-        reasons.append(f"{job.method}: {own}")
-    if method.needs_teacher:
-        teaching = probe(teacher.architecture, job)
-        reasons.append(f"its teacher {teaching.reason}" if teaching.reason else "")
-    if method.needs_taps:
-        pairs = ((job.architecture, student.taps), (teacher.architecture, teaching.taps))
-        reasons += [
-            f"{name} has no forward_intermediates, which {job.method} reads"
-            for name, taps in pairs
-            if taps is None
-        ]
-        if not (student.taps or frozenset()) & (teaching.taps or frozenset()):
-            reasons.append(
-                f"{job.architecture} and {teacher.architecture} have no tap of the same side and stride"
-            )
-    return next((reason for reason in reasons if reason), "")
-
-
-def _job(setting: Setting, architecture: str, step: methods.Step, loss: str, teachers: tuple) -> Job:
-    job = replace(
-        setting.job,
-        architecture=architecture,
-        method=step.name,
-        parameters=tuple(sorted(methods.parameters(step).items())),
-        seg_loss=loss,
-        teachers=teachers,
-    )
-    job = replace(job, plugin=plugins.hash_for(job))
-    if probe(architecture, job).reason:
-        return job
-    flops = training_flops(job, setting.train_cases)
-    pays = setting.can_compile and flops >= COMPILE_FROM_FLOPS
-    return replace(job, compiled=pays and not job.recompute)
-
-
 def _chosen(cell: Cell, only: str | None) -> bool:
     """Whether ``--only`` names the cell: ``architecture:recipe``, either of which may be left out."""
     if only is None:
         return True
     architecture, _, recipe = only.partition(":")
-    steps = cell.steps or _steps("baseline")
+    steps = cell.steps or steps_of("baseline")
     named = fnmatch.fnmatchcase(cell.job.architecture, architecture.strip() or "*")
     return named and methods.matches(recipe.strip() or "*", steps)
-
-
-def _steps(recipe: str) -> Steps:
-    try:
-        return methods.steps(recipe)
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def _convert(spec: str) -> methods.Step:

@@ -58,12 +58,18 @@ def _probe(
 
 
 def target_sizes(job: Job, teacher: str) -> dict[str, int]:
-    """Values a sample of each target that ``job`` keeps of ``teacher``, found without computing."""
+    """Values a sample of each target that ``job`` keeps of ``teacher``, found without computing.
+
+    ``teacher`` is a network's name, or empty for maps.
+    """
     with torch.device("meta"):
-        model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels).eval()
         x = torch.zeros(1, job.in_channels, *job.shape)
         method = methods.build(job.spec)
-        outputs = outputs_of(model, [method], x)
+        if teacher:
+            model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels).eval()
+            outputs = outputs_of(model, [method], x)
+        else:
+            outputs = methods.Outputs(torch.zeros(1, job.out_channels, *job.shape), {})
         labels = torch.zeros(1, *x.shape[2:], dtype=torch.uint8)
         kept = method.targets(outputs, labels)
     return {name: value.numel() for name, value in kept.items()}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from bench.errors import UserError
 from bench.files.checked import check
 from bench.planning.options import check_updates
-from bench.protocol import CONTRASTS, SEEDS, SEG_LOSSES
+from bench.protocol import CONTRASTS, LEARNING_RATE, SEEDS, SEG_LOSSES
 
 BUILT_IN = Path(__file__).parent / "matrices"
 LARGEST_SIDE = 8192
@@ -28,6 +28,9 @@ SEVERAL = (
 LABELS = Annotated[tuple[Annotated[int, Field(ge=0)] | Literal["all"], ...], *SEVERAL]
 TEACHER_LABELS = Annotated[tuple[Literal["same", "disjoint", "all"], ...], *SEVERAL]
 UNLABELLED = Annotated[tuple[Literal["none", "maps"], ...], *SEVERAL]
+TEACHERS = Annotated[tuple[Annotated[int, Field(ge=1, le=100)] | str, ...], *SEVERAL]
+SHUFFLED = Annotated[tuple[bool, ...], *SEVERAL]
+RATES = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], *SEVERAL]
 UPDATES = Annotated[tuple[int | None, ...], *SEVERAL]
 
 
@@ -41,6 +44,9 @@ class Row(BaseModel):
     labels: LABELS | None = None
     teacher_labels: TEACHER_LABELS | None = None
     unlabelled: UNLABELLED | None = None
+    teachers: TEACHERS | None = None
+    shuffled: SHUFFLED | None = None
+    learning_rate: RATES | None = None
 
 
 class Matrix(BaseModel):
@@ -52,7 +58,8 @@ class Matrix(BaseModel):
     study or ``--workers`` says otherwise.
 
     Further axes: ``folds``; ``updates``; ``labels``, the number of training patients that L_seg knows, with
-    ``teacher_labels`` and ``unlabelled`` (docs/protocol.md). ``contrasts`` names the differences,
+    ``teacher_labels`` and ``unlabelled``; ``teachers``, who teaches, the control ``shuffled``, and
+    ``learning_rate``, of plain students alone (docs/protocol.md). ``contrasts`` names the differences,
     ``architecture:method`` each, that a study with folds may claim. ``plugins`` are files, as seen from the
     matrix file.
 
@@ -80,6 +87,9 @@ class Matrix(BaseModel):
     labels: LABELS = ("all",)
     teacher_labels: TEACHER_LABELS = ("same",)
     unlabelled: UNLABELLED = ("none",)
+    teachers: TEACHERS = (1,)
+    shuffled: SHUFFLED = (False,)
+    learning_rate: RATES = (LEARNING_RATE,)
     rows: tuple[Row, ...] = ()
     contrasts: tuple[str, ...] | None = None
     plugins: tuple[str, ...] = ()
@@ -147,6 +157,12 @@ def parse_matrix(content: Any, where: str) -> Matrix:
             raise UserError(f"{where}: seg_loss {loss!r} is unknown; known: {', '.join(SEG_LOSSES)}")
     if any(seed < 0 for seed in matrix.seeds):
         raise UserError(f"{where}: seeds must not be negative")
+    for kind in (kind for part in (matrix, *matrix.parts) for kind in part.teachers):
+        if isinstance(kind, str) and kind != "twin" and ":" not in kind:
+            raise UserError(
+                f"{where}: teachers {kind!r} is neither a number, twin, nor an assistant as "
+                "architecture:recipe"
+            )
     for updates in (updates for part in (matrix, *matrix.parts) for updates in part.updates):
         if updates is not None:
             check_updates(f"{where}: updates", updates)

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.data.teacher_saw import kept
 from bench.errors import UserError
 from bench.protocol import BATCH_SIZE, EPOCHS, SEEDS
 
@@ -183,6 +184,19 @@ class Options:
         None, "Of each job: partition=…,time=…,gpus=… etc.", shown={"metavar": "KEY=VALUE,…"}
     )
     teacher: Path | None = flag(None, "Weights of the teacher (safetensors).", shown={"metavar": "WEIGHTS"})
+    teacher_maps: Path | None = flag(
+        None,
+        "A teacher's probability maps, one a case; instead of a network.",
+        shown={"metavar": "FOLDER"},
+        of_a_job=True,
+    )
+    teacher_saw: str | None = flag(
+        None,
+        "Patients that a given teacher saw: a file, one a line, or unknown.",
+        shown={"metavar": "FILE|unknown"},
+        frozen="teacher_saw",
+        keep=kept,
+    )
     targets_gb: float = flag(8.0, "Largest recording of a teacher's targets, in GB.", of_a_job=True)
     no_test: bool = flag(False, "Leave the test set unread.", of_a_job=True)
     no_compile: bool = flag(
@@ -201,6 +215,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.micro_batch is not None and self.memory_gb is not None:
             raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
+        if self.teacher is not None and self.teacher_maps is not None:
+            raise UserError("--teacher and --teacher-maps: give one; a student has one teacher")
         for own, known in flags():
             value = getattr(self, own.name)
             if value != own.default:

@@ -24,6 +24,7 @@ from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_volumes import PreparedVolumes
 from bench.data.splits import Split, fingerprint_of, split_by_patient, untested
 from bench.data.splits_file import read_splits, write_splits
+from bench.data.teacher_saw import check_unseen, patients_seen, with_unseen_tested
 from bench.errors import UserError, one_line
 from bench.job import FIELDS, Job, key_of
 from bench.planning.options import Options
@@ -165,7 +166,7 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
     key, column = _patients(options, frozen or {})
     affine = options.affine or (frozen or {}).get("affine", "")
     dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key, column, affine)
-    splits = _splits(root, dataset, options, frozen)
+    splits = _unseen(root, dataset, options, _splits(root, dataset, options, frozen))
     # The name, the data and the split always must be those of the study, options where they are given.
     fixed = {
         "protocol": PROTOCOL_VERSION,
@@ -256,6 +257,20 @@ def _splits(
             f"--folds {options.folds}: {path} holds {len(splits)}; leave --folds out, or --splits"
         )
     return splits
+
+
+def _unseen(root: Path, dataset: Dataset, options: Options, splits: tuple[Split, ...]) -> tuple[Split, ...]:
+    """The splits where nobody is tested whom the given teacher saw: made so, or found so in a study."""
+    seen = None if options.teacher_saw is None else patients_seen(options.teacher_saw)
+    if seen is None:
+        return splits
+    here = len(seen & {*dataset.patients, *dataset.unlabelled.patients})
+    log.info(f"--teacher-saw: {here} of the {len(seen)} patients are in dataset {dataset.name}")
+    kept = root / "splits.json"
+    if kept.is_file() and options.splits is None:
+        check_unseen(splits, dataset, seen, kept)
+        return splits
+    return with_unseen_tested(splits, dataset, seen)
 
 
 def _check_frozen(path: Path, frozen: dict[str, Any], asked: dict[str, Any]) -> None:

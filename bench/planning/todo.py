@@ -96,7 +96,8 @@ def nearest(job: Job, others: Iterable[Job]) -> Job | None:
 def differences(old: Job, new: Job) -> dict[str, tuple[Any, Any]]:
     """The fields in which two jobs differ, the parameters of their methods each by name."""
     before, after = (
-        {**job.as_dict(), **dict(job.parameters), "parameters": None, "recipe": None} for job in (old, new)
+        {**job.as_dict(), **dict(job.parameters), "parameters": None, "recipe": None, "taught_by": None}
+        for job in (old, new)
     )
     keys = [*before, *(key for key in after if key not in before)]
     pairs = {key: (before.get(key), after.get(key)) for key in keys}
@@ -117,6 +118,8 @@ def changes(old: Job, new: Job, known: Mapping[str, Job]) -> str:
             return f"another source: {changes(one, other, known)}"
         return f"source {_show(old.source)}, now {_show(new.source)}"
     teachers = found.pop("teachers", None)
+    if teachers and not found and len(old.teachers) != len(new.teachers):
+        return f"{len(old.teachers)} teachers, now {len(new.teachers)}"
     if teachers and not found:
         before, after = (known.get(ids[0]) if ids else None for ids in teachers)
         if before is not None and after is not None:

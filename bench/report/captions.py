@@ -123,6 +123,12 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
         names = [f"{row.architecture} {row.recipe}{_seen(frame, row.slices)}" for row in blank]
         if names:
             texts.append(f"On all validation cases {_listed(names)} predicted {what}.")
+    if frame.shuffled.any():
+        texts.append("Targets shuffled: a control, whose students learn from the targets of other samples.")
+    if (frame.teacher == frame.architecture).any():
+        texts.append("Of its plain twin: a control, whose gain is to be subtracted from that of others.")
+    if (frame.teacher_saw == "unknown").any():
+        texts.append("The teacher may have seen these patients, nobody knows: nothing is claimed.")
     versions = frame.code.nunique()
     if versions > 1:
         texts.append(f"Not all of one code: {versions} versions of it made these records.")

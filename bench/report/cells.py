@@ -33,6 +33,7 @@ class Cell(NamedTuple):
     unlabelled: str
     updates_asked: str
     slices: str
+    drawn: str
 
 
 OWN = ("teacher", "variant", "method_parameters")
@@ -64,9 +65,11 @@ def network(cell: Cell) -> tuple:
 def is_plain(frame: pd.DataFrame) -> pd.Series:
     """Which jobs are students trained plainly.
 
-    A teacher that learned from other patients than its students says so in ``teacher_labels`` and is none.
+    A teacher that learned from other patients than its students says so in ``teacher_labels``, or in
+    ``drawn``, and is none; nor is what was trained at another learning rate.
     """
-    return (frame.method == "baseline") & (frame.teacher_labels == "same") & (frame.unlabelled == "none")
+    usual = (frame.teacher_labels == "same") & (frame.unlabelled == "none")
+    return (frame.method == "baseline") & usual & (frame.drawn == "") & (frame.changed == "")
 
 
 def baseline(done: pd.DataFrame, cell: Cell) -> list[str]:
@@ -81,7 +84,8 @@ def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
     """The cell's own teachers; a plain student's are those of the distilled ones, the largest of them.
 
     Of distilled students of other labels or updates a plain one takes none, and of several kinds of teacher
-    that which learned from the same patients. None for a teacher, and where a student has several at once.
+    that which learned from the same patients. None for a teacher of other networks, and where a student has
+    several at once.
     """
     named = group.teachers.fillna("").str.split()
     if (named.str.len() > 1).any():
@@ -89,17 +93,18 @@ def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
     own = {name for names in named for name in names}
     if own:
         return list(own)
-    if set(group.id) & {name for names in done.teachers.fillna("") for name in names.split()}:
+    others = done[done.architecture != cell.architecture]
+    if set(group.id) & {name for names in others.teachers.fillna("") for name in names.split()}:
         return []
     near = done[(done[list(SETTING)] == [getattr(cell, name) for name in SETTING]).all(axis=1)]
     taught = near[near.teachers.fillna("") != ""]
     usual = taught[taught.teacher_labels == "same"]
     everyone = {name for names in (usual if len(usual) else taught).teachers for name in names.split()}
-    teaching = done[done.id.isin(everyone)]
+    teaching = done[done.id.isin(everyone) & (done.method == "baseline") & (done.drawn == "")]
     if not len(teaching):
         return []
     largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]
-    return list(teaching.id[teaching.architecture == largest])
+    return [] if largest == cell.architecture else list(teaching.id[teaching.architecture == largest])
 
 
 def by_fold(cases: pd.DataFrame) -> pd.DataFrame:

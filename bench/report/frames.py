@@ -12,6 +12,7 @@ from bench.job import Job, parameters_text
 from bench.report.facts import costs_of, distance_unit, letters, made_seconds, progress
 from bench.report.gaps import drop_to_source, share_of_each_job
 from bench.report.method_names import known, learn, shown
+from bench.report.taught_by import MAPS, of_source, teacher_texts
 from bench.study.learning import fell
 from bench.study.outcomes import Cost
 from bench.study.profile import Key, entry_key, on_most_threads, read_profile
@@ -50,14 +51,17 @@ SUMMARY_COLUMNS = (
 )
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
-    *("made_seconds", "version", "patients", "val_falls", "progress", "odd_data"),
+    *("made_seconds", "version", "patients", "val_falls", "progress", "odd_data", "teacher_saw"),
+    *("drawn", "shuffled", "taught_by"),
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
 measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
 making it, the updates that were asked for (empty: the protocol's number), the study's folds (missing: it
 has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it, how
 many patients the job was scored on, whether its Dice on validation falls while its loss falls (``doubts``),
-how many of the planned jobs are done (empty: all), and what was odd about the study's data."""
+how many of the planned jobs are done (empty: all), what was odd about the study's data, what is known of whom a given teacher saw, which seed
+drew the patients that a job knows (empty: its own), whether its targets are other samples', and who taught
+it or the network that it was made from."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
@@ -81,11 +85,10 @@ def summary(study: Study) -> pd.DataFrame:
     settings = study.settings() or {}
     frame["folds"] = settings.get("folds")
     frame["odd_data"] = [tuple(settings.get("warnings", ()))] * len(frame)
+    frame["teacher_saw"] = settings.get("teacher_saw", "")
     frame[["fold", "folds"]] = frame[["fold", "folds"]].astype("Int64")
-    architecture = dict(zip(frame.id, frame.architecture, strict=True))
-    frame["teacher"] = [
-        "+".join(architecture.get(t, t) for t in ids.split()) for ids in frame.teachers.fillna("")
-    ]
+    frame["teacher"] = teacher_texts(frame)
+    frame["taught_by"] = of_source(frame)
     scored = _cases(records, "test" if score_column(frame)[1] == "test" else "val")
     frame["gap_closed"] = share_of_each_job(frame, scored)
     frame["dice_drop"] = drop_to_source(frame, scored)
@@ -110,13 +113,10 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
     job = Job.from_dict(record["job"])
     said, origin = shown(record), record.get("provenance", {})
     made = record.get("artefact") or {}
+    rate = "" if job.learning_rate is None else f"learning_rate={job.learning_rate:g}"
     row: dict[str, Any] = {
         "id": record["id"],
-        "dataset": job.dataset,
-        "architecture": job.architecture,
-        "method": job.method,
-        "seed": job.seed,
-        "fold": job.fold,
+        **{name: getattr(job, name) for name in ("dataset", "architecture", "method", "seed", "fold")},
         "labels": "all" if job.labels is None else str(job.labels),
         "teacher_labels": job.teacher_labels,
         "unlabelled": job.unlabelled,
@@ -127,13 +127,13 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "status": record["status"],
         "seg_loss": job.seg_loss,
         "variant": job.variant,
-        "image_size": job.image_size,
-        "spatial_dims": job.spatial_dims,
-        "slices": job.slices,
-        "micro_batch": job.micro_batch,
+        **{name: getattr(job, name) for name in ("image_size", "spatial_dims", "slices", "micro_batch")},
         "checkpointing": job.recompute,
-        "method_parameters": parameters_text(job.parameters),
-        "changed": said.changed,
+        "method_parameters": " ".join(filter(None, (parameters_text(job.parameters), rate))),
+        "changed": said.changed + (f"[{rate}]" if rate else ""),
+        "teacher": MAPS if job.maps else "",
+        "shuffled": job.shuffled,
+        "drawn": "" if job.labels_seed is None else f"by seed {job.labels_seed}",
         "teachers": " ".join(job.teachers),
         "threads_train": job.threads,
         "precision_train": job.precision,
@@ -246,7 +246,7 @@ def standard(done: pd.DataFrame) -> pd.DataFrame:
     """
     own = done[(done.changed == "") & (done.image_size == done.image_size.max())]
     own = own[own.slices == _usual(own.slices, "")]
-    own = own[own.labels == _usual(own.labels, "all")]
+    own = own[(own.drawn == "") & (own.labels == _usual(own.labels, "all"))]
     own = own[own.updates_asked == _usual(own.updates_asked, "")]
     for name, default in (("teacher_labels", "same"), ("unlabelled", "none")):
         plain = own.method == "baseline"

@@ -107,7 +107,8 @@ def share_of_each_job(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
     ):
         reference = plain.get(key)
         # A student of several teachers at once has none that its gap could be measured to.
-        if reference == own or not {own, reference, teacher} <= set(dice.columns):
+        # One of its plain twin has no gap.
+        if reference in (own, teacher) or not {own, reference, teacher} <= set(dice.columns):
             continue
         three = dice[[own, reference, teacher]].dropna().groupby(level="patient").mean().mean()
         gap = three[teacher] - three[reference]

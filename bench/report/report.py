@@ -49,7 +49,8 @@ def write_report(
     compression = compression_table(made, scored, frames.latency(study))
     all_scored, scored = scored, scored[scored.id.isin(shown.id)]
     compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
-    write_text(root / "comparisons.csv", csv_text(compared))
+    usual = compared.drop(columns="drawn") if (compared.drawn == "").all() else compared
+    write_text(root / "comparisons.csv", csv_text(usual))
     tables = []
     if len(done):
         tables = [

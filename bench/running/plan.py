@@ -14,24 +14,26 @@ from bench import plugins
 from bench.data import datasets
 from bench.data.labels import known_to
 from bench.data.splits import usable_unlabelled
+from bench.data.teacher_saw import UNKNOWN
 from bench.errors import UserError
 from bench.files import lease
 from bench.files.atomic import write_file
 from bench.job import Job
-from bench.planning.cells import Cell, cells
+from bench.planning.cells import cells
+from bench.planning.chains import Cell
 from bench.planning.matrix import Matrix, contrasts, read_matrix
 from bench.planning.options import Options
-from bench.planning.session import Session, Setting, open_session
+from bench.planning.session import Session, open_session
 from bench.planning.todo import to_run
 from bench.planning.too_little import warn_of_too_little
 from bench.protocol import CONTRASTS
 from bench.running.failures import fail
+from bench.running.given import given_to_teach
 from bench.scoring.memory_budget import choose_micro_batch
 from bench.scoring.precision import ask_precision, is_worth_asking
 from bench.scoring.workers import fill_machine, is_worth_measuring
 from bench.study.reporter import Phases
 from bench.study.store import Study
-from bench.training.job_parts import check_teacher
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +131,8 @@ def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Ce
     planned: list[Cell] = []
     for fold in _chosen_folds(session, options):
         setting = session.setting(size, options.slices, fold)
-        weights = _given_weights(matrix, setting, options)
-        own = list(cells(matrix, setting, options.only, weights))
+        given = given_to_teach(matrix, session, setting, options)
+        own = list(cells(matrix, setting, options.only, given))
         for cell in own:
             if cell.job.labels is not None:  # more than there are is said before anything is begun
                 known_to(cell.job, session.prepared_for(cell.job).sample_patients)
@@ -149,23 +151,6 @@ def _chosen_folds(session: Session, options: Options) -> tuple[int | None, ...]:
         there = f"0 to {len(session.folds) - 1}" if len(session.folds) > 1 else "none; see --folds"
         raise UserError(f"--fold {missing[0]}: no such fold; the study's folds are {there}")
     return options.fold
-
-
-def _given_weights(matrix: Matrix, setting: Setting, options: Options) -> str:
-    """The checksum of the teacher's weights that ``--teacher`` names, or nothing.
-
-    Raises:
-        UserError: no such weights, or a study that must know which patients the teacher has seen.
-    """
-    if options.teacher is None:
-        return ""
-    if setting.job.fold is not None or matrix.labels != ("all",):
-        what = "folds" if setting.job.fold is not None else "labels"
-        raise UserError(
-            f"--teacher {options.teacher}: what it was trained on is not known, so a study with {what} "
-            "can't tell which patients its students may be tested on; leave --teacher out"
-        )
-    return check_teacher(options.teacher, matrix.teacher, setting.job)
 
 
 def _begun(session: Session, matrix: Matrix, options: Options) -> Session:
@@ -194,7 +179,8 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
         return [cell.job for cell in planned_cells(matrix, session, options) if not cell.reason]
 
     if len(session.splits) > 1:
-        session = _with_contrasts(session, contrasts(matrix))
+        known = session.settings.get("teacher_saw") != UNKNOWN
+        session = _with_contrasts(session, contrasts(matrix), known)
     if options.dry_run:
         _tell_assumed(session, matrix, options, jobs())
         return session
@@ -227,9 +213,15 @@ def _tell_assumed(session: Session, matrix: Matrix, options: Options, jobs: list
         )
 
 
-def _with_contrasts(session: Session, named: list[str]) -> Session:
-    """A new study's session with the differences that it may claim, named before anything is trained."""
-    if named:
+def _with_contrasts(session: Session, named: list[str], known: bool) -> Session:
+    """A new study's session with the differences that it may claim, named before anything is trained.
+
+    ``known``: which patients the teacher saw; else there are none.
+    """
+    if not known:
+        named = []
+        log.warning("no difference may be claimed: the teacher may have seen the patients that are tested")
+    elif named:
         log.info(f"differences to plain training that may be claimed: {', '.join(named)}")
     else:
         log.warning(

@@ -10,7 +10,7 @@ from torch import nn
 
 from bench.compute.compiling import has_batch_statistics
 from bench.compute.freed_memory import has_plenty_of_memory, keep_freed_memory
-from bench.protocol import BATCH_SIZE
+from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.running.work import Work
 from bench.scoring.evaluation import validation_dice
 from bench.training.can_learn import check_can_learn
@@ -74,7 +74,7 @@ def _train(work: Work, model: nn.Module, checkpoint: Checkpoint, gate: bool) -> 
         with phases.time("gate"):
             check_can_learn(model, stream, job.out_channels, job.seg_loss, runtime.device, job.micro_batch)
     with phases.time("recording"):
-        targets = teacher_targets(work.study, job, stream, runtime, options.targets_gb, reporter)
+        targets = teacher_targets(work.study, job, stream, runtime, options, reporter)
     torch.manual_seed(job.seed)
 
     def validate(model: nn.Module) -> float:
@@ -83,7 +83,8 @@ def _train(work: Work, model: nn.Module, checkpoint: Checkpoint, gate: bool) -> 
 
     own = students_own(runtime, job, model, prepared.samples, reporter)
     method = method_of(work.study, job)
-    task = Task(model, method, stream, own, job.seg_loss, targets, job.keeps_last_epoch)
+    rate = LEARNING_RATE if job.learning_rate is None else job.learning_rate
+    task = Task(model, method, stream, own, job.seg_loss, targets, job.keeps_last_epoch, rate)
     validated = phases.get("validation", 0.0)
     watching, keep = reporter.between_epochs, partial(_keep_memory, work)
     watching.append(keep)

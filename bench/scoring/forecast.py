@@ -111,13 +111,13 @@ def target_bytes(session: Session, jobs: Sequence[Job]) -> int:
     """What recording the teachers of ``jobs`` takes on disk, if none is over ``--targets-gb``."""
     recordings: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.teachers and not job.source:
+        if job.taught and not job.source:
             recordings.setdefault(session.study.targets_folder(job).name, []).append(job)
     architecture = {job.id: job.architecture for job in jobs}
     total = 0
     for students in recordings.values():
-        teacher = students[0].teachers[0]
-        name = architecture.get(teacher) or session.study.job(teacher).architecture
+        teacher = next(iter(students[0].teachers), "")
+        name = architecture.get(teacher) or (teacher and session.study.job(teacher).architecture)
         total += recording_bytes(students, name, session.prepared_for(students[0]).samples)
     return total
 

@@ -32,6 +32,7 @@ from bench.training import targets
 from bench.training.can_learn import check_can_learn
 from bench.training.job_parts import network, runtime_of, students_own, trainable
 from bench.training.loop import train
+from bench.training.several import together
 from bench.training.step import Targets, Task
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def first_steps(session: Session, job: Job) -> None:
     check_can_learn(model, stream, job.out_channels, job.seg_loss, session.device, job.micro_batch)
     teaching = None
     if job.teachers:
-        teacher = network(replace(job, architecture=job.teachers[0]))
+        teacher = together([network(replace(job, architecture=name)) for name in job.teachers])
         teaching = Targets(targets.unpacked(targets.live(teacher, [method], stream, runtime)))
     first = _first_case(prepared.val)
     own = students_own(runtime, job, model, prepared.samples)

@@ -70,6 +70,7 @@ class Settings(TypedDict, total=False):
     folds: Annotated[int, Field(ge=2)]
     contrasts: list[Text]
     warnings: list[Text]
+    teacher_saw: Token
     memory_gb: Annotated[float, Field(gt=0)]
     memory_probe_mb: dict[str, Number]
     measured_precision: dict[str, Any]
@@ -94,13 +95,15 @@ OF_A_JOB = {
     "teachers": tuple[Token, ...],
     "patch": tuple[Count, ...],
     "source": Token | Literal[""],
-    "recipe": Text,
+    **dict.fromkeys(("recipe", "taught_by"), Text),
     "fold": Annotated[int, Field(ge=0)] | None,
     "labels": Annotated[int, Field(ge=0)] | None,
     "teacher_labels": Literal["same", "disjoint", "all"],
     "unlabelled": Literal["none", "maps"],
     "updates": Count | None,
-    "plugin": Token | Literal[""],
+    "learning_rate": Annotated[float, Field(gt=0, le=1)] | None,
+    "labels_seed": Annotated[int, Field(ge=0, lt=SEEDS)] | None,
+    **dict.fromkeys(("maps", "plugin"), Token | Literal[""]),
 }
 """Fields of a job that may hold less than their type in ``Job`` says."""
 

@@ -229,7 +229,8 @@ class Study:
 
     def targets_folder(self, job: Job) -> Path:
         """Where the targets for a job are recorded: by a hash of all that decides them."""
-        return self.root / "targets" / digest(json.dumps([getattr(job, name) for name in DECIDE_TARGETS]))
+        decide = [getattr(job, name) for name in DECIDE_TARGETS] + ([job.maps] if job.maps else [])
+        return self.root / "targets" / digest(json.dumps(decide))
 
 
 def existing(root: Path) -> Study:

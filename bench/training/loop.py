@@ -115,6 +115,8 @@ def _begin(task: Task, falls_back: Callable[[str], None]) -> tuple[Updater, Stat
     model, adapters = task.model, adapters_of(task)
     labelled = task.stream.labelled
     update = Updater(model, task.method, task.runtime, task.seg_loss, adapters, falls_back, labelled)
+    for group in update.optimiser.param_groups:
+        group["lr"] = task.learning_rate
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(update.optimiser, T_max=task.stream.epochs)
     parts = {"model": model} if adapters is None else {"model": model, "adapters": adapters}
     return update, State(parts, update.optimiser, schedule)

@@ -49,6 +49,7 @@ class Task:
     targets: Targets | None = None
     keep_last: bool = False
     """Whether the last epoch's weights are kept, not those of the best validation Dice."""
+    learning_rate: float = LEARNING_RATE
 
 
 class Updater:

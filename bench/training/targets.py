@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from bench.compute.compiling import compiled_or_eager
 from bench.compute.runtime import Runtime
+from bench.data.prepared_maps import logits_of
 from bench.data.stream import SampleStream
 from bench.files.atomic import on_disk, partial_path, place, write_json, writing
 from bench.files.checked import read_whole, set_aside
@@ -32,6 +33,8 @@ from bench.study.reporter import Reporter
 from bench.training.step import Targets, TargetSource
 from methods import Method, Outputs
 
+PackedSource = Callable[[int, int], dict[str, tuple[Tensor, Tensor]]]
+"""(epoch, batch) to targets by name, packed."""
 HEADROOM = 14
 """Samples are scaled so that their largest value is near 2**14; half precision ends at 65504."""
 
@@ -58,7 +61,7 @@ def live(
     stream: SampleStream,
     runtime: Runtime,
     on_eager: Callable[[str], None] = lambda reason: None,
-) -> Callable[[int, int], dict[str, tuple[Tensor, Tensor]]]:
+) -> PackedSource:
     """(epoch, batch) to packed targets, computed by the teacher on the spot."""
     teacher.to(runtime.device).eval()
 
@@ -70,6 +73,18 @@ def live(
         return Outputs(*function(x))
 
     compute = compiled_or_eager(run, outputs, runtime, teacher, on_eager)
+    return _kept_of(compute, methods, stream, runtime)
+
+
+def of_maps(maps: SampleStream, methods: Sequence[Method], runtime: Runtime) -> PackedSource:
+    """(epoch, batch) to packed targets of given maps: ``maps`` has them where its students' has images."""
+    return _kept_of(lambda x: Outputs(logits_of(x), {}), methods, maps, runtime)
+
+
+def _kept_of(
+    compute: Callable[[Tensor], Outputs], methods: Sequence[Method], stream: SampleStream, runtime: Runtime
+) -> PackedSource:
+    """(epoch, batch) to what the methods keep of the outputs, packed."""
 
     def targets(epoch: int, batch: int) -> dict[str, tuple[Tensor, Tensor]]:
         x, y = stream.batch(epoch, batch)
@@ -89,7 +104,7 @@ def live(
     return targets
 
 
-def unpacked(packed: Callable[[int, int], dict[str, tuple[Tensor, Tensor]]]) -> TargetSource:
+def unpacked(packed: PackedSource) -> TargetSource:
     """What the training loop reads."""
     return lambda epoch, batch: {k: unpack(*v) for k, v in packed(epoch, batch).items()}
 
@@ -97,7 +112,7 @@ def unpacked(packed: Callable[[int, int], dict[str, tuple[Tensor, Tensor]]]) -> 
 def recorded(
     folder: Path,
     names: Sequence[str],
-    compute: Callable[[int, int], dict[str, tuple[Tensor, Tensor]]],
+    compute: PackedSource,
     stream: SampleStream,
     reporter: Reporter | None = None,
     alone: Callable[[], AbstractContextManager] = nullcontext,
@@ -137,7 +152,7 @@ def recorded(
 
 def _record(
     folder: Path,
-    compute: Callable[[int, int], dict[str, tuple[Tensor, Tensor]]],
+    compute: PackedSource,
     stream: SampleStream,
     reporter: Reporter,
 ) -> None:

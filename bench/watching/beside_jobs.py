@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from bench.job import Job
-from bench.planning.cells import Cell
+from bench.planning.chains import Cell
 from bench.study.store import Study
 from bench.watching.live_view import can_show, showing, ticking
 from bench.watching.states import Watch

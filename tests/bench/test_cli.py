@@ -359,7 +359,7 @@ def test_a_done_teacher_without_weights_is_redone_only_where_a_student_needs_it(
 
 def test_a_skipped_cell_is_in_the_summary_with_its_reason(bench, tmp_path, tiny_matrix, monkeypatch):
     monkeypatch.setattr(
-        "bench.planning.cells.probe", lambda name, job: Probe(frozenset({("encoder", len(name))}))
+        "bench.planning.chains.probe", lambda name, job: Probe(frozenset({("encoder", len(name))}))
     )
     monkeypatch.setattr("bench.running.executors.local.run", lambda *_: 0)
     result = bench("--matrix", tiny_matrix, "--results", tmp_path / "s")

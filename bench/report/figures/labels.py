@@ -11,7 +11,7 @@ from bench.report.figures.style import DASHES, OTHER_MARKERS, TWO_COLUMNS, headi
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order, label
 
-WAY = ["method", "changed", "teacher_labels", "unlabelled"]
+WAY = ["method", "changed", "teacher_labels", "unlabelled", "teacher"]
 """What tells two lines apart."""
 LEARNED = {"same": "", "disjoint": ", teacher of others", "all": ", teacher saw all labels"}
 IMAGES = {"none": "", "maps": ", on all images"}
@@ -24,6 +24,9 @@ def dice_by_labels(done: pd.DataFrame) -> Figure | None:
     """
     own = done[(done.updates_asked == "") & done.architecture.isin(_students(done))]
     own = own[(own.method != "baseline") | (own.teacher_labels == "same")]
+    own = own[own.drawn == ""]
+    if own.teacher[own.teacher != ""].nunique() < 2:
+        own = own.assign(teacher="")  # one for all: nothing to tell apart
     counts = sorted(set(own.labels), key=_number)
     if len(counts) < 2:
         return None
@@ -41,9 +44,8 @@ def dice_by_labels(done: pd.DataFrame) -> Figure | None:
             points = line.agg(["mean", "min", "max"]).reindex(counts).dropna()
             x = [counts.index(count) for count in points.index]
             colour, dash, marker = looks[way]
-            axis.plot(
-                x, points["mean"], color=colour, ls=dash, marker=marker, ms=4, label=plain(said(*way))
-            )
+            text = said(way, network)
+            axis.plot(x, points["mean"], color=colour, ls=dash, marker=marker, ms=4, label=plain(text))
             axis.fill_between(x, points["min"], points["max"], color=colour, alpha=0.12, lw=0)
         axis.set_xticks(range(len(counts)), counts)
         axis.set_xlabel(f"{plain(network)}: patients with labels")
@@ -57,9 +59,11 @@ def dice_by_labels(done: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def said(method: str, changed: str, teacher_labels: str, unlabelled: str) -> str:
-    """A way of using the teacher in words."""
-    return f"{label(method)}{changed}{LEARNED[teacher_labels]}{IMAGES[unlabelled]}"
+def said(way: tuple[str, ...], network: str) -> str:
+    """A way of using the teacher in words; its teacher is named where there are several kinds."""
+    method, changed, learned, images, teacher = way
+    of = f" of {'its plain twin' if teacher == network else teacher}" if teacher else ""
+    return f"{label(method)}{changed}{of}{LEARNED[learned]}{IMAGES[images]}"
 
 
 def _students(done: pd.DataFrame) -> set[str]:

@@ -19,7 +19,7 @@ MARGIN = 0.01
 SIDES = (256, 512)
 """Of images, beside the study's own."""
 GROUP = ["architecture", "slices", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled"]
-GROUP += ["recipe"]
+GROUP += ["taught_by", "drawn", "recipe"]
 RESHAPED = "trained on"
 """Instead of a verdict: other weights than its source's are no matter of non-inferiority on one draw."""
 
@@ -76,6 +76,7 @@ def _rows(
             {
                 "network": architecture,
                 "recipe": recipe,
+                "teacher": first.taught_by if related.taught_by.replace("", pd.NA).nunique() > 1 else None,
                 "sees": sees(group),
                 "runtime": first.runtime,
                 "precision": first.artefact_precision,

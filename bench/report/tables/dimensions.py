@@ -15,7 +15,7 @@ def dimensions_table(frame: pd.DataFrame) -> Table:
     score, part = score_column(done)
     suffix = "_val" if part == "validation" else ""
     cell = ["architecture", "method", "seg_loss", "method_parameters", "image_size"]
-    cell += ["labels", "teacher_labels", "unlabelled", "updates_asked"]
+    cell += ["labels", "teacher_labels", "unlabelled", "updates_asked", "teacher", "drawn"]
     both = done.groupby(cell, dropna=False).slices.transform("nunique") > 1
     rows = []
     for key, group in done[both].groupby([*cell, "slices"], sort=False, dropna=False):

@@ -108,7 +108,7 @@ def settings(cell: Cell, group: pd.DataFrame) -> dict[str, Any]:
         "L_seg": cell.seg_loss,
         "parameters of the method": cell.method_parameters,
         "teacher": cell.teacher,
-        "labels": cell.labels,
+        "labels": " drawn ".join(filter(None, (cell.labels, cell.drawn))),
         "teacher's labels": cell.teacher_labels,
         "unlabelled": cell.unlabelled,
         "updates": updates(group) or None,

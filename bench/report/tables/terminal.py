@@ -55,7 +55,8 @@ def cells_table(done: pd.DataFrame) -> Table:
                 "L_seg": cell.seg_loss,
                 "image": size(group),
                 "sees": cell.slices or None,
-                "labels": cell.labels,
+                "teacher": cell.teacher or None,
+                "labels": " drawn ".join(filter(None, (cell.labels, cell.drawn))),
                 "teacher saw": cell.teacher_labels,
                 "unlabelled": cell.unlabelled,
                 "updates": updates(group) or None,
@@ -74,6 +75,7 @@ def cells_table(done: pd.DataFrame) -> Table:
     dull = [name for name in same if frame[name].nunique(dropna=False) <= 1]
     usual = frame.groupby("method")["parameters of the method"].nunique(dropna=False).max() <= 1
     dull += ["parameters of the method"] if usual else []
+    dull += ["teacher"] if frame.teacher.nunique() <= 1 else []
     empty = [name for name in frame.columns if frame[name].isna().all()]
     synthetic = "synthetic data, " if done.synthetic.fillna(False).any() else ""
     trained = updates(done)

@@ -21,7 +21,7 @@ def needs(study: Study, jobs: Sequence[Job]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for job in jobs:
         found[job.id] = ids & set(job.needs)
-        if not job.teachers:
+        if not job.taught:
             continue
         folder = study.targets_folder(job)
         first = recording.setdefault(str(folder), job.id)

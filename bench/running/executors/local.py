@@ -175,8 +175,9 @@ class Crew:
         running = [one for one, _, _ in self.running.values()]
         if {j.id for j in (*self.waiting, *running)} & set(job.needs):
             return False
-        siblings = [j for j in running if job.teachers and j.teachers == job.teachers]
-        return not siblings or self.study.targets_folder(job).is_dir()
+        folder = self.study.targets_folder(job)
+        alike = (job.taught and one.taught and self.study.targets_folder(one) == folder for one in running)
+        return folder.is_dir() or not any(alike)
 
     def _takes(self, job: Job) -> int:
         return places(job.threads, self._settings)

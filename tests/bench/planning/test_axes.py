@@ -117,7 +117,7 @@ def test_the_matrix_of_labels_asks_what_it_says():
     listed = list(cells(matrix, a_setting(train_cases=640)))
     assert not any(cell.reason for cell in listed)
     students = [cell.job for cell in listed if cell.job.architecture == "unet-8-16-32-64"]
-    assert (len(students), len(listed) - len(students)) == (28, 8)
+    assert (len(students), len(listed) - len(students)) == (32, 8)
     bound = [job for job in students if job.teacher_labels == "all" and job.method == "pm-kd"]
     assert sorted(job.labels for job in bound) == [0, 4, 8, 8, 16]
 

@@ -52,7 +52,7 @@ def test_the_weak_recipe_has_the_same_teacher():
 
 def test_a_cell_without_matching_taps_is_skipped_with_its_reason(monkeypatch):
     monkeypatch.setattr(
-        "bench.planning.cells.probe",
+        "bench.planning.chains.probe",
         lambda name, job: Probe(frozenset({("encoder", 2 if name == "unet-8" else 4)})),
     )
     matrix = parse_matrix({"teacher": "unet-8-16", "students": ["unet-8"]}, "x")

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from bench.files.atomic import write_json
 from bench.report import captions, frames
 from bench.report.figures.style import heading
 from bench.report.report import write_report
@@ -78,6 +79,13 @@ def test_a_job_of_few_updates_is_warned_of(folded):
     write_report(study, None)
     for name in ("matrix", "report", "cost", "patients"):
         assert "Under-trained: 1 job has fewer than 100 updates." in text(study, name), name
+
+
+def test_a_teacher_of_whom_nothing_is_known_carries_no_claim(folded):
+    study = folded.fill(range(3), names=("baseline", "combined")).study
+    write_json(study.root / "study.json", study.settings() | {"teacher_saw": "unknown", "contrasts": []})
+    write_report(study, None)
+    assert "may have seen these patients, nobody knows: nothing is claimed" in text(folded.study, "matrix")
 
 
 def test_a_teacher_that_saw_the_labels_is_an_upper_bound(folded):

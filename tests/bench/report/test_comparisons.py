@@ -283,8 +283,9 @@ def made(differences, train_patients=40, contrasts=(f"{SMALL}:combined",)):
     done = pd.DataFrame(jobs).assign(
         dataset="x", image_size=96, spatial_dims=2, seg_loss="dice-bce", architecture=SMALL, variant="",
         method_parameters="", changed="", teacher="", teachers="", labels="all", teacher_labels="same",
-        unlabelled="none", updates_asked="", slices="", parameters=1, train_patients=train_patients,
-        status="done", dice=0.5, dice_val=0.5, updates=500, val_falls=False, patients=10,
+        unlabelled="none", updates_asked="", slices="", drawn="", parameters=1,
+        train_patients=train_patients, status="done", dice=0.5, dice_val=0.5, updates=500, val_falls=False,
+        patients=10,
     )  # fmt: skip
     [found] = comparisons(done, pd.DataFrame(rows), contrasts).itertuples()
     return found

@@ -43,7 +43,7 @@ def jobs(*names):
             "unlabelled": "none",
             "progress": "",
             "odd_data": (),
-            **dict.fromkeys(("variant", "method_parameters", "updates_asked", "slices"), ""),
+            **dict.fromkeys(("variant", "method_parameters", "updates_asked", "slices", "drawn"), ""),
             "stride": reach(name)[0],
             "receptive_field": reach(name)[1],
         }

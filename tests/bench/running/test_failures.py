@@ -49,9 +49,11 @@ def run(tmp_path, monkeypatch, told, capsys):
     for name, broken in broken_jobs.METHODS.items():
         monkeypatch.setitem(methods.METHODS, name, broken)
     monkeypatch.setattr(architectures, "FAMILIES", (*architectures.FAMILIES, broken_jobs.FAMILY))
-    monkeypatch.setattr("bench.planning.cells.probe", lambda *_: Probe(frozenset({("encoder", 1)})))
+    for room in ("chains", "cells"):
+        found = Probe(frozenset({("encoder", 1)}))
+        monkeypatch.setattr(f"bench.planning.{room}.probe", lambda *_, found=found: found)
     monkeypatch.setattr("bench.commands.forecast", lambda *_: SimpleNamespace(lines=list))
-    monkeypatch.setattr("bench.planning.cells.training_flops", lambda *_: 0)
+    monkeypatch.setattr("bench.planning.chains.training_flops", lambda *_: 0)
     for trial in ("ask_precision", "fill_machine"):
         monkeypatch.setattr(f"bench.running.plan.{trial}", lambda session, *_: session)
     monkeypatch.setattr("bench.commands.run_job", broken_jobs.run_job)

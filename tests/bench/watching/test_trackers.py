@@ -7,7 +7,7 @@ import pytest
 from commands import needs
 
 from bench.files.atomic import write_json
-from bench.planning.cells import Cell
+from bench.planning.chains import Cell
 from bench.planning.options import Options
 from bench.study.progress import Progress
 from bench.watching.beside_jobs import following

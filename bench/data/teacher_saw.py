@@ -1,0 +1,71 @@
+"""Which patients a teacher from elsewhere has seen (``--teacher-saw``): they are never tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.data.dataset import Dataset
+from bench.data.splits import Split
+from bench.errors import UserError
+from bench.files.checksums import digest
+
+UNKNOWN = "unknown"
+
+
+def patients_seen(said: str) -> frozenset[str] | None:
+    """The patients of a text file, one a line; None where they are ``unknown``.
+
+    Raises:
+        UserError: no such file, or one that names nobody.
+    """
+    if said == UNKNOWN:
+        return None
+    try:
+        lines = Path(said).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise UserError(
+            f"--teacher-saw {said}: can't be read ({why}); must be a file with a patient a line, or unknown"
+        ) from None
+    seen = frozenset(line.strip() for line in lines if line.strip())
+    if not seen:
+        raise UserError(f"--teacher-saw {said}: names no patient; one a line, or unknown instead of a file")
+    return seen
+
+
+def kept(said: str) -> str:
+    """What a study keeps of it."""
+    seen = patients_seen(said)
+    return UNKNOWN if seen is None else digest(*sorted(seen))
+
+
+def with_unseen_tested(
+    splits: Sequence[Split], dataset: Dataset, seen: frozenset[str]
+) -> tuple[Split, ...]:
+    """The splits with those patients in training that the teacher saw and that would have been tested.
+
+    Raises:
+        UserError: nobody would be left to be tested.
+    """
+    patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
+    found = []
+    for number, split in enumerate(splits):
+        moved = tuple(case for case in split.test if patient_of[case] in seen)
+        test = tuple(case for case in split.test if patient_of[case] not in seen)
+        if split.test and not test:
+            where = f"fold {number}" if len(splits) > 1 else "the test part"
+            raise UserError(f"--teacher-saw: the teacher saw all patients of {where}; none is left to test")
+        found.append(Split(split.train + moved, split.val, test))
+    return tuple(found)
+
+
+def check_unseen(splits: Sequence[Split], dataset: Dataset, seen: frozenset[str], where: Path) -> None:
+    """Refuse a study that tests a patient whom the teacher saw."""
+    patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
+    tested = sorted({patient_of[case] for split in splits for case in split.test} & seen)
+    if tested:
+        raise UserError(
+            f"{where}: tests patient {tested[0]!r}, whom the teacher saw; name another folder with "
+            "--results"
+        )
