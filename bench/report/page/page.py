@@ -50,7 +50,7 @@ COSTS = (
 FACTS = (
     *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "spatial_dims"),
     "seed",
-    *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch"),
+    *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch", "drawn"),
     "version",
 )
 CLASS_COLOURS = ("#f0e442", "#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")

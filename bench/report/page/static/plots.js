@@ -17,6 +17,8 @@ function drawPlots() {
     displayColors: false, cornerRadius: 2, padding: 8, caretSize: 0,
   });
   drawCost();
+  drawLabels();
+  drawShares();
   drawCurves();
 }
 
