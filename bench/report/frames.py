@@ -59,9 +59,9 @@ measurements are its own, whether it predicts nothing or everything on all valid
 making it, the updates that were asked for (empty: the protocol's number), the study's folds (missing: it
 has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it, how
 many patients the job was scored on, whether its Dice on validation falls while its loss falls (``doubts``),
-how many of the planned jobs are done (empty: all), what was odd about the study's data, what is known of whom a given teacher saw, which seed
-drew the patients that a job knows (empty: its own), whether its targets are other samples', and who taught
-it or the network that it was made from."""
+how many of the planned jobs are done (empty: all), what was odd about the study's data, what is known of
+whom a given teacher saw, which seed drew the patients that a job knows (empty: its own), whether its
+targets are other samples', and who taught it or the network that it was made from."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
