@@ -109,12 +109,12 @@ function drawShares() {
   $("shares-note").textContent = "The gain over plain training, divided by what the teacher is better than it. " +
     (others ? `${others} more ${others === 1 ? "has" : "have"} no gap that could be told from none. ` : "") +
     (left ? `The ${left} smallest are left out; filter to see them.` : "");
-  $("shares-box").style.height = `${70 + 26 * some.length}px`;
+  $("shares-box").style.height = `${70 + 36 * some.length}px`;
   $("shares-plot").setAttribute("aria-label", `Share of the gap closed, ${some.length} bars; the matrix holds the same numbers.`);
   put("shares-plot", {
     type: "bar",
     data: {
-      labels: some.map(label),
+      labels: some.map(twoLines),
       datasets: [{ data: some.map(({ closed }) => 100 * closed), backgroundColor: some.map((row) => `${methodColour(row)}aa`), borderColor: some.map(methodColour), borderWidth: 1, maxBarThickness: 18 }],
     },
     options: {
@@ -124,6 +124,13 @@ function drawShares() {
       scales: { x: { title: { display: true, text: "share of the gap between plain student and teacher, %" } }, y: { ticks: { autoSkip: false } } },
     },
   });
+}
+
+/** A row's name in two lines, for the plot cuts longer ones. */
+function twoLines(row) {
+  const parts = label(row).split(" · ");
+  const half = Math.ceil(parts.length / 2);
+  return [parts.slice(0, half), parts.slice(half)].map((line) => line.join(" · "));
 }
 
 function ofShare(row) {
