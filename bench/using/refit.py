@@ -65,6 +65,7 @@ def refit(
             one,
             split=split.fingerprint,
             fold=None,
+            seed=0,  # whichever repeat is named: a recipe has one network that is shipped
             refit=True,
             teachers=tuple(made[name].id for name in one.teachers),
             source=made[one.source].id if one.source else "",
