@@ -95,7 +95,7 @@ def as_text(table: Table, width: int | None = None) -> str:
     grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     numeric = [name for name in table.frame.columns if name not in ("network", "method")]
     for name in table.frame.columns:
-        fixed = name in ("network", "method", "parameters")
+        fixed = name in ("network", "method", "parameters", "id")
         grid.add_column(Text(str(name)), justify="right" if name in numeric else "left", no_wrap=fixed)
     for k, row in enumerate(table.frame.to_dict("records")):
         grid.add_row(*(Text(text_of(value, table.marks.get((k, name)))) for name, value in row.items()))
