@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bench import plugins
 from bench.commands import run_matrix
 from bench.errors import UserError
+from bench.files.atomic import plain
 from bench.planning.options import Options
 from bench.report import frames
 from bench.running.plan import resolved
@@ -24,14 +25,18 @@ from bench.study.predictions import Labels, read_predictions
 from bench.study.store import Study, existing
 from bench.training import artefacts
 from bench.training.job_parts import load_artefact
+from bench.using.choice import as_dict, choose_of
+from bench.using.export import export as write_bundle
 from bench.using.folder import predict_files as write_masks
 from bench.using.network import of_study
 from bench.using.prediction import predict_array
-from bench.using.wishes import Wish
+from bench.using.wishes import ExportWish, Limits, Wish
 from methods.artefact import Artefact
 
 __all__ = [
     "cases",
+    "choose",
+    "export",
     "load",
     "open_artefact",
     "open_study",
@@ -142,6 +147,42 @@ def predict_files(
     wish = Wish(**{name: _read(value, name == "masks") for name, value in wishes.items()})
     paths = [Path(path) for path in inputs]
     return pd.DataFrame(write_masks(of_study(study, job_id), paths, Path(out), wish))
+
+
+def choose(study: Study, **limits: Any) -> dict[str, Any]:
+    """The study's best network on validation within limits, as ``choose --json`` prints it.
+
+    Args:
+        study: with its records; its weights only for ``here=True``.
+        limits: the flags of the verb with underscores: ``max_ms=40, side=512, within=0.02``.
+
+    Returns:
+        ``answer`` (None where nothing is within the limits), ``runners_up``, ``left_out`` and why.
+
+    Raises:
+        UserError: a limit that can't be.
+        TypeError: no such limit.
+    """
+    wish = Limits(**{name: _read(value, name == "data") for name, value in limits.items()})
+    found: dict[str, Any] = plain(as_dict(study, choose_of(study, wish), wish))
+    return found
+
+
+def export(study: Study, job_id: str, out: Path | str, **wishes: Any) -> None:
+    """Write a finished network as a bundle that works without this project, as the verb ``export`` does.
+
+    Args:
+        study: where the job was run.
+        job_id: a job that is done.
+        out: the folder for the bundle.
+        wishes: the flags of the verb with underscores: ``runtime="openvino", overwrite=True``.
+
+    Raises:
+        UserError: a mistake in what is asked for; nothing is written then.
+        TypeError: no such wish.
+    """
+    wish = ExportWish(**{name: _read(value, name == "data") for name, value in wishes.items()})
+    write_bundle(study, job_id, Path(out), wish)
 
 
 def predictions(study: Study, job_id: str) -> dict[str, Labels]:

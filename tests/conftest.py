@@ -179,7 +179,8 @@ def brief_profile(monkeypatch):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Reports have no figures, which take most of their time."""
-    monkeypatch.setattr("bench.report.report.write_figures", lambda *_: [])
+    for name in ("write_figures", "write_figures_of_made"):
+        monkeypatch.setattr(f"bench.report.report.{name}", lambda *_: [])
 
 
 @pytest.fixture

@@ -307,7 +307,7 @@ def test_a_study_without_compiling_stays_so(
     bench, refused, tmp_path, tiny_matrix, nothing_runs, monkeypatch
 ):
     monkeypatch.setattr("bench.planning.session.can_compile", lambda device: True)
-    monkeypatch.setattr("bench.planning.cells.COMPILE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.planning.chains.COMPILE_FROM_FLOPS", 0)
     for name, flags, compiled in (("with", [], True), ("without", ["--no-compile"], False)):
         root = tmp_path / name
         assert bench("--matrix", tiny_matrix, "--results", root, *flags).code == 0

@@ -4,10 +4,10 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
+import short_jobs
 
 import architectures
 import methods
@@ -131,10 +131,9 @@ def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_p
     matrix = write(
         "m.yaml", MATRIX | {"students": ["tiny"], "methods": ["baseline", "mse", "at-kd", "mse > coarse"]}
     )
-    entry = Path(__file__).resolve().parents[2] / "run_bench.py"
 
     def call(*arguments):
-        words = [sys.executable, str(entry), *map(str, arguments)]
+        words = [sys.executable, short_jobs.__file__, *map(str, arguments)]
         done = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -116,7 +116,7 @@ def test_a_mistake_in_the_network_is_not_taken_for_the_compilers(small_phantom, 
 def planned(tmp_path, monkeypatch):
     """A study with one job that is planned as compiled; returns what ``job`` takes."""
     monkeypatch.setattr("bench.planning.session.can_compile", lambda device: True)
-    monkeypatch.setattr("bench.planning.cells.COMPILE_FROM_FLOPS", 0)
+    monkeypatch.setattr("bench.planning.chains.COMPILE_FROM_FLOPS", 0)
     monkeypatch.setattr("bench.planning.session.usable_cores", lambda: 1)
     session = open_session(tmp_path / "study", Options(dataset="phantom", device="cpu", precision="fp32"))
     session.begin()

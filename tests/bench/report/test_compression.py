@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.report import frames
+from bench.report.figures.figures import write_figures_of_made
 from bench.report.figures.made import dice_against_cost_of_made
 from bench.report.figures.style import Look
 from bench.report.report import write_report
@@ -102,9 +103,9 @@ def test_tables_of_training_know_trained_networks_alone(study):
 
 
 def test_the_figure_has_what_was_made_beside_what_was_trained(study):
-    write_report(study, None)
-    assert (study.root / "figures" / "compression.pdf").is_file()
     done = frames.summary(study)
+    written = write_figures_of_made(study.root, done)
+    assert [path.name for path in written] == ["compression.png", "compression.pdf"]
     figure = dice_against_cost_of_made(done, Look.of(done))
     named = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"as trained", "int8", SMALL, TEACHER} <= named
@@ -117,8 +118,7 @@ def test_the_figure_has_what_was_made_beside_what_was_trained(study):
 
 def test_no_figure_where_nothing_was_made(simulated):
     simulated.fill(seeds=1)
-    write_report(simulated.study, None)
-    assert not (simulated.study.root / "figures" / "compression.png").exists()
+    assert write_figures_of_made(simulated.study.root, frames.summary(simulated.study)) == []
 
 
 def test_what_is_only_converted_is_not_under_trained(study):

@@ -166,11 +166,12 @@ def test_a_job_without_its_teacher_writes_that_it_is_blocked(bench, tmp_path, ti
     assert record["reason"] == f"its teacher {teacher.label} has no trained network (cannot-learn)"
 
 
-def test_a_mistake_of_the_users_leaves_no_record(simulated, refused):
+def test_what_keeps_a_job_from_beginning_stands_in_its_record(simulated, refused):
     job = simulated.job("unet-32-64", "baseline", 0)
     simulated.study.plan(job)
     assert "--data must name its folder" in refused("job", simulated.study.root, job.id)
-    assert simulated.study.records() == []
+    record = simulated.study.record(job.id)
+    assert (record["status"], "--data must name its folder" in record["reason"]) == ("failed", True)
 
 
 @pytest.mark.parametrize(

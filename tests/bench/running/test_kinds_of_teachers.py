@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import Command
 
 from bench.data.stream import SampleStream
 from bench.planning.options import Options
@@ -16,7 +17,7 @@ from bench.training.targets import unpack
 
 MATRIX = {
     "teacher": "unet-4-8", "students": ["unet-2-4"], "methods": ["baseline", "pm-kd[weight=1]"],
-    "image_size": 16, "updates": 40, "workers": 1, "labels": 4, "unlabelled": "maps",
+    "image_size": 16, "updates": 40, "workers": 2, "labels": 4, "unlabelled": "maps",
     "rows": [
         {"teachers": [1, 2, "unet-2-4-8:pm-kd", "twin"]},
         {"shuffled": True, "methods": ["pm-kd[weight=1]"]},
@@ -25,13 +26,13 @@ MATRIX = {
 
 
 @pytest.fixture(scope="module")
-def finished(module_bench, tmp_path_factory):
+def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("teachers")
     (root / "m.yaml").write_text(json.dumps(MATRIX))
     arguments = ("--matrix", root / "m.yaml", "--results", root / "s", "--device", "cpu", "--no-compile")
-    result = module_bench(*arguments)
-    assert result.code == 0, result.err
-    return arguments, Study(root / "s"), result
+    with Command(arguments, root / "out") as command:
+        said = command.ends()
+    return arguments, Study(root / "s"), said
 
 
 def by_teacher(study):
@@ -69,18 +70,18 @@ def test_what_is_recorded_of_two_is_the_mean_of_their_probabilities(finished):
 
 
 def test_shuffled_students_share_the_recording_and_learn_other_things(finished):
-    _, study, result = finished
+    _, study, said = finished
     jobs = by_teacher(study)
     own, control = jobs["unet-4-8"], jobs["unet-4-8, targets shuffled"]
     assert study.targets_folder(own) == study.targets_folder(control)
     one, other = (study.record(job.id)["curves"][-1]["pm"] for job in (own, control))
     assert other > one, "maps of other samples can't be matched"
-    assert result.out.count("targets: recording") == 4, "one for each kind of teacher"
+    assert said.count("targets: recording") == 4, "one for each kind of teacher"
 
 
-def test_running_again_runs_nothing(finished, module_bench):
+def test_running_again_runs_nothing(finished, bench):
     arguments, _, _ = finished
-    assert " to do" not in module_bench(*arguments, "--dry-run").out.replace("nothing to do", "")
+    assert " to do" not in bench(*arguments, "--dry-run").out.replace("nothing to do", "")
 
 
 def test_a_student_is_blocked_where_one_of_its_teachers_failed(finished):

@@ -69,6 +69,7 @@ def test_the_best_on_validation_is_named_with_its_test_score(bench, study, chose
     assert found["id"] == best.id
     assert found["dice_val"] == pytest.approx(best.dice_val)
     assert found["dice_test"] == pytest.approx(best.dice)
+    assert api.choose(study)["answer"] == found, "the same from Python"
     text = bench("choose", study.root).out
     assert best.id in text
     assert "by which it was chosen" in text

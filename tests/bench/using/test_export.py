@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from volume_files import AXCODES, ball_volume, scanned
 from volume_files import save as save_volume
 
+from bench import api
 from bench.compute.processes import in_own_process
 from bench.data.pictures import read_mask
 from bench.errors import UserError
@@ -413,7 +414,7 @@ def test_other_peoples_files_stay(refused, bench, grey, tmp_path):
     assert bench("export", study, job_id, "-o", out, "--overwrite").code == 0
     assert (out / "diary.txt").read_text() == "mine"
     assert "holds a bundle already" in refused("export", study, job_id, "-o", out)
-    assert bench("export", study, job_id, "-o", out, "--overwrite", "--runtime", "openvino").code == 0
+    api.export(api.open_study(study), job_id, out, overwrite=True, runtime="openvino")
     assert sorted(path.name for path in (out / "models").iterdir()) == ["model.bin", "model.xml"]
     assert of_bundle(out).artefact.about.runtime == "openvino"
 
