@@ -133,8 +133,8 @@ def _sentence(best: Candidate, limits: Limits) -> str:
 
 def _doubts(choice: Choice) -> list[str]:
     """When the data can't tell it from others."""
-    alike = [one for one in choice.others if one.verdict == "can't be told apart"]
-    unknown = [one for one in choice.others if one.verdict == "too few patients to tell"]
+    alike = [one for one in choice.others if one.verdict == "alike"]
+    unknown = [one for one in choice.others if one.verdict == "open"]
     lines = []
     if alike:
         text = f"{counted(len(alike), 'other')} can't be told apart from it on these patients"
@@ -170,7 +170,7 @@ def _table(choice: Choice, limits: Limits) -> Table:
                 "points to it [95 %]": f"{-100 * other.difference:+.1f}{bounds}",
                 "ms": number(one.ms, ".3g"),
                 "MB": number(one.mb, ".3g"),
-                "": other.verdict,
+                "than it": other.verdict,
             }
         )
     caption = (

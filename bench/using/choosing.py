@@ -69,10 +69,10 @@ class Against:
 
     @property
     def verdict(self) -> str:
-        """What the data say."""
+        """``worse``, ``alike`` (not to be told apart), or ``open``: too few patients to tell."""
         if np.isnan(self.low):
-            return "too few patients to tell"
-        return "can't be told apart" if self.low <= 0 <= self.high else "worse"
+            return "open"
+        return "alike" if self.low <= 0 <= self.high else "worse"
 
 
 @dataclass(frozen=True)
