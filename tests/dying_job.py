@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script's own folder has a ``bench``, too
+
 from bench.data import phantom
 from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
