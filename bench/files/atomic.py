@@ -105,13 +105,19 @@ def remove_partials(root: Path) -> None:
     """Remove what dead processes left half-written under ``root``; of other machines, what is a day old."""
     for folder, folders, files in os.walk(root):
         for name in [*folders, *files]:
-            match, path = PARTIAL.fullmatch(name), Path(folder) / name
-            if match is None or _still_written(path, match["host"], int(match["pid"])):
+            path = Path(folder) / name
+            if not _is_left_over(path):
                 continue
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether it was half-written by a process that is dead now."""
+    match = PARTIAL.fullmatch(path.name)
+    return match is not None and not _still_written(path, match["host"], int(match["pid"]))
 
 
 def _still_written(path: Path, host: str, pid: int) -> bool:
@@ -166,8 +172,7 @@ def write_folder(path: Path, write: Callable[[Path], Any], last: str) -> None:
     with writing(path):
         try:
             for old in path.parent.glob(f".{path.stem}.*"):  # of a process that was killed at it
-                match = PARTIAL.fullmatch(old.name)
-                if match and not _still_written(old, match["host"], int(match["pid"])):
+                if _is_left_over(old):
                     shutil.rmtree(old, ignore_errors=True)
             folder.mkdir(parents=True)
             write(folder)

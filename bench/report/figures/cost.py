@@ -37,43 +37,72 @@ def dice_against_cost(done: pd.DataFrame, look: Look) -> Figure | None:
     if not shown or done[score].isna().all() or done.architecture.nunique() < 2:
         return None
     columns = min(len(shown), 4)
-    rows = -(-len(shown) // columns)
     width = TWO_COLUMNS if columns > 2 else ONE_COLUMN
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, 0.6 + 2.0 * rows), sharey=True, squeeze=False
-    )
     cells = done.groupby(["architecture", "method"], sort=False)[[score, *shown]].mean()
     cells = cells[cells[score].notna()]
-    for axis, column in zip(axes.flat, shown, strict=False):
-        edge = pareto_front(cells[column], cells[score])
-        axis.step(edge.index, edge, where="post", color="0.75", lw=1.2, zorder=1)
-        axis.plot(cells[column], cells[score], "o", alpha=0)
-        logarithmic(axis)
-        axis.margins(x=0.15)  # room for signs that are moved
-        axis.set_xlabel(COSTS[column])
-        axis.grid(axis="both")
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    for row in axes:
-        row[0].set_ylabel(f"Dice ({part})")
-    fronts = max(len(pareto_front(cells[column], cells[score])) for column in shown)
-    said = f"{heading(done)}{'; line: Pareto front' if fronts > 1 else ''}"
-    title(figure, f"{said}; {BESIDE}")
+    figure, fronts = panels(cells, {name: COSTS[name] for name in shown}, part, (columns, width))
     found = done[done.architecture.isin(cells.index.get_level_values("architecture"))]
     legend(figure, look, in_order(cells.index.get_level_values("method")), by_size(found))
-    laid_out(figure)
     styles = [
         {"mec": look.colour[method], "mfc": "none", "marker": look.marker[network]}
         for network, method in cells.index
     ]
+    with_signs(figure, cells, styles, f"{heading(done)}{'; line: Pareto front' if fronts > 1 else ''}")
+    return figure
+
+
+def panels(
+    cells: pd.DataFrame, costs: Mapping[str, str], part: str, shape: tuple[int, float], below: float = 0.0
+) -> tuple[Figure, int]:
+    """A panel a cost, with its Pareto front and still without signs; and how many points a front has.
+
+    Args:
+        cells: a row a sign; the Dice first, then the columns of ``costs``.
+        costs: names on axes by column.
+        part: which patients the Dice is of.
+        shape: panels side by side, and the figure's width in inches.
+        below: further inches of height, for a long legend.
+    """
+    columns, width = shape
+    rows = -(-len(costs) // columns)
+    size = (width, 0.6 + 2.0 * rows + below)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    score, fronts = cells.iloc[:, 0], 0
+    for axis, (column, name) in zip(axes.flat, costs.items(), strict=False):
+        edge = pareto_front(cells[column], score)
+        fronts = max(fronts, len(edge))
+        axis.step(edge.index, edge, where="post", color="0.75", lw=1.2, zorder=1)
+        axis.plot(cells[column], score, "o", alpha=0)
+        logarithmic(axis)
+        axis.margins(x=0.15)  # room for signs that are moved
+        axis.set_xlabel(name)
+        axis.grid(axis="both")
+    for axis in axes.flat[len(costs) :]:
+        axis.set_visible(False)
+    for row in axes:
+        row[0].set_ylabel(f"Dice ({part})")
+    return figure, fronts
+
+
+def with_signs(figure: Figure, cells: pd.DataFrame, styles: Sequence[Mapping[str, Any]], said: str) -> None:
+    """Put the signs into a figure of ``panels`` that has its legend; ``said`` above it.
+
+    Args:
+        figure: of ``panels``.
+        cells: as it had them.
+        styles: of each row, its marker and colours.
+        said: the title, to which it is added that signs were moved, where one was.
+    """
+    title(figure, f"{said}; {BESIDE}")
+    laid_out(figure)
+    score, *costs = cells.columns
     moved_one = False
-    for axis, column in zip(axes.flat, shown, strict=False):
+    for axis, column in zip(figure.axes, costs, strict=False):
         known = cells[column].notna()
         own = [style for style, keep in zip(styles, known, strict=True) if keep]
         moved_one |= spread_out(axis, cells.loc[known, [column, score]], own)
     if not moved_one:
         title(figure, said)
-    return figure
 
 
 def spread_out(axis: plt.Axes, cells: pd.DataFrame, styles: Sequence[Mapping[str, Any]]) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.figures.cost import pareto_front, spread_out
-from bench.report.figures.gains import logarithmic
-from bench.report.figures.placing import laid_out
-from bench.report.figures.style import TWO_COLUMNS, Look, by_row, heading, palette, plain, title
+from bench.report.figures.cost import panels, with_signs
+from bench.report.figures.style import TWO_COLUMNS, Look, by_row, heading, palette, plain
 from bench.report.frames import by_size, score_column
 
 COSTS = {
@@ -46,41 +43,24 @@ def dice_against_cost_of_made(done: pd.DataFrame, look: Look) -> Figure | None:
     colour = dict(zip(dict.fromkeys(ways), palette(), strict=False))
     # More ways than colours: the last ones are grey, and the table tells them apart.
     face = {way: colour.get(way, (0.5, 0.5, 0.5)) for way in ways}
-    rows = -(-len(shown) // COLUMNS)
-    size = (TWO_COLUMNS, 0.6 + 2.0 * rows + 0.15 * len(face) / 4)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=size, sharey=True, squeeze=False)
-    for axis, column in zip(axes.flat, shown, strict=False):
-        edge = pareto_front(cells[column], cells[score])
-        axis.step(edge.index, edge, where="post", color="0.75", lw=1.2, zorder=1)
-        axis.plot(cells[column], cells[score], "o", alpha=0)
-        logarithmic(axis)
+    costs = {name: COSTS[name] for name in shown}
+    figure, fronts = panels(cells, costs, part, (COLUMNS, TWO_COLUMNS), below=0.15 * len(face) / 4)
+    for axis, column in zip(figure.axes, shown, strict=False):
         if column not in COUNTED:
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.margins(x=0.15)
-        axis.set_xlabel(COSTS[column])
-        axis.grid(axis="both")
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    for row in axes:
-        row[0].set_ylabel(f"Dice ({part})")
     filled = any(not is_plain(recipe) for recipe in cells.index.get_level_values("recipe"))
-    told = f"{heading(done)}; line: Pareto front{'; filled: distilled' if filled else ''}"
-    title(figure, f"{told}; signs that would hide another stand beside it")
     signs = [Line2D([], [], ls="", marker="o", color=face[way], label=plain(way)) for way in face]
-    networks = by_size(done)
-    by_row(figure, signs, [_sign(look, name) for name in networks])
-    laid_out(figure)
-    for axis, column in zip(axes.flat, shown, strict=False):
-        styles = [
-            {
-                "mec": face[way_of(recipe)],
-                "mfc": "none" if is_plain(recipe) else face[way_of(recipe)],
-                "marker": look.marker[network],
-            }
-            for (network, recipe), value in cells[column].items()
-            if not pd.isna(value)
-        ]
-        spread_out(axis, cells[[column, score]].dropna(), styles)
+    by_row(figure, signs, [_sign(look, name) for name in by_size(done)])
+    styles = [
+        {
+            "mec": face[way_of(recipe)],
+            "mfc": "none" if is_plain(recipe) else face[way_of(recipe)],
+            "marker": look.marker[network],
+        }
+        for network, recipe in cells.index
+    ]
+    said = f"{heading(done)}{'; line: Pareto front' if fronts > 1 else ''}"
+    with_signs(figure, cells, styles, f"{said}{'; filled: distilled' if filled else ''}")
     return figure
 
 
