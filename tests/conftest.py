@@ -14,7 +14,6 @@ import pytest
 import short_jobs
 import torch
 from commands import missing
-from native import NATIVE, TESTS, Beside
 
 import architectures
 import methods
@@ -26,7 +25,8 @@ from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 from bench.telling import LOGGER, Lines, print_line, told_to
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parent.parent / "shared" / "data"
 TINY_MATRIX = """
 teacher: unet-4-8-16
 students: [unet-2-4]
@@ -49,43 +49,25 @@ def pytest_configure() -> None:
     LOGGER.setLevel(logging.INFO)
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests that load other runtimes to the process beside this one, unless they are asked for."""
-    asked = config.args_source is config.ArgsSource.ARGS
-    native = any(collection_path == TESTS / where for where in NATIVE)
-    return True if native and not asked else None
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = not session.config.option.collectonly
-    if wanted and any("beside" in getattr(item, "fixturenames", ()) for item in session.items):
-        session.stash[BESIDE] = Beside()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if BESIDE in session.stash:
-        session.stash[BESIDE].stop()
-
-
-@pytest.fixture
-def beside(request) -> Beside:
-    """The process of the tests that load other runtimes; it has begun when the tests were collected."""
-    return request.session.stash[BESIDE]
-
-
 def pytest_runtest_setup() -> None:
     # The tensors of tests are small: threads wait for each other longer than they compute, and what a
     # test before has set would stay.
     torch.set_num_threads(1)
 
 
-BESIDE = pytest.StashKey[Beside]()
 MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
 """Fixtures that take long, or something that not every machine has, and what their tests are marked as."""
 
 
+TOGETHER = ("bench/running/executors", "bench/report/page", "bench/performance")
+"""Folders whose tests share what takes long to make: a Slurm, a browser, a measurement."""
+
+
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
+        # Where several processes share the tests, one process has all tests of a file or of such a folder.
+        shared = [folder for folder in TOGETHER if (TESTS / folder) in item.path.parents]
+        item.add_marker(pytest.mark.xdist_group(*shared or [str(item.path.relative_to(TESTS))]))
         for fixture in MARKED.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKED[fixture])
 
