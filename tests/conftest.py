@@ -38,7 +38,9 @@ updates: 80
 def pytest_configure() -> None:
     # Of a process in the background shells have SIGINT ignored, and those that it starts inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Threads of jobs sleep while they wait for each other: beside other processes they would wait long.
+    # What tests start has one thread, unless it asks for more, and threads sleep while they wait for each
+    # other: beside other processes they would wait long. Processes that share the tests inherit both.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # What else runs on this machine decides no test, and none waits for it.
     quiet.is_busy = lambda: False
