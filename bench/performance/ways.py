@@ -16,18 +16,17 @@ from typing import Any
 
 import torch
 
-import architectures
-import methods
 from bench.compute.device import make_deterministic
 from bench.compute.freed_memory import keep_freed_memory
 from bench.compute.processes import in_own_process
 from bench.compute.runtime import Runtime
+from bench.job import Job
 from bench.performance.lab import Lab, in_rounds
 from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.protocol import BATCH_SIZE, EPOCHS, MIN_BATCHES
-from bench.training.job_parts import runtime_of, students_own
-from bench.training.step import Updater
+from bench.scoring.trial import step_on_noise
+from bench.training.job_parts import network, runtime_of, students_own
 
 UPDATES = EPOCHS * MIN_BATCHES
 """Of the least job: over so many steps compiling must pay for itself."""
@@ -67,9 +66,10 @@ def measure_ways(lab: Lab) -> list[dict[str, Any]]:
         reversed(lab.precisions), (*lab.scale.ways, lab.scale.teacher)
     ):
         threads = lab.session.settings["threads"] if name == lab.scale.teacher else 1
-        chosen = _chosen(lab, name, precision, threads)
+        job = _job(lab, name, precision, threads)
+        chosen = _chosen(lab, job)
         base = replace(chosen, compiled=False)
-        own = in_own_process(_time, name, base, _shape(lab), lab.scale.rounds, lab.scale.compiled)
+        own = in_own_process(_time, job, base, lab.scale.rounds, lab.scale.compiled)
         if own is not None:
             rows.append({"network": name, "precision": precision, "threads": threads} | _row(own, chosen))
     return rows
@@ -88,25 +88,19 @@ def _row(own: Mapping[str, Mapping[str, float]], chosen: Runtime) -> dict[str, A
     }
 
 
-def _shape(lab: Lab) -> tuple[int, int, int]:
-    """Input channels, output channels and side."""
-    dataset = lab.session.dataset
-    return dataset.in_channels, dataset.out_channels, lab.scale.image_size
-
-
-def _chosen(lab: Lab, name: str, precision: str, threads: int) -> Runtime:
-    """What a job of this network would compute with here."""
+def _job(lab: Lab, name: str, precision: str, threads: int) -> Job:
     setting = lab.session.setting(lab.scale.image_size)
     matrix = parse_matrix({"teacher": name, "students": [name]}, "ways")
-    job = replace(next(iter(cells(matrix, setting))).job, precision=precision, threads=threads)
+    return replace(next(iter(cells(matrix, setting))).job, precision=precision, threads=threads)
+
+
+def _chosen(lab: Lab, job: Job) -> Runtime:
+    """What the job would compute with here."""
     runtime = runtime_of(job, lab.session.device)
-    model = architectures.build(name, job.spatial_dims, job.in_channels, job.out_channels)
-    return students_own(runtime, job, model, len(lab.session.split.train))
+    return students_own(runtime, job, network(job), len(lab.session.split.train))
 
 
-def _time(
-    name: str, base: Runtime, shape: tuple[int, int, int], rounds: int, compiled: bool
-) -> dict[str, dict[str, float]]:
+def _time(job: Job, base: Runtime, rounds: int, compiled: bool) -> dict[str, dict[str, float]]:
     """Seconds of a step and of the first call, in each way; for a process of its own, nothing compiled."""
     torch.set_num_threads(base.threads)
     make_deterministic()
@@ -118,20 +112,8 @@ def _time(
     ]
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        calls = {way.name: _stepping(name, way, shape) for way in ways}
+        calls = {way.name: step_on_noise(job, way, BATCH_SIZE) for way in ways}
         first = in_rounds(calls, 1)
         in_rounds(calls, 1)
         values = in_rounds(calls, 2 * rounds)
     return {key: {"step": statistics.median(values[key]), "first": first[key][0]} for key in calls}
-
-
-def _stepping(name: str, way: Way, shape: tuple[int, int, int]) -> Any:
-    in_channels, out_channels, side = shape
-    torch.manual_seed(0)
-    model = architectures.build(name, 2, in_channels, out_channels).train()
-    way.place(model, 2)
-    update = Updater(model, methods.build("baseline"), way, "dice-bce")
-    x = torch.rand(BATCH_SIZE, in_channels, side, side, device=way.device)
-    x = x.contiguous(memory_format=way.memory_format)
-    y = torch.randint(0, out_channels + 1, (BATCH_SIZE, side, side), dtype=torch.uint8, device=way.device)
-    return lambda: update(x, y, {})

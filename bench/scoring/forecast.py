@@ -164,6 +164,7 @@ def human_time(seconds: float) -> str:
 
 def _shortest(job: Job, runtime: Runtime, samples: int) -> float:
     step = step_on_noise(job, runtime, samples)
+    step()
     took = float("inf")
     for _ in range(REPEATS):
         started = time.perf_counter()

@@ -96,6 +96,8 @@ def _times(jobs: list[Job], device: str, threads: int) -> Times:
             name: step_on_noise(job, Runtime(torch.device(device), name, threads, False), samples)
             for name in PRECISIONS
         }
+        for step in steps.values():
+            step()
         for _ in range(ROUNDS):
             for precision, step in steps.items():
                 started = time.perf_counter()

@@ -26,7 +26,7 @@ def training_work(session: Session, jobs: Sequence[Job]) -> tuple[list[Job], int
 
 
 def step_on_noise(job: Job, runtime: Runtime, samples: int) -> Callable[[], object]:
-    """A training step of the job's network on ``samples`` of noise, taken once already."""
+    """A training step of the job's network on ``samples`` of noise; the first one is slower."""
     model = trainable(job).train()
     runtime.place(model, job.spatial_dims)
     update = Updater(model, methods.build("baseline"), runtime, job.seg_loss)
@@ -35,5 +35,4 @@ def step_on_noise(job: Job, runtime: Runtime, samples: int) -> Callable[[], obje
         x = x.contiguous(memory_format=runtime.memory_format)
     classes = max(2, job.out_channels)
     y = torch.randint(0, classes, (samples, *job.shape), dtype=torch.uint8, device=runtime.device)
-    update(x, y, {})
     return lambda: update(x, y, {})

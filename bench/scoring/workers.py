@@ -206,6 +206,7 @@ def _steps(job: Job, threads: int) -> float:
     torch.set_num_threads(threads)
     runtime = Runtime(torch.device("cpu"), job.precision, threads, False, job.micro_batch)
     step = step_on_noise(job, runtime, BATCH_SIZE)
+    step()
     _barrier.wait(PATIENCE_SECONDS)
     started, steps = time.perf_counter(), 0
     while (spent := time.perf_counter() - started) < SECONDS:
