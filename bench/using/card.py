@@ -212,5 +212,5 @@ def _use(story: Story) -> str:
         "## Use\n\n```\n"
         f"pip install numpy {reader} {pin}\npython predict.py {files} -o masks\n```\n\n"
         "`configs/inference.json` says what happens to an image before and after the network; "
-        "`predict.py` does it, in two hundred lines to read or to port."
+        "`predict.py` and `scripts/` do it, in two hundred lines to read or to port."
     )

@@ -28,8 +28,9 @@ from methods.converting.steps import FP32, NEEDED
 
 log = logging.getLogger(__name__)
 
-LICENCE = """predict.py and the files in configs/ are part of lightseg-bench, under the Apache License,
-Version 2.0: https://www.apache.org/licenses/LICENSE-2.0
+STANDALONE = Path(standalone.__file__).parent
+LICENCE = """predict.py and the files in scripts/ and configs/ are part of lightseg-bench, under the Apache
+License, Version 2.0: https://www.apache.org/licenses/LICENSE-2.0
 
 The weights in models/ were made by whoever ran the study, from data under this licence:
 {licence}
@@ -134,7 +135,7 @@ def write_bundle(network: Network, graph: GraphArtefact, story: Story, out: Path
     """Write everything."""
 
     def write(folder: Path) -> None:
-        for name in ("configs", "models", "docs"):
+        for name in ("configs", "models", "docs", "scripts"):
             (folder / name).mkdir()
         parts = {}
         for name, content in graph.graph.parts.items():
@@ -148,8 +149,10 @@ def write_bundle(network: Network, graph: GraphArtefact, story: Story, out: Path
             "LICENSE": LICENCE.format(licence=licence, warning=WARNING),
             "docs/README.md": card(told),
             "docs/data_license.txt": f"{licence}\n",
-            "predict.py": Path(standalone.__file__).read_text(encoding="utf-8"),
         }
+        kind = "volumes" if network.made_for.patch else "images"
+        for name in ("predict.py", "scripts/__init__.py", "scripts/steps.py", f"scripts/{kind}.py"):
+            texts[name] = (STANDALONE / name).read_text(encoding="utf-8")
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
         write_json(folder / "configs" / "metadata.json", said)

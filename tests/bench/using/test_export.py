@@ -27,12 +27,12 @@ from bench.data.pictures import read_mask
 from bench.errors import UserError
 from bench.files.atomic import HOST
 from bench.study.store import Study
-from bench.using import standalone
 from bench.using.alone import alone_in
 from bench.using.bundle import DESCRIPTION, of_bundle
 from bench.using.export import export
 from bench.using.folder import predict_files
 from bench.using.named import named
+from bench.using.standalone.scripts.steps import stretch
 from bench.using.wishes import ExportWish, Wish
 from methods import Material
 from methods.converting.steps import NEEDED
@@ -186,10 +186,10 @@ def test_resizing_is_torchs(sides):
     pillow = np.asarray(Image.fromarray(x[0]).resize((16, 16), Image.Resampling.BILINEAR))
     assert np.abs(pillow - wanted[0]).max() < 1e-5
     plain = F.interpolate(torch.from_numpy(x)[None], (16, 12), mode="bilinear")[0].numpy()
-    assert np.abs(standalone.stretch(x, (16, 12)) - plain).max() < 1e-5
+    assert np.abs(stretch(x, (16, 12)) - plain).max() < 1e-5
     volume = np.random.default_rng(0).normal(size=(2, *sides, 6)).astype(np.float32)
     plain = F.interpolate(torch.from_numpy(volume)[None], (12, 16, 9), mode="trilinear")[0].numpy()
-    assert np.abs(standalone.stretch(volume, (12, 16, 9)) - plain).max() < 1e-5
+    assert np.abs(stretch(volume, (12, 16, 9)) - plain).max() < 1e-5
 
 
 @pytest.mark.parametrize("runtime", list(NEEDED))
@@ -249,6 +249,7 @@ def test_it_is_a_monai_bundle(grey):
     assert files == {
         *("LICENSE", "predict.py", "configs/inference.json", "configs/metadata.json"),
         *("docs/README.md", "docs/data_license.txt", "models/model.onnx"),
+        *("scripts/__init__.py", "scripts/steps.py", "scripts/images.py"),
     }
     said = json.loads((grey[1] / "configs/metadata.json").read_bytes())
     wanted = ("version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task")

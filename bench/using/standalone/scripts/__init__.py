@@ -1,0 +1,1 @@
+"""What ``predict.py`` of a bundle does to an image file or to a volume."""
