@@ -61,24 +61,14 @@ MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
 """Fixtures that take long, or something that not every machine has, and what their tests are marked as."""
 
 
-TOGETHER = ("bench/running/executors", "bench/report/page", "bench/performance")
-"""Folders whose tests share what takes long to make: a Slurm, a browser, a measurement."""
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(config, items) -> None:
-    groups = {}
     for item in items:
         for fixture in MARKED.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKED[fixture])
-        # Where several processes share the tests, one process has all tests of a file or of such a folder.
-        shared = [folder for folder in TOGETHER if (TESTS / folder) in item.path.parents]
-        groups[item] = shared[0] if shared else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
     if hasattr(config, "workerinput"):  # what takes long goes first, so that all processes end together
-        marks = [(item, {mark.name for mark in item.iter_markers()}) for item in items]
-        slow = {groups[item] for item, names in marks if names & {"slow", "cluster"}}
-        items.sort(key=lambda item: groups[item] not in slow)
+        marks = [(item.path, {mark.name for mark in item.iter_markers()}) for item in items]
+        slow = {path for path, names in marks if names & {"slow", "cluster"}}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 def shared_data(name: str, what: str) -> Path:
