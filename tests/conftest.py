@@ -14,6 +14,7 @@ import pytest
 import short_jobs
 import torch
 from commands import missing
+from native import NATIVE, TESTS, Beside
 
 import architectures
 import methods
@@ -25,8 +26,7 @@ from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 from bench.telling import LOGGER, Lines, print_line, told_to
 
-TESTS = Path(__file__).resolve().parent
-SHARED = TESTS.parent.parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 TINY_MATRIX = """
 teacher: unet-4-8-16
 students: [unet-2-4]
@@ -39,7 +39,7 @@ def pytest_configure() -> None:
     # Of a process in the background shells have SIGINT ignored, and those that it starts inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # What tests start has one thread, unless it asks for more, and threads sleep while they wait for each
-    # other: beside other processes they would wait long. Processes that share the tests inherit both.
+    # other: beside other processes they would wait long.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # What else runs on this machine decides no test, and none waits for it.
@@ -51,24 +51,45 @@ def pytest_configure() -> None:
     LOGGER.setLevel(logging.INFO)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave tests that load other runtimes to the process beside this one, unless they are asked for."""
+    asked = config.args_source is config.ArgsSource.ARGS
+    native = any(collection_path == TESTS / where for where in NATIVE)
+    return True if native and not asked else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    wanted = not session.config.option.collectonly
+    if wanted and any("beside" in getattr(item, "fixturenames", ()) for item in session.items):
+        session.stash[BESIDE] = Beside()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if BESIDE in session.stash:
+        session.stash[BESIDE].stop()
+
+
+@pytest.fixture
+def beside(request) -> Beside:
+    """The process of the tests that load other runtimes; it has begun when the tests were collected."""
+    return request.session.stash[BESIDE]
+
+
 def pytest_runtest_setup() -> None:
     # The tensors of tests are small: threads wait for each other longer than they compute, and what a
     # test before has set would stay.
     torch.set_num_threads(1)
 
 
+BESIDE = pytest.StashKey[Beside]()
 MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
 """Fixtures that take long, or something that not every machine has, and what their tests are marked as."""
 
 
-def pytest_collection_modifyitems(config, items) -> None:
+def pytest_collection_modifyitems(items) -> None:
     for item in items:
         for fixture in MARKED.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKED[fixture])
-    if hasattr(config, "workerinput"):  # what takes long goes first, so that all processes end together
-        marks = [(item.path, {mark.name for mark in item.iter_markers()}) for item in items]
-        slow = {path for path, names in marks if names & {"slow", "cluster"}}
-        items.sort(key=lambda item: item.path not in slow)
 
 
 def shared_data(name: str, what: str) -> Path:
