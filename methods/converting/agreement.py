@@ -20,8 +20,8 @@ torch's by 2e-6 at each. What a conversion gets wrong, a dilation or bf16 instea
 than 1e-2.
 """
 USUAL = 5e-4
-"""Of trained U-Nets torch's own logits in fp32 are up to 2.3e-4 from the same network's in float64 (96², real
-slices, logits up to 16), and ONNX Runtime's up to 1.1e-4 from torch's: what is below says nothing of a graph.
+"""Of trained U-Nets torch's own logits in fp32 are up to 2.3e-4 from the same network's in float64 (96²,
+real slices, logits up to 16), and ONNX Runtime's up to 1.1e-4 from torch's: less says nothing of a graph.
 """
 
 

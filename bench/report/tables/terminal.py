@@ -20,6 +20,9 @@ from bench.report.tables.wording import number, size, spread
 
 NARROW, WIDE = 80, 100
 
+LONG_METHOD = 24
+"""Letters of a method above which it takes several lines, so that numbers keep theirs."""
+
 
 def closing_tables(
     summary: pd.DataFrame, published: Table | None, asked: Collection[str] | None = None
@@ -93,12 +96,25 @@ def as_text(table: Table, width: int | None = None) -> str:
     if width is None:
         width = min(max(shutil.get_terminal_size((WIDE, 24)).columns, NARROW), WIDE)
     grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    numeric = [name for name in table.frame.columns if name not in ("network", "method")]
-    for name in table.frame.columns:
-        fixed = name in ("network", "method", "parameters", "id")
-        grid.add_column(Text(str(name)), justify="right" if name in numeric else "left", no_wrap=fixed)
-    for k, row in enumerate(table.frame.to_dict("records")):
-        grid.add_row(*(Text(text_of(value, table.marks.get((k, name)))) for name, value in row.items()))
+    cells = {
+        name: [text_of(value, table.marks.get((k, name))) for k, value in enumerate(table.frame[name])]
+        for name in table.frame.columns
+    }
+    for name, column in cells.items():
+        whole = name in ("network", "parameters", "id") or (
+            name == "method" and max(map(len, column), default=0) <= LONG_METHOD
+        )
+        left = name in ("network", "method", "recipe")
+        words = [len(word) for cell in column for word in cell.split()]
+        grid.add_column(
+            Text(str(name)),
+            justify="left" if left else "right",
+            no_wrap=whole,
+            overflow="fold",  # a number that is cut off is another number
+            min_width=None if left else max(words, default=1),
+        )
+    for row in zip(*cells.values(), strict=True):
+        grid.add_row(*map(Text, row))
     out = io.StringIO()
     console = Console(file=out, width=width, color_system=None, legacy_windows=False)
     console.print(grid)
