@@ -16,6 +16,7 @@ from bench.report.tables.compression import compression_table, short, trained_on
 from bench.report.tables.dimensions import dimensions_table
 from bench.report.tables.markup import csv_text
 from bench.report.tables.one_graph import one_graph_table
+from bench.report.tables.runtimes import runtimes_table
 from bench.report.tables.tables import all_tables
 from bench.report.tables.terminal import as_text, closing_tables
 from bench.report.tables.writing import write_table
@@ -41,12 +42,13 @@ def write_report(
     write_text(root / "summary.csv", csv_text(frames.written(summary)))
     write_text(root / "cases.csv", csv_text(frames.cases(study, "test")))
     write_text(root / "cases_val.csv", csv_text(frames.cases(study, "val")))
-    write_text(root / "latency.csv", csv_text(frames.latency(study)))
+    latency = frames.latency(study)
+    write_text(root / "latency.csv", csv_text(latency))
     # Where not every job has test scores, none is shown: tables and figures compare one part.
     shown = summary if part == "test" else summary.assign(dice=float("nan"))
     shown, everything = trained_only(shown), shown
     done, made = shown[shown.status == "done"], everything[everything.status == "done"]
-    compression = compression_table(made, scored, frames.latency(study))
+    compression = compression_table(made, scored, latency)
     all_scored, scored = scored, scored[scored.id.isin(shown.id)]
     compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
     usual = compared.drop(columns="drawn") if (compared.drawn == "").all() else compared
@@ -58,7 +60,7 @@ def write_report(
             *all_tables(done, scored, compared),
             *published.tables(done, compared),
         ]
-    tables += [compression, one_graph_table(made, all_scored)]
+    tables += [compression, one_graph_table(made, all_scored), runtimes_table(latency)]
     written = [write_table(root / "tables", table) for table in tables if len(table.frame)]
     curves = frames.curves(study)
     figures = write_figures(root / "figures", shown, scored, curves, compared, published.figures)

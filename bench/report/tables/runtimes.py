@@ -1,0 +1,70 @@
+"""How many times as fast one network is in each runtime and precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from bench.report.tables.markup import Table
+from bench.report.tables.matrix import without_constant
+from bench.report.tables.wording import number
+
+KEYS = ["architecture", "device", "threads"]
+USUAL = ("torch", "fp32")
+
+
+def runtimes_table(latency: pd.DataFrame) -> Table:
+    """A row a network, runtime, precision and number of threads; empty where torch in fp32 is all there is.
+
+    Args:
+        latency: the measurements, a row a graph and side.
+    """
+    rows: list[dict[str, Any]] = []
+    if len(latency):
+        whole = latency.get("volume", pd.Series(False, latency.index)).astype(bool)
+        for key, group in latency[~whole].groupby(KEYS, sort=False):
+            rows += _rows(dict(zip(KEYS, key, strict=True)), group)
+    caption = (
+        "How many times as fast a network is as in torch in fp32, and behind the stroke as in the same "
+        "runtime in fp32: ratios of p50, batch 1, all graphs taking turns. File: its size as a "
+        "share of torch's in fp32."
+    )
+    return Table("runtimes", caption, without_constant(pd.DataFrame(rows)))
+
+
+def _rows(about: dict[str, Any], group: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of one network on one device; none where torch in fp32 was not measured beside another."""
+    by_form = dict(tuple(group.groupby(["backend", "precision"], sort=False)))
+    if USUAL not in by_form or len(by_form) == 1:
+        return []
+    usual = by_form[USUAL]
+    rows = []
+    for (runtime, precision), own in by_form.items():
+        if (runtime, precision) == USUAL:
+            continue
+        same = by_form.get((runtime, USUAL[1])) if precision != USUAL[1] else None
+        rows.append(
+            {
+                "network": about["architecture"],
+                "device": about["device"],
+                "threads": about["threads"],
+                "runtime": runtime,
+                "precision": precision,
+                **{f"{side}²": _ratios(own, usual, same, side) for side in sorted(own.side.unique())},
+                "file": number(own.size_mb.iloc[0] / usual.size_mb.iloc[0], ".2f"),
+            }
+        )
+    return rows
+
+
+def _ratios(own: pd.DataFrame, usual: pd.DataFrame, same: pd.DataFrame | None, side: int) -> str | None:
+    """``5.1 / 2.8``: as torch, as the same runtime in fp32."""
+    took = _took(own, side)
+    parts = [number(_took(other, side) / took, ".2f") for other in (usual, same) if other is not None]
+    return " / ".join(part for part in parts if part) or None
+
+
+def _took(group: pd.DataFrame, side: int) -> float:
+    """Milliseconds at that side; NaN where it was not measured."""
+    return float(group.latency_ms_p50[group.side == side].mean())

@@ -1,0 +1,47 @@
+"""Ratios between runtimes, from latencies of a known truth."""
+
+import pandas as pd
+
+from bench.report.tables.runtimes import runtimes_table
+
+TOOK = {
+    ("torch", "fp32"): (10.0, 60.0, 4.0),
+    ("openvino", "fp32"): (5.0, 30.0, 4.1),
+    ("openvino", "int8"): (2.0, 8.0, 1.4),
+}
+
+
+def measured(took=TOOK, network="unet-32-64", **more):
+    rows = [
+        {"architecture": network, "device": "cpu", "threads": 1, "backend": runtime, "precision": precision,
+         "side": side, "latency_ms_p50": took_ms, "size_mb": megabytes, "volume": False, **more}
+        for (runtime, precision), (small, large, megabytes) in took.items()
+        for side, took_ms in ((96, small), (256, large))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_ratios_to_torch_and_to_the_same_runtime():
+    frame = runtimes_table(measured()).frame
+    assert list(frame.runtime) == ["openvino", "openvino"]
+    assert list(frame["96²"]) == ["2.00", "5.00 / 2.50"]
+    assert list(frame["256²"]) == ["2.00", "7.50 / 3.75"]
+    assert list(frame["file"]) == ["1.02", "0.35"]
+
+
+def test_what_was_not_measured_is_left_out():
+    torch_alone = {form: took for form, took in TOOK.items() if form[0] == "torch"}
+    without_torch = {form: took for form, took in TOOK.items() if form[0] != "torch"}
+    assert not len(runtimes_table(pd.DataFrame()).frame)
+    assert not len(runtimes_table(measured(torch_alone)).frame)
+    assert not len(runtimes_table(measured(without_torch)).frame)
+    assert not len(runtimes_table(measured(volume=True)).frame)
+    frame = runtimes_table(pd.concat([measured(), measured(torch_alone, "dmfnet", threads=2)])).frame
+    assert set(frame.network) == {"unet-32-64"}
+
+
+def test_threads_and_devices_are_not_mixed():
+    both = pd.concat([measured(), measured({form: (1, 1, 4) for form in TOOK}, threads=2)])
+    frame = runtimes_table(both).frame
+    assert list(frame.threads) == [1, 1, 2, 2]
+    assert list(frame["96²"])[2:] == ["1.00", "1.00 / 1.00"]
