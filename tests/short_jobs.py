@@ -58,9 +58,9 @@ def without_surfaces() -> None:
 
 def profile_briefly(change: Callable[[Any, str, Any], None]) -> None:
     """Profile on small images for no longer than twenty repeats take; ``change`` sets attributes."""
-    from bench.scoring import inference, profiling
+    from bench.scoring import inference, latency
 
-    change(profiling, "latencies", functools.partial(profiling.latencies, seconds=0.0))
+    change(latency, "latencies", functools.partial(latency.latencies, seconds=0.0))
     change(inference, "SIDES", (64,))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bench.performance.lab import Lab
-from bench.scoring.profiling import latencies
+from bench.scoring.latency import latencies
 from methods.artefact import TorchArtefact
 
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from statistics import median
 from typing import Any
 
 import torch
@@ -23,11 +21,11 @@ from bench.compute.cores import usable_cores
 from bench.compute.macs import macs
 from bench.compute.memory import peak_memory_mb
 from bench.compute.processes import in_own_process
-from bench.compute.quiet import tried
 from bench.files.atomic import write_json
 from bench.files.checksums import digest
 from bench.job import Job
 from bench.scoring.inference import Input, artefact_of, counted, inference, inference_memory_mb, inputs_of
+from bench.scoring.latency import quiet_latencies
 from bench.scoring.receptive_field import receptive_field
 from bench.study.profile import entry_key, read_profile
 from bench.study.provenance import machine
@@ -36,11 +34,8 @@ from methods.artefact import About
 
 log = logging.getLogger(__name__)
 
-MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
 PATIENCE, MOST_PATIENCE = 0.1, 300.0
 """How long a quiet machine is waited for: a share of the seconds of training, and seconds at most."""
-EVERY_SECONDS = 10.0
-"""Between two lines about the rounds of latencies."""
 
 
 @dataclass
@@ -115,7 +110,7 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
             for artefact in artefacts.values():
                 artefact.set_threads(threads)
             calls = [inference(artefacts[m.graph], own[m.graph], given, where) for given, m in described]
-            found, disturbed = _latencies(calls, threads, where.type, quiet_before)
+            found, disturbed = quiet_latencies(calls, threads, where.type, quiet_before)
             for (_, measurement), values in zip(described, found, strict=True):
                 memory = measurement.peak_memory_mb if threads == thread_counts()[-1] else None
                 timed: dict[str, Any] = {
@@ -162,73 +157,6 @@ def _patience(study: Study, jobs: Sequence[Job]) -> float:
     costs = [(study.record(job.id) or {}).get("cost", {}) for job in jobs]
     took = sum(cost.get("train_seconds") or 0.0 for cost in costs)
     return min(MOST_PATIENCE, PATIENCE * took)
-
-
-def latencies(
-    calls: Sequence[Callable[[], object]],
-    threads: int,
-    repeats: int = MIN_REPEATS,
-    seconds: float = MIN_SECONDS,
-    tell: Callable[[int, int], object] = lambda rounds, calls: None,
-) -> list[list[float]]:
-    """Milliseconds of every repeat of every call: round after round, each call once a round.
-
-    A call drops out once it has both ``repeats`` values and ``seconds`` of measured time. ``tell`` gets the
-    number of rounds after each, and how many calls are left.
-    """
-    torch.set_num_threads(threads)
-    values: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        for _ in range(WARM_UP):
-            call()
-    open_calls, rounds = list(range(len(calls))), 0
-    while open_calls:
-        for k in open_calls:
-            start = time.perf_counter()
-            calls[k]()
-            values[k].append((time.perf_counter() - start) * 1e3)
-        open_calls = [k for k in open_calls if len(values[k]) < repeats or sum(values[k]) < seconds * 1e3]
-        rounds += 1
-        tell(rounds, len(open_calls))
-    return values
-
-
-def _latencies(
-    calls: Sequence[Callable[[], object]], threads: int, device: str, quiet_before: bool
-) -> tuple[list[list[float]], bool]:
-    """``latencies`` and whether they were disturbed: measured once more if the machine got busy meanwhile.
-
-    Where it was busy before, and waiting didn't help, they are measured once.
-    """
-    what = f"profiling on {device}, {threads} thread(s)"
-    trials = tried(
-        what,
-        lambda: latencies(calls, threads, tell=Rounds(device)),
-        trials=2 if quiet_before else 1,
-    )
-    if trials.fault:
-        log.warning(
-            f"profiling on {device}, {threads} thread(s): latencies are too long, for {trials.fault}"
-        )
-        return min(trials.found, key=lambda values: sum(map(median, values))), True
-    return trials.found[-1], False
-
-
-class Rounds:
-    """Says now and then how far the latencies are, in a line."""
-
-    def __init__(self, device: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._device, self._clock, self._told = device, clock, clock()
-
-    def __call__(self, rounds: int, calls: int) -> None:
-        """After a round: how many there were, and how many calls are left."""
-        now = self._clock()
-        if calls and now - self._told >= EVERY_SECONDS:
-            self._told = now
-            log.info(
-                f"profiling on {self._device}: latency, round {rounds} of at least {MIN_REPEATS}, "
-                f"{calls} measurements left"
-            )
 
 
 def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:

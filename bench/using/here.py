@@ -17,7 +17,7 @@ from bench.errors import UserError
 from bench.planning.session import Session, data_again
 from bench.scoring.evaluation import predict_masks, score_part, summarise
 from bench.scoring.inference import Input, artefact_of, inference, inference_memory_mb, inputs_of
-from bench.scoring.profiling import latencies
+from bench.scoring.latency import latencies
 from bench.study.store import Study
 from bench.using.wishes import Limits
 

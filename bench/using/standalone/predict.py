@@ -44,6 +44,7 @@ def open_network(about: dict[str, Any], threads: int) -> Callable[[np.ndarray], 
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # leaves cores to others
     session = onnxruntime.InferenceSession(
         str(HERE / "models" / "model.onnx"), options, providers=["CPUExecutionProvider"]
     )

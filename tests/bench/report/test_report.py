@@ -17,8 +17,8 @@ from bench.report.report import write_report
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import GAIN, matrix_table, recipes_table
 from bench.report.tables.writing import write_table
-from bench.scoring import profiling
-from bench.scoring.profiling import latencies
+from bench.scoring import latency
+from bench.scoring.latency import Rounds, latencies
 from bench.study.store import Study
 
 NETWORKS = {"unet-64-128-256-512": 7_696_193, "unet-32-64": 100_961}
@@ -158,12 +158,19 @@ def test_latencies_take_turns_until_both_limits_are_met():
         [lambda: calls.append("a"), lambda: calls.append("b")], threads=1, repeats=5, seconds=0.0
     )
     assert [len(v) for v in values] == [5, 5]
-    assert calls[4:] == ["a", "b"] * 5, "interleaved after the warm-up"
+    assert calls[4:] == ["a", "a", "b", "b"] * 5, "in turn after the warm-up, each after an untimed one"
+
+
+def test_long_calls_need_no_untimed_one_before_each(monkeypatch):
+    monkeypatch.setattr(latency, "LONG", 0.0)
+    calls = []
+    latencies([lambda: calls.append("a")], threads=1, repeats=5, seconds=0.0)
+    assert len(calls) == latency.WARM_UP + 1 + 5
 
 
 def test_long_rounds_of_latencies_are_told_now_and_then(monkeypatch, told):
     clock = iter(range(0, 1000, 4))
-    tell = profiling.Rounds("cpu", lambda: next(clock))
+    tell = Rounds("cpu", lambda: next(clock))
     latencies([lambda: None] * 3, threads=1, repeats=7, seconds=0.0, tell=tell)
     assert told == [
         f"profiling on cpu: latency, round {k} of at least 20, 3 measurements left" for k in (3, 6)

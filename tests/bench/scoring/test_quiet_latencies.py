@@ -3,7 +3,7 @@
 import pytest
 
 from bench.compute import quiet
-from bench.scoring import profiling
+from bench.scoring import latency
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def measured(monkeypatch):
         looks, left = iter(busy), iter(trials)
         monkeypatch.setattr(quiet, "is_busy", lambda: next(looks))
         monkeypatch.setattr(quiet, "WAIT_SECONDS", 0.0)
-        monkeypatch.setattr(profiling, "latencies", lambda *_, **__: next(left))
-        found = profiling._latencies([], 1, "cpu", quiet_before)
+        monkeypatch.setattr(latency, "latencies", lambda *_, **__: next(left))
+        found = latency.quiet_latencies([], 1, "cpu", quiet_before)
         assert not list(left), "no trial is left"
         return found
 

@@ -21,6 +21,13 @@ def test_threads_are_the_sessions_own(runtime, precision):
     assert torch.allclose(session.predict(x), one, atol=1e-4)
 
 
+def test_threads_of_onnx_runtime_stop_when_a_run_does():
+    """Left to spin, they take the cores of whatever is timed next."""
+    session = open_graph(converted("onnxruntime", "fp32", "unet-2-4", 2), threads=2)
+    options = session._session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+
+
 @pytest.mark.parametrize("runtime", NEEDED)
 def test_a_graph_of_another_version_is_one_line_with_both(runtime):
     graph = converted(runtime, "fp32", "unet-2-4", 2)
