@@ -21,3 +21,30 @@ def test_the_first_table_is_the_reports():
     for row in recorded:
         row["CPU, ms"] = took[row["network"]]
     assert [{name: row[name] for name in shown[0]} for row in recorded] == shown
+
+
+def test_the_table_of_int8_is_that_of_the_study():
+    study = HERE / "results" / "liver-ct-compress"
+    made = {
+        (row["network"], row["recipe"].replace("&gt;", ">")): row
+        for row in rows((study / "tables" / "compression.md").read_text())
+    }
+    wanted = {
+        "Dice: torch": ("baseline", "Dice (validation)"),
+        "INT8": ("baseline > int8", "Dice (validation)"),
+        "difference, points [95 %]": ("baseline > int8", "Δ source, points [95 % CI]"),
+        "512²: INT8": ("baseline > int8", "ms, 512², 1 thread"),
+    }
+    text = (study / "README.md").read_text()
+    head = next(line for line in text.splitlines() if line.startswith("| network | Dice: torch"))
+    names = [name.strip() for name in head.strip("|").split("|")]
+    table = text[text.index(head) :].partition("\n\n")[0].splitlines()[2:]
+    assert len(table) == 7
+    for line in table:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        network = cells[0].strip("`")
+        for name, (recipe, column) in wanted.items():
+            assert cells[names.index(name)] == made[network, recipe][column], (network, name)
+        for start, column in ((5, "ms, 1 thread"), (8, "ms, 256², 1 thread")):
+            recipes = ("baseline", "baseline > openvino", "baseline > int8")
+            assert cells[start : start + 3] == [made[network, recipe][column] for recipe in recipes]

@@ -10,7 +10,7 @@ from bench.report.tables.markup import Table
 from bench.report.tables.matrix import without_constant
 from bench.report.tables.wording import number
 
-KEYS = ["architecture", "device", "threads"]
+KEYS = ["network", "device", "threads"]
 USUAL = ("torch", "fp32")
 
 
@@ -23,7 +23,8 @@ def runtimes_table(latency: pd.DataFrame) -> Table:
     rows: list[dict[str, Any]] = []
     if len(latency):
         whole = latency.get("volume", pd.Series(False, latency.index)).astype(bool)
-        for key, group in latency[~whole].groupby(KEYS, sort=False):
+        shapes = latency[~whole].assign(network=lambda own: own.apply(_shape, axis=1))
+        for key, group in shapes.groupby(KEYS, sort=False):
             rows += _rows(dict(zip(KEYS, key, strict=True)), group)
     caption = (
         "How many times as fast a network is as in torch in fp32, and behind the stroke as in the same "
@@ -31,6 +32,11 @@ def runtimes_table(latency: pd.DataFrame) -> Table:
         "share of torch's in fp32."
     )
     return Table("runtimes", caption, without_constant(pd.DataFrame(rows)))
+
+
+def _shape(row: pd.Series) -> str:
+    """The graph without its runtime and precision: one network, its channels pruned or not."""
+    return str(row.graph).removesuffix(f" {row.backend} {row.precision}")
 
 
 def _rows(about: dict[str, Any], group: pd.DataFrame) -> list[dict[str, Any]]:
@@ -46,9 +52,7 @@ def _rows(about: dict[str, Any], group: pd.DataFrame) -> list[dict[str, Any]]:
         same = by_form.get((runtime, USUAL[1])) if precision != USUAL[1] else None
         rows.append(
             {
-                "network": about["architecture"],
-                "device": about["device"],
-                "threads": about["threads"],
+                **about,
                 "runtime": runtime,
                 "precision": precision,
                 **{f"{side}²": _ratios(own, usual, same, side) for side in sorted(own.side.unique())},
@@ -67,4 +71,4 @@ def _ratios(own: pd.DataFrame, usual: pd.DataFrame, same: pd.DataFrame | None, s
 
 def _took(group: pd.DataFrame, side: int) -> float:
     """Milliseconds at that side; NaN where it was not measured."""
-    return float(group.latency_ms_p50[group.side == side].mean())
+    return float(group.latency_ms_p50[group.side == side].sum(min_count=1))

@@ -11,9 +11,14 @@ TOOK = {
 }
 
 
+def graph(network, runtime, precision):
+    return network if (runtime, precision) == ("torch", "fp32") else f"{network} {runtime} {precision}"
+
+
 def measured(took=TOOK, network="unet-32-64", **more):
     rows = [
-        {"architecture": network, "device": "cpu", "threads": 1, "backend": runtime, "precision": precision,
+        {"architecture": network.split()[0], "graph": graph(network, runtime, precision), "device": "cpu",
+         "threads": 1, "backend": runtime, "precision": precision,
          "side": side, "latency_ms_p50": took_ms, "size_mb": megabytes, "volume": False, **more}
         for (runtime, precision), (small, large, megabytes) in took.items()
         for side, took_ms in ((96, small), (256, large))
@@ -38,6 +43,17 @@ def test_what_was_not_measured_is_left_out():
     assert not len(runtimes_table(measured(volume=True)).frame)
     frame = runtimes_table(pd.concat([measured(), measured(torch_alone, "dmfnet", threads=2)])).frame
     assert set(frame.network) == {"unet-32-64"}
+
+
+def test_a_pruned_shape_is_another_network():
+    half = {form: (small / 2, large / 2, size / 4) for form, (small, large, size) in TOOK.items()}
+    both = runtimes_table(pd.concat([measured(), measured(half, "unet-32-64 76ea37d6")])).frame
+    assert set(both.network) == {"unet-32-64", "unet-32-64 76ea37d6"}
+    assert list(both["96²"]) == ["2.00", "5.00 / 2.50"] * 2
+    frame = runtimes_table(
+        pd.concat([measured(), measured({("torch", "fp32"): (1, 1, 1)}, "unet-32-64 76ea37d6")])
+    ).frame
+    assert list(frame["96²"]) == ["2.00", "5.00 / 2.50"]
 
 
 def test_threads_and_devices_are_not_mixed():
