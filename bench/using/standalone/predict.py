@@ -51,10 +51,15 @@ def open_network(about: dict[str, Any], threads: int) -> Callable[[np.ndarray], 
     return lambda x: np.asarray(session.run(["logits"], {"images": x})[0])
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The files in a folder, by name, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
 def main() -> int:
     """Predict every input; those that can't be are named, and make the exit code 1."""
     parser = argparse.ArgumentParser(description="Masks of images. Research only: not a medical device.")
-    parser.add_argument("inputs", nargs="+", type=Path, help="images or NIfTI volumes")
+    parser.add_argument("inputs", nargs="+", type=Path, help="images, NIfTI volumes, or folders of them")
     parser.add_argument("-o", "--out", required=True, type=Path, help="the folder for masks")
     parser.add_argument("--threads", type=int, help="default: all cores that the process may use")
     parser.add_argument("--overwrite", action="store_true")
@@ -67,9 +72,10 @@ def main() -> int:
         network = open_network(about["network"], asked.threads or cores or 1)
     except ModuleNotFoundError as lacking:
         raise SystemExit(f"error: {lacking.name} is missing; docs/README.md says what to install") from None
+    paths = [path for given in asked.inputs for path in (files_of(given) if given.is_dir() else [given])]
     asked.out.mkdir(parents=True, exist_ok=True)
     failed, written = 0, set()
-    for path in asked.inputs:
+    for path in paths:
         target = asked.out / (Path(path.name.removesuffix(".gz")).stem + kind.ENDING)
         try:
             mine = target in written or (target.exists() and target.samefile(path))
@@ -82,7 +88,7 @@ def main() -> int:
         except Exception as error:  # whatever one file does to a library must not end the others
             failed += 1
             print(f"failed: {path}: {' '.join(str(error).split())}", file=sys.stderr)
-    print(f"{len(asked.inputs) - failed} of {len(asked.inputs)} masks in {asked.out}")
+    print(f"{len(paths) - failed} of {len(paths)} masks in {asked.out}")
     return 1 if failed else 0
 
 

@@ -292,13 +292,13 @@ def test_no_path_of_this_machine_and_nothing_pickled(grey, tmp_path):
 def test_bad_files_are_named_and_the_others_predicted(grey, tmp_path):
     given = inputs("grey", tmp_path / "in")
     (tmp_path / "in/empty.png").write_bytes(b"")
-    colour = inputs("colour", tmp_path / "colour")[2]
-    bad = [tmp_path / "in/empty.png", colour]
-    done = alone(grey[1], given[0], *bad, given[1], "-o", tmp_path / "out", code=1)
-    assert "2 of 4 masks" in done.stdout
+    (tmp_path / "in/.hidden").write_bytes(b"")
+    colour = inputs("colour", tmp_path / "colour")[2].rename(tmp_path / "colour.png")
+    done = alone(grey[1], tmp_path / "in", colour, "-o", tmp_path / "out", code=1)
+    assert f"{len(given)} of {len(given) + 2} masks" in done.stdout
     assert "empty.png" in done.stderr
     assert "needs 1 channel" in done.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["i0.png", "i1.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [path.name for path in given]
 
 
 def test_nothing_is_overwritten(grey, tmp_path):
