@@ -48,3 +48,19 @@ def test_the_table_of_int8_is_that_of_the_study():
         for start, column in ((5, "ms, 1 thread"), (8, "ms, 256², 1 thread")):
             recipes = ("baseline", "baseline > openvino", "baseline > int8")
             assert cells[start : start + 3] == [made[network, recipe][column] for recipe in recipes]
+
+
+def test_frames_per_second_are_those_of_the_study():
+    text = (HERE / "README.md").read_text()
+    shown = rows(text[text.index("## How fast on one core") :])
+    made = {
+        row["record"]: row
+        for row in rows((HERE / "results/liver-ct-compress/tables/compression.md").read_text())
+    }
+    assert len(shown) == 6
+    for row in shown:
+        found = made[row["record"]]
+        assert row.pop("network and recipe").strip("`") == f"{found['network']}:{found['recipe']}".replace(
+            "&gt;", ">"
+        )
+        assert row == {name: found[name] for name in row}
