@@ -13,7 +13,7 @@ from bench.compute.quiet import tried
 
 log = logging.getLogger(__name__)
 
-MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 1.0, 2
+MIN_REPEATS, MIN_SECONDS, WARM_UP = 20, 0.5, 2
 LONG = 200.0
 """Milliseconds from which a call needs no untimed one before it: what waking its threads and fetching its
 weights adds, some milliseconds, is lost in it."""
