@@ -20,6 +20,8 @@ SIDES = (256, 512)
 """Of images, beside the study's own."""
 GROUP = ["architecture", "slices", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled"]
 GROUP += ["taught_by", "drawn", "recipe"]
+VARIED = {"seg_loss": "L_seg", "labels": "labels", "updates_asked": "updates"}
+"""Columns that are shown where a study has several."""
 RESHAPED = "trained on"
 """Instead of a verdict: other weights than its source's are no matter of non-inferiority on one draw."""
 
@@ -77,6 +79,7 @@ def _rows(
                 "network": architecture,
                 "recipe": recipe,
                 "teacher": first.taught_by if related.taught_by.replace("", pd.NA).nunique() > 1 else None,
+                **{name: first[of] if related[of].nunique() > 1 else None for of, name in VARIED.items()},
                 "sees": sees(group),
                 "runtime": first.runtime,
                 "precision": first.artefact_precision,

@@ -86,6 +86,20 @@ def test_a_row_a_recipe_and_what_may_be_said_of_it(study):
     assert "Others used the machine" in text
 
 
+def test_a_loss_is_named_where_there_are_several(study):
+    write_report(study, None)
+    assert "L_seg" not in pd.read_csv(study.root / "tables" / "compression.csv")
+    job = next(j for j in study.jobs() if j.architecture == SMALL and j.recipe == "baseline > int8")
+    source = study.job(job.source)
+    weak = replace(source, seg_loss="bce")
+    record = json.loads(study.path("records", source.id).read_text())
+    study.plan(weak)
+    study.path("records", weak.id).write_text(json.dumps(record | {"id": weak.id, "job": weak.as_dict()}))
+    write_report(study, None)
+    table = pd.read_csv(study.root / "tables" / "compression.csv")
+    assert set(table.L_seg[(table.network == SMALL) & (table.recipe == "baseline")]) == {"bce", "dice-bce"}
+
+
 def test_tables_of_training_know_trained_networks_alone(study):
     before = study.root / "tables"
     write_report(study, None)
