@@ -229,6 +229,11 @@ def latency(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def single_passes(latency: pd.DataFrame) -> pd.DataFrame:
+    """The measurements of one pass of a network, without those of whole volumes, window by window."""
+    return latency[~latency.get("volume", pd.Series(False, latency.index)).astype(bool)]
+
+
 def score_column(frame: pd.DataFrame) -> tuple[str, str]:
     """The Dice column to show and its name: test where every finished job has it, else validation."""
     done = frame[frame.status == "done"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.captions import by_repeat, cautions, origin
 from bench.report.cells import by_fold, difference, overall, scores
-from bench.report.frames import by_size, score_column
+from bench.report.frames import by_size, score_column, single_passes
 from bench.report.statistics import MIN_PATIENTS, interval
 from bench.report.tables.markup import Table
 from bench.report.tables.wording import number, sees, spread
@@ -161,9 +161,7 @@ def _costs(latency: pd.DataFrame) -> dict[tuple[str, int, int], float]:
     """Milliseconds of a pass on the processor, by graph, side and threads."""
     if not len(latency):
         return {}
-    own = latency[
-        (latency.device == "cpu") & ~latency.get("volume", pd.Series(False, latency.index)).astype(bool)
-    ]
+    own = single_passes(latency[latency.device == "cpu"])
     keys = zip(own.graph, own.side, own.threads, strict=True)
     return dict(zip(keys, own.latency_ms_p50, strict=True))
 

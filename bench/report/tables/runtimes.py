@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.frames import single_passes
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import without_constant
 from bench.report.tables.wording import number
@@ -22,8 +23,7 @@ def runtimes_table(latency: pd.DataFrame) -> Table:
     """
     rows: list[dict[str, Any]] = []
     if len(latency):
-        whole = latency.get("volume", pd.Series(False, latency.index)).astype(bool)
-        shapes = latency[~whole].assign(network=lambda own: own.apply(_shape, axis=1))
+        shapes = single_passes(latency).assign(network=lambda own: own.apply(_shape, axis=1))
         for key, group in shapes.groupby(KEYS, sort=False):
             rows += _rows(dict(zip(KEYS, key, strict=True)), group)
     caption = (
