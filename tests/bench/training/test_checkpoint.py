@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from devices import DEVICES
 from samples import blank_job
 from torch import nn
 
@@ -25,7 +26,6 @@ from bench.training.loop import train
 from bench.training.step import Targets, Task
 from methods import Method
 
-CPU = torch.device("cpu")
 EPOCHS = 4
 
 
@@ -98,7 +98,7 @@ class Stopped(Exception):
     """Where a kill would be."""
 
 
-def run(kind, stream, checkpoint=None, saved_stop=None, unsaved_stop=None):
+def run(kind, stream, checkpoint=None, saved_stop=None, unsaved_stop=None, device="cpu"):
     """Train; with a stop after an epoch is saved, or before it is."""
     build, precision, compiled, method, targets = KINDS[kind]
     torch.manual_seed(0)
@@ -117,7 +117,8 @@ def run(kind, stream, checkpoint=None, saved_stop=None, unsaved_stop=None):
             if row["epoch"] == saved_stop:
                 raise Stopped
 
-    task = Task(model, method, stream, Runtime(CPU, precision, 1, compiled), targets=targets)
+    runtime = Runtime(torch.device(device), precision, 1, compiled)
+    task = Task(model, method, stream, runtime, targets=targets)
     done = train(task, validate, Stopping(), checkpoint)
     curves = [{k: v for k, v in row.items() if k != "seconds"} for row in done.curves]
     chance = torch.rand(3).tolist(), np.random.rand(), random.random()
@@ -129,20 +130,23 @@ FEW = blank_job(seed=3, labels=4, unlabelled="maps", teachers=("t",), updates=80
 """A job that knows the labels of four patients, and a teacher's maps of the others."""
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("kind", "labels"), [*((kind, "all") for kind in KINDS), ("adapters", "few")], ids=str
 )
-def test_a_job_stopped_thrice_ends_as_one_never_stopped(kind, labels, small_phantom, tmp_path, monkeypatch):
+def test_a_job_stopped_thrice_ends_as_one_never_stopped(
+    kind, labels, device, small_phantom, tmp_path, monkeypatch
+):
     # Traced and differentiated by the compiler, its code not generated: that would take a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     stream = SampleStream.of(FEW if labels == "few" else EVERY, small_phantom, EPOCHS)
-    whole, expected = run(kind, stream)
+    whole, expected = run(kind, stream, device=device)
     checkpoint = Checkpoint(tmp_path / "c" / "x.checkpoint", {"job": "x", "protocol": 1})
     # After epoch 1; in epoch 3, before it is saved; after the last.
     for stop in ({"saved_stop": 1}, {"unsaved_stop": 1}, {"saved_stop": EPOCHS}):
         with pytest.raises(Stopped):
-            run(kind, stream, checkpoint, **stop)
-    done, found = run(kind, stream, checkpoint)
+            run(kind, stream, checkpoint, device=device, **stop)
+    done, found = run(kind, stream, checkpoint, device=device)
     assert found == expected
     assert done.resumed_after == [1, 2, EPOCHS]
     weights, again = whole.model.state_dict(), done.model.state_dict()

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from devices import DEVICES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -50,16 +53,18 @@ def teacher():
     return architectures.build("unet-2-4-8")
 
 
-def test_recorded_targets_are_bit_identical_to_live_ones(small_phantom, teacher, tmp_path):
+@pytest.mark.parametrize("device", DEVICES)
+def test_recorded_targets_are_bit_identical_to_live_ones(small_phantom, teacher, device, tmp_path):
     stream = SampleStream(small_phantom, 1, updates=80)
-    compute = targets.live(teacher, [methods.build("combined")], stream, CPU)
+    runtime = replace(CPU, device=torch.device(device))
+    compute = targets.live(teacher, [methods.build("combined")], stream, runtime)
     live = targets.unpacked(compute)
     names = sorted(live(0, 0))
     assert names[-1] == "logits"
     recorded = targets.recorded(tmp_path / "t", names, compute, stream)
     for epoch, batch in ((0, 0), (7, 2), (19, 3)):
         kept, now = recorded.read(epoch, batch), live(epoch, batch)
-        assert all(torch.equal(kept[name], now[name]) for name in names)
+        assert all(torch.equal(kept[name], now[name].cpu()) for name in names)
     size = sum(path.stat().st_size for path in (tmp_path / "t").glob("*.npy"))
     predicted = recording_bytes([combined_job()], "unet-2-4-8", 64)
     assert size == pytest.approx(predicted, rel=0.02)
