@@ -12,7 +12,7 @@ from bench.report.cells import by_fold, difference, overall, scores
 from bench.report.frames import by_size, score_column, single_passes
 from bench.report.statistics import MIN_PATIENTS, interval
 from bench.report.tables.markup import Table
-from bench.report.tables.wording import number, sees, spread
+from bench.report.tables.wording import disturbed, number, sees, spread
 
 MARGIN = 0.01
 """Of Dice, by which a conversion may lose on its source and still be as good."""
@@ -46,7 +46,7 @@ def compression_table(done: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataF
         "made from, paired by case, with the interval over patients. As good: the interval of a conversion "
         f"lies above −{100 * MARGIN:.0f} point; networks that were trained on are other networks, of which "
         "one draw says little. Latency: batch 1, p50. Made in: all training and converting of the recipe "
-        f"and its teacher.{cautions(made) if len(made) else ''}{_busy(latency)}"
+        f"and its teacher.{cautions(made) if len(made) else ''}{disturbed(latency)}"
     )
     return Table("compression", caption, frame, wide=("record",))
 
@@ -189,10 +189,3 @@ def making(done: pd.DataFrame) -> dict[str, float]:
                 todo += [*jobs[one].teachers.split(), *([jobs[one].source] if jobs[one].source else [])]
         found[name] = float(np.nansum([jobs[one].made_seconds for one in needed]))
     return found
-
-
-def _busy(latency: pd.DataFrame) -> str:
-    """A sentence where measurements were disturbed."""
-    if "busy" not in latency or not latency.busy.fillna(False).astype(bool).any():
-        return ""
-    return " Others used the machine while latencies were measured: ratios between runtimes are too large."

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.report.frames import single_passes
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import without_constant
-from bench.report.tables.wording import number
+from bench.report.tables.wording import disturbed, number
 
 KEYS = ["network", "device", "threads"]
 USUAL = ("torch", "fp32")
@@ -29,7 +29,7 @@ def runtimes_table(latency: pd.DataFrame) -> Table:
     caption = (
         "How many times as fast a network is as in torch in fp32, and behind the stroke as in the same "
         "runtime in fp32: ratios of p50, batch 1, all graphs taking turns. File: its size as a "
-        "share of torch's in fp32."
+        f"share of torch's in fp32.{disturbed(latency)}"
     )
     return Table("runtimes", caption, without_constant(pd.DataFrame(rows)))
 

@@ -76,3 +76,10 @@ def against_heavy(value: float, heavy: float, how: str, unit: float = 1.0) -> st
     if heavy is None or pd.isna(heavy) or value == heavy or not value or not heavy:
         return text
     return f"{text} (÷{heavy / value:.3g})" if value < heavy else f"{text} (×{value / heavy:.3g})"
+
+
+def disturbed(latency: pd.DataFrame) -> str:
+    """A sentence where latencies were measured on a busy machine, else nothing."""
+    if "busy" not in latency or not latency.busy.fillna(False).astype(bool).any():
+        return ""
+    return " Others used the machine while latencies were measured: ratios between runtimes are too large."

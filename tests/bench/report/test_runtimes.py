@@ -61,3 +61,8 @@ def test_threads_and_devices_are_not_mixed():
     frame = runtimes_table(both).frame
     assert list(frame.threads) == [1, 1, 2, 2]
     assert list(frame["96²"])[2:] == ["1.00", "1.00 / 1.00"]
+
+
+def test_a_busy_machine_is_named():
+    assert "ratios between runtimes are too large" in runtimes_table(measured(busy=True)).caption
+    assert "too large" not in runtimes_table(measured(busy=False)).caption
