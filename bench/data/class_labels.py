@@ -47,11 +47,12 @@ def named_labels(raw: Any, path: Path) -> dict[int, str]:
         labels[number] = check_name(name, path)
     if 0 not in labels or len(labels) < 2:
         raise UserError(f"{path}: labels must name 0, the background, and at least one class")
-    if "background" in labels.values() and labels[0] != "background":
+    folded = {name.casefold(): number for number, name in labels.items()}
+    if folded.get("background", 0) != 0:
         raise UserError(f"{path}: labels call 0 {labels[0]!r}; 0 must be the background")
     if min(labels) < 0 or len(labels) > MOST_LABELS:
         raise UserError(f"{path}: labels must number {MOST_LABELS} values at most, from 0 upwards")
-    if "ignore" in labels.values():
+    if "ignore" in folded:
         raise UserError(f"{path}: an 'ignore' label is not supported; every voxel needs its class")
     for name in labels.values():
         if name in TAKEN or name.removesuffix("_val") in {*labels.values()} - {name}:

@@ -34,7 +34,7 @@ def known_to(job: Job, patients: Iterable[str], unlabelled: Iterable[str] = ()) 
     share patients, the first half is the student's and the second its teacher's.
 
     Raises:
-        UserError: more labels than patients.
+        UserError: more labels than patients, or too few to share out.
     """
     order = sorted(set(patients))
     seed = job.seed if job.labels_seed is None else job.labels_seed
@@ -42,6 +42,11 @@ def known_to(job: Job, patients: Iterable[str], unlabelled: Iterable[str] = ()) 
     half, withheld = (len(order) + 1) // 2, set(order)
     if job.teacher_labels == "disjoint":
         order = order[:half] if job.teachers else order[half:]
+    if not order:
+        raise UserError(
+            f"teacher labels disjoint: {len(withheld)} training patient can't be shared out to teacher and "
+            "student; must be two at least"
+        )
     withheld -= set(order)
     further = frozenset(unlabelled) - withheld if job.unlabelled == "maps" else frozenset()
     if job.labels is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import logging
 import math
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from bench.errors import UserError
 
 MOST_VOXELS = 2**31
 """Of a file; more would be a damaged header, or a trap."""
+EXACT = 2**24
+"""Whole numbers up to here are told apart in float32."""
 GZIP = b"\x1f\x8b"
 HEADER_SIZES = (348, 540)
 """With which NIfTI-1 and NIfTI-2 begin."""
@@ -85,7 +89,10 @@ def open_image(
 
 def _stored_header(image: Any) -> Any:
     """The image's header with the voxel sizes that its file has: of a size of 0 nibabel makes 1 mm."""
-    with image.file_map["image"].get_prepare_fileobj(mode="rb") as file:
+    holder = image.file_map.get(
+        "header", image.file_map["image"]
+    )  # of a pair the header is a file of its own
+    with holder.get_prepare_fileobj(mode="rb") as file:
         stored = type(image.header).from_fileobj(file, check=False)
     header = image.header.copy()
     header["pixdim"][1:4] = np.where(stored["pixdim"][1:4] == 0, 0, header["pixdim"][1:4])
@@ -147,7 +154,32 @@ def canonical_array(opened: Opened) -> NDArray[np.generic]:
     """
     import nibabel as nib
 
+    check_whole(opened)
     return nib.apply_orientation(read_voxels(opened), nib.io_orientation(opened.affine))
+
+
+def check_whole(opened: Opened) -> None:
+    """Read the file to its end, beyond the voxels: there lies the checksum of a packed one.
+
+    Raises:
+        UserError: damaged, or with voxels that its header doesn't speak of.
+    """
+    path, image = opened.path, opened.image
+    if not (name := image.get_filename()):
+        return
+    said = int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
+    size = 0
+    try:
+        with (gzip.open if str(name).casefold().endswith(".gz") else open)(name, "rb") as file:
+            while piece := file.read(2**22):
+                size += len(piece)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: damaged, it can't be read to the end ({_line(error)})") from None
+    if size - said >= math.prod(image.shape[:2]) * image.get_data_dtype().itemsize:
+        raise UserError(
+            f"{path}: holds {size - said:,} bytes behind the {sides(image.shape)} voxels of "
+            f"{image.get_data_dtype()} that its header speaks of; correct dim or datatype in the header"
+        )
 
 
 def read_voxels(opened: Opened, where: tuple[slice, ...] = ()) -> NDArray[np.generic]:
@@ -173,8 +205,17 @@ def read_voxels(opened: Opened, where: tuple[slice, ...] = ()) -> NDArray[np.gen
     return data
 
 
-def intensities(data: NDArray[np.generic]) -> NDArray[np.generic]:
-    """In the smallest type that torch computes with: uint8, int16 or float32."""
+def intensities(data: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    """In the smallest type that torch computes with: uint8, int16 or float32.
+
+    Raises:
+        UserError: whole numbers so large that float32 would make one of several.
+    """
+    if data.dtype.kind in "iu" and data.size and max(-int(data.min()), int(data.max())) > EXACT:
+        raise UserError(
+            f"{path}: holds whole numbers up to {int(data.max()):,}, of which float32 would make fewer; "
+            f"shift or scale them to {EXACT:,} at most"
+        )
     if data.dtype != np.uint8:
         data = data.astype(np.int16 if np.can_cast(data.dtype, np.int16) else np.float32)
     return np.ascontiguousarray(data)

@@ -49,10 +49,16 @@ def affine_of(header: Any, path: Path, preferred: str = "") -> tuple[Affine, lis
             raise UserError(f"{path}: its qform has no sizes (pixdim) or no rotation; correct the header")
         return _checked(other, path), odd
     if other is None:
-        return _checked(sform, path), [*odd, "its pixdim holds no voxel sizes; the sform's are taken"]
+        what = "its qform can't be read" if _has_sizes(header) else "its pixdim holds no voxel sizes"
+        return _checked(sform, path), [*odd, f"{what}; the sform's are taken", *_sheared(sform)]
     if preferred:
-        return _checked(other if preferred == "qform" else sform, path), odd
-    return _checked(sform, path), odd + _compare(sform, other, header, path)
+        chosen = _checked(other if preferred == "qform" else sform, path)
+        return chosen, odd + _sheared(chosen)
+    if not _usable(sform) and _usable(other):
+        raise UserError(
+            f"{path}: its sform is degenerate, its qform is not; say --affine qform to take that"
+        )
+    return _checked(sform, path), odd + _compare(sform, other, header, path) + _sheared(sform)
 
 
 def _unit(header: Any) -> tuple[float, list[str]]:
@@ -73,9 +79,9 @@ def _qform(header: Any, sform: Affine | None, scale: float) -> Affine | None:
     """The qform; where it has no code the sizes of ``pixdim`` along the sform's axes; None: no sizes."""
     from nibabel.spatialimages import HeaderDataError
 
-    sizes = np.array(header["pixdim"][1:4], dtype=float)
-    if not (np.isfinite(sizes) & (sizes > 0)).all():
+    if not _has_sizes(header):
         return None
+    sizes = np.array(header["pixdim"][1:4], dtype=float)
     if header["qform_code"]:
         with contextlib.suppress(HeaderDataError, ValueError):
             return _in_mm(header.get_qform(), scale)
@@ -85,6 +91,23 @@ def _qform(header: Any, sform: Affine | None, scale: float) -> Affine | None:
     other = sform.copy()
     other[:3, :3] = directions(sform) * sizes * scale
     return other
+
+
+def _has_sizes(header: Any) -> bool:
+    sizes = np.array(header["pixdim"][1:4], dtype=float)
+    return bool((np.isfinite(sizes) & (sizes > 0)).all())
+
+
+def _sheared(affine: Affine) -> list[str]:
+    """A sentence where the axes are not at right angles, as where a gantry was tilted."""
+    axes = directions(affine)
+    lean = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if lean <= SAME_DIRECTION:
+        return []
+    return [
+        f"its axes are {np.degrees(np.arccos(min(1.0, lean))):.0f} degrees from one another, not 90; "
+        "distances in mm are as if they were"
+    ]
 
 
 def _compare(sform: Affine, other: Affine, header: Any, path: Path) -> list[str]:

@@ -7,21 +7,15 @@ has an empty field in a column ``mask``.
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.data.index_csv import Row, read_index
 from bench.data.patients import Patients, by_key, nfc
 from bench.errors import UserError
-from bench.files.checked import check_name, unreadable
-
-DELIMITERS = ",;\t"
-STEPS = ("spacing_y", "spacing_x")
-"""Columns of ``index.csv``: millimetres between rows and between columns of pixels."""
+from bench.files.checked import check_name
 
 
 @dataclass(frozen=True)
@@ -42,17 +36,6 @@ class Alone:
     case: str
     image: Path
     patient: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of ``index.csv``; ``where`` names it in errors."""
-
-    where: str
-    file: str
-    patient: str
-    spacing: tuple[float, ...]
-    masked: bool = True
 
 
 def find_pairs(root: Path, patients: Patients) -> tuple[list[Pair], list[Alone]]:
@@ -97,6 +80,7 @@ def find_pairs(root: Path, patients: Patients) -> tuple[list[Pair], list[Alone]]
                 what = f"it has no {kind[:-1]}"
                 why = f"index.csv lists it but {what}" if listed else f"{what}; remove the image or add one"
                 raise UserError(f"{root / kind / row.file}: missing; {why}")
+        _check_named(row, str(mask), masks)
         pairs.append(
             Pair(case, root / "images" / str(image), root / "masks" / str(mask), patient, row.spacing)
         )
@@ -107,6 +91,9 @@ def find_pairs(root: Path, patients: Patients) -> tuple[list[Pair], list[Alone]]
         _check_left_over(names, {path.name for path in used if path.parent == names.folder}, listed)
     _check_left_over(masks, {pair.mask.name for pair in pairs}, listed)
     _check_twice(index if listed else root / "images", rows)
+    _check_shared(
+        [path for pair in pairs for path in (pair.image, pair.mask)] + [one.image for one in alone]
+    )
     return sorted(pairs, key=lambda pair: pair.case), sorted(alone, key=lambda one: one.case)
 
 
@@ -125,77 +112,14 @@ def _without_mask(row: Row, unlabelled: _Names, images: _Names, masks: _Names) -
     return path
 
 
-def read_index(index: Path, patients: Patients) -> list[Row]:
-    """The rows of ``index.csv``; commas, semicolons or tabs between fields, blanks around them.
-
-    Raises:
-        UserError: no such table, a column that is missing, a row without what it must have.
-    """
-    try:
-        text = index.read_bytes().decode("utf-8-sig")
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-        table = [
-            (lines.line_num, [nfc(field.strip()) for field in row])
-            for row in lines
-            if any(map(str.strip, row))
-        ]
-    except OSError as error:
-        raise UserError(unreadable(index, error)) from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{index}: not a CSV file in UTF-8 ({error})") from None
-    columns = table[0][1] if table else []
-    if not patients.column and not patients.key:
+def _check_named(row: Row, mask: str, masks: _Names) -> None:
+    """Refuse a row that names another mask than the one that has its image's name."""
+    named = Path(row.mask or "").name
+    if Path(named).suffix and masks.named(named) != mask:
         raise UserError(
-            f"{index}: which column names the patient? --patient-column must be one of "
-            f"{', '.join(columns)}; or --patient-key finds it in files' names"
+            f"{row.where}: names the mask {row.mask!r}, but a mask has its image's name, here "
+            f"masks/{mask}; rename the file, or correct the field"
         )
-    named = nfc(patients.column)
-    steps = [step for step in STEPS if step in columns]
-    if len(steps) == 1:
-        missing = next(step for step in STEPS if step not in columns)
-        raise UserError(f"{index}: column {steps[0]!r} needs {missing!r} beside it")
-    for column in filter(None, ("file", named, *steps)):
-        if columns.count(column) != 1:
-            what = "is there twice" if column in columns else "is missing"
-            raise UserError(f"{index}: column {column!r} {what}; found: {', '.join(columns)}")
-    rows = []
-    for line, fields in table[1:]:
-        where = f"{index}: line {line}"
-        if any(fields[len(columns) :]):
-            raise UserError(
-                f"{where} has {len(fields)} fields, the header {len(columns)}; quote commas in them"
-            )
-        row = dict(zip(columns, fields, strict=False))
-        for needed in filter(None, ("file", named, *steps)):
-            if not row.get(needed):
-                raise UserError(f"{where} has no {needed}")
-        file, patient = row["file"], row[named] if named else ""
-        if Path(file).name != file:
-            raise UserError(f"{where}: {file!r} must be a plain file name")
-        for name in filter(None, (file, patient)):
-            check_name(name, where)
-        spacing = tuple(_step(row[step], step, where) for step in steps)
-        rows.append(Row(where, file, patient, spacing, masked=row.get("mask") != ""))
-    return rows
-
-
-def _delimiter(text: str) -> str:
-    """What separates the fields of the header; a comma where nothing makes a column ``file``."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    for delimiter in DELIMITERS:
-        if "file" in (field.strip() for field in next(csv.reader([header], delimiter=delimiter), [])):
-            return delimiter
-    return ","
-
-
-def _step(text: str, column: str, where: str) -> float:
-    try:
-        step = float(text)
-    except ValueError:
-        step = math.nan
-    if not 0 < step < math.inf:
-        raise UserError(f"{where}: {column} {text!r} must be millimetres, e.g. 0.7")
-    return step
 
 
 class _Names:
@@ -256,3 +180,13 @@ def _check_twice(where: Path, rows: Sequence[Row]) -> None:
         name, count = Counter(names).most_common(1)[0]
         if count > 1:
             raise UserError(f"{where}: {name} is listed {count} times; one row a {what}, one file a case")
+
+
+def _check_shared(paths: Sequence[Path]) -> None:
+    """Refuse a file that two cases have, whose names differ in upper and lower case alone."""
+    path, count = Counter(paths).most_common(1)[0]
+    if count > 1:
+        raise UserError(
+            f"{path}: {count} cases have this file, for their names differ in upper and lower case alone; "
+            "every image and every mask needs a file of its own"
+        )

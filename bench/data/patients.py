@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from bench.data.dataset import Dataset
 from bench.errors import UserError
 
+ALONE = 0.9
+"""Patients as a share of images, from which on hardly anybody has two."""
+NOBODY = ("na", "n/a", "nan", "none", "null", "unknown", "anonymous", "-", "?")
+"""What stands where a table has no name."""
+
 
 @dataclass(frozen=True)
 class Patients:
@@ -56,13 +61,18 @@ def odd_patients(dataset: Dataset) -> list[str]:
     patient, most = count.most_common(1)[0]
     cases = len(dataset.cases)
     odd = []
-    if most == 1 and cases > 1 and dataset.spatial_dims == 2:
+    slices = dataset.spatial_dims == 2 or all(min(mask.shape) == 1 for mask in dataset.masks)
+    if slices and cases > 1 and len(count) > ALONE * cases:
+        whose = "every one" if most == 1 else "nearly every one"
         odd.append(
-            f"every one of the {cases} images is of a patient of its own; images of one person in two "
+            f"{whose} of the {cases} images is of a patient of its own; images of one person in two "
             "parts of the split make scores too good"
         )
     elif len(count) > 1 and most > cases / 2:
         odd.append(f"patient {patient!r} has {most} of the {cases} cases")
+    nobody = sorted(name for name in count if name.casefold() in NOBODY and count[name] > 1)
+    if nobody:
+        odd.append(f"patient {nobody[0]!r} has {count[nobody[0]]} cases: is that one person?")
     folded = Counter(name.casefold() for name in count)
     twice = sorted(name for name in count if folded[name.casefold()] > 1)
     if twice:

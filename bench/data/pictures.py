@@ -7,6 +7,7 @@ are.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -29,7 +30,9 @@ GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 COLOUR = ("P", "RGB", "RGBA")
 ORIENTATION = 274
 """Of EXIF, and of a TIFF file as those that follow."""
-BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 258, 259, 262, 277, 339
+BITS, COMPRESSION, PHOTOMETRIC, DESCRIPTION, SAMPLES, SAMPLE_FORMAT = 258, 259, 262, 270, 277, 339
+DEPTH = 32997
+"""Planes of a volume in one page."""
 JPEG_INSIDE = (6, 7)
 
 
@@ -111,6 +114,12 @@ def read_mask(path: Path) -> RawMask:
             f"{path}: a TIFF in which 0 is white: whether 0 is the background or the object can't be "
             "known; save the mask as PNG, or as a TIFF in which 0 is black"
         )
+    if image.mode == "1" and loaded.format == "PPM":
+        raise UserError(
+            f"{path}: a PBM, in which 1 is black: whether black is the background or the object can't be "
+            "known; save the mask as PNG, 0 the background"
+        )
+    _check_transparent(path, image)
     if image.mode in ("LA", "RGBA"):
         image = _opaque(path, image, "a mask in an alpha channel is not read; save it as a grey PNG")
     if image.mode == "P":
@@ -158,8 +167,12 @@ def _load(path: Path) -> _Loaded:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as opened:
                 kind, stored = str(opened.format), opened.mode
-                pages = 1 if kind == "MPO" else int(getattr(opened, "n_frames", 1))
                 tags = dict(getattr(opened, "tag_v2", {}))
+                pages = (
+                    1
+                    if kind == "MPO"
+                    else max(int(getattr(opened, "n_frames", 1)), _planes(opened.size, tags))
+                )
                 bits = _bits(opened, tags)
                 wrong = _unread(stored, bits, tags)
                 turned = opened.getexif().get(ORIENTATION, 1) in range(2, 9)
@@ -179,6 +192,17 @@ def _load(path: Path) -> _Loaded:
     if wrong:
         raise UserError(f"{path}: {wrong}; save it as a plain grey or RGB image, upright")
     return _Loaded(image, kind, bits, turned, tags)
+
+
+def _planes(size: tuple[int, int], tags: dict[int, Any]) -> int:
+    """Images that a TIFF file says to hold in one page, as tifffile and ImageJ write volumes."""
+    text = str(tags.get(DESCRIPTION, ""))
+    if found := re.search(r"^images=(\d+)", text, re.MULTILINE):
+        return int(found[1])
+    if shape := re.search(r'"shape": \[([\d, ]+)\]', text):
+        values = math.prod(int(side) for side in shape[1].split(","))
+        return max(1, values // (size[0] * size[1] * int(tags.get(SAMPLES, 1))))
+    return int(tags.get(DEPTH, 1))
 
 
 def _bits(opened: Image.Image, tags: dict[int, Any]) -> int:
@@ -219,6 +243,26 @@ def _opaque(path: Path, image: Image.Image, remedy: str) -> Image.Image:
     if low != 255:
         raise UserError(f"{path}: its alpha channel is not opaque all over; {remedy}")
     return image.getchannel("L") if grey else image.convert("RGB")
+
+
+def _check_transparent(path: Path, image: Image.Image) -> None:
+    """Refuse a mask in which another value than 0, the background, is what can be seen through."""
+    clear = image.info.get("transparency")
+    if clear is None or image.mode not in ("1", "L", "P", "RGB"):
+        return
+    pixels = np.asarray(image)
+    if isinstance(clear, bytes):
+        values = [value for value, alpha in enumerate(clear) if alpha < 255]
+        hidden = bool(np.isin(pixels, [value for value in values if value]).any())
+    else:
+        hidden = bool(np.any(clear)) and bool(
+            (pixels == np.asarray(clear)).reshape(*pixels.shape[:2], -1).all(-1).any()
+        )
+    if hidden:
+        raise UserError(
+            f"{path}: pixels of another value than 0 are transparent in it, so which is the background "
+            "can't be known; save the mask as a grey PNG without transparency, 0 the background"
+        )
 
 
 def _many_bits(loaded: _Loaded, image: Image.Image) -> NDArray[Any]:

@@ -36,10 +36,15 @@ class Split:
 
 
 def untested(dataset: Dataset, splits: Sequence[Split]) -> list[str]:
-    """What to say where folds leave cases without a test."""
-    left = len(dataset.cases) - sum(len(split.test) for split in splits)
-    several = len(splits) > 1 and left
-    return [f"{left} of {len(dataset.cases)} cases are in the test of no fold"] if several else []
+    """What to say where folds leave cases without a test, or a split leaves them out."""
+    if len(splits) == 1:
+        left, where = (
+            len(dataset.cases) - sum(len(getattr(splits[0], part)) for part in PARTS),
+            "no part of the split",
+        )
+    else:
+        left, where = len(dataset.cases) - sum(len(split.test) for split in splits), "the test of no fold"
+    return [f"{left} of {len(dataset.cases)} cases are in {where}"] if left else []
 
 
 def fingerprint_of(splits: Sequence[Split]) -> str:

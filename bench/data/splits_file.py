@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bench.data.dataset import Dataset
 from bench.data.folds import with_validation
+from bench.data.patients import nfc
 from bench.data.splits import PARTS, Split
 from bench.errors import UserError
 from bench.files.atomic import write_text
 from bench.files.checked import check, read_json
+
+Cases = list[Annotated[str, AfterValidator(nfc)]]
 
 
 class Fold(BaseModel):
@@ -27,9 +30,9 @@ class Fold(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    train: list[str]
-    val: list[str]
-    test: list[str] = []
+    train: Cases
+    val: Cases
+    test: Cases = []
 
 
 Folds = Annotated[list[Fold], Field(min_length=1)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench.data import nifti
 from bench.data.dataset import Dataset
+from bench.data.nifti_affine import SAME_LENGTH
 from bench.errors import UserError
 from bench.files.checksums import checksum, digest
 
@@ -87,7 +88,7 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
     if path.suffix == ".npz":
         found = _from_npz(path, dataset, number)
     elif dataset.spatial_dims == 3:
-        found = _from_nifti(path)
+        found = _from_nifti(path, dataset.spacing[number] if dataset.spacing else ())
     else:
         raise UserError(f"{path}: maps of 2-D images must be .npz")
     classes = len(dataset.classes)
@@ -132,8 +133,15 @@ def _from_npz(path: Path, dataset: Dataset, number: int) -> Probabilities:
     return np.stack([nib.apply_orientation(channel, turn) for channel in straight])
 
 
-def _from_nifti(path: Path) -> Probabilities:
-    array = np.asarray(nifti.canonical_array(nifti.open_image(path, channels=None)), np.float32)
+def _from_nifti(path: Path, spacing: Sequence[float]) -> Probabilities:
+    opened = nifti.open_image(path, channels=None)
+    own = nifti.canonical_spacing(opened)
+    if spacing and not np.allclose(own, spacing, rtol=SAME_LENGTH):
+        raise UserError(
+            f"{path}: has a spacing of {_sides(own)} mm, its image {_sides(spacing)}; a map must lie on "
+            "its image's grid, so give it the image's affine if it was made on it, else resample it"
+        )
+    array = np.asarray(nifti.canonical_array(opened), np.float32)
     return np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
 
 
@@ -234,5 +242,5 @@ def as_dataset(maps: Maps, dataset: Dataset) -> Dataset:
     return replace(dataset, images=images, unlabelled=unlabelled, window=None, modalities=())
 
 
-def _sides(sides: Iterable[int]) -> str:
-    return "x".join(map(str, sides))
+def _sides(sides: Iterable[float]) -> str:
+    return "x".join(f"{side:g}" for side in sides)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.dataset import Dataset
+from bench.data.patients import nfc
 from bench.data.splits import Split
 from bench.errors import UserError
 from bench.files.checksums import digest
@@ -28,7 +29,7 @@ def patients_seen(said: str) -> frozenset[str] | None:
         raise UserError(
             f"--teacher-saw {said}: can't be read ({why}); must be a file with a patient a line, or unknown"
         ) from None
-    seen = frozenset(line.strip() for line in lines if line.strip())
+    seen = frozenset(nfc(line.strip()) for line in lines if line.strip())
     if not seen:
         raise UserError(f"--teacher-saw {said}: names no patient; one a line, or unknown instead of a file")
     return seen

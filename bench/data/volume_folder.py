@@ -120,6 +120,6 @@ def _decode(layout: Layout, affine: str) -> tuple[list, list]:
         opened, label = _opened(entry, layout, affine)
         arrays = [nifti.canonical_array(one) for one in opened]
         image = np.moveaxis(arrays[0], -1, 0) if arrays[0].ndim == 4 else np.stack(arrays)
-        images.append(nifti.intensities(image))
+        images.append(nifti.intensities(image, entry.images[0]))
         masks.append(nifti.class_indices(nifti.canonical_array(label), entry.label, layout.labels))
     return images, masks

@@ -27,6 +27,9 @@ from bench.files.checked import check_name, inside, parse_json, unreadable
 
 ENDINGS = (".nii.gz", ".nii")
 FOLDERS = ("imagesTr", "labelsTr")
+LIKE_CT = re.compile(r"\bct|computed tomography|hounsfield", re.IGNORECASE)
+OTHERWISE = ("nonorm", "rescale_to_0_1", "rgb_to_0_1")
+"""What nnU-Net calls channels that it normalises otherwise."""
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 """nnU-Net's name of an image: the case and the channel."""
 
@@ -90,10 +93,24 @@ def read_layout(root: Path) -> Layout:
     case, count = Counter(cases).most_common(1)[0]
     if count > 1:
         raise UserError(f"{path}: case {case} is listed more than once")
+    _check_shared(path, entries)
     _check_left_over(root, files, entries, bool(listed))
     _check_count(content.get("numTraining"), len(cases), path)
     entries.sort(key=lambda entry: entry.case)  # the order of the list says nothing
     odd = [f"{files.others[0]}: no NIfTI file, {len(files.others)} such not read"] if files.others else []
+    odd += _odd_pairs(entries) if listed else []
+    if (root / "unlabelled").is_dir():
+        odd.append("unlabelled/: images without masks are used in 2-D only; not read")
+    odd += [
+        f"channel {name!r}: normalised per volume, as everything but 'CT' is; call it CT if it is one"
+        for name in modalities
+        if name.upper() != "CT" and LIKE_CT.search(name)
+    ]
+    odd += [
+        f"channel {name!r}: nnU-Net's way of normalising it is not supported; normalised per volume"
+        for name in modalities
+        if name.casefold() in OTHERWISE
+    ]
     licence = shown(content.get("licence") or content.get("license") or "")
     return Layout(tuple(entries), modalities, labels, licence, tuple(odd))
 
@@ -202,6 +219,31 @@ def _found(root: Path, channels: int, declared: Any, files: Files) -> list[Entry
             images.append(image)
         entries.append(Entry(case, tuple(images), label))
     return entries
+
+
+def _odd_pairs(entries: Iterable[Entry]) -> list[str]:
+    """Images whose label has another name, as where a list was shuffled."""
+    odd = [
+        (entry.images[0].name, entry.label.name)
+        for entry in entries
+        if len(entry.images) == 1 and not nfc(entry.images[0].name).startswith(entry.case)
+    ]
+    return (
+        [f"imagesTr/{odd[0][0]}: its label is {odd[0][1]}, of {len(odd)} cases the names differ"]
+        if odd
+        else []
+    )
+
+
+def _check_shared(where: Path, entries: Iterable[Entry]) -> None:
+    """Refuse a file that two cases have, or that is image and label at once."""
+    used = Counter(path for entry in entries for path in (*entry.images, entry.label))
+    path, count = used.most_common(1)[0]
+    if count > 1:
+        raise UserError(
+            f"{where}: {path.parent.name}/{path.name} is used {count} times; every image and every label "
+            "of a case is a file of its own"
+        )
 
 
 def _check_left_over(root: Path, files: Files, entries: Iterable[Entry], listed: bool) -> None:

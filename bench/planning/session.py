@@ -18,6 +18,7 @@ from bench.data.dataset import Dataset
 from bench.data.decoded import keep_decoded
 from bench.data.folds import folds_by_patient
 from bench.data.foreground import check_foreground
+from bench.data.odd_content import odd_content
 from bench.data.patients import odd_patients
 from bench.data.prepared import Prepared
 from bench.data.prepared_images import PreparedImages
@@ -226,7 +227,12 @@ def _odd(dataset: Dataset, splits: tuple[Split, ...]) -> list[str]:
     Raises:
         UserError: there is nothing to learn.
     """
-    odd = (*dataset.warnings, *odd_patients(dataset), *untested(dataset, splits))
+    odd = (
+        *dataset.warnings,
+        *odd_patients(dataset),
+        *odd_content(dataset),
+        *untested(dataset, splits),
+    )
     return [one_line(text) for text in (*odd, *check_foreground(dataset, splits))]
 
 
@@ -265,7 +271,9 @@ def _unseen(root: Path, dataset: Dataset, options: Options, splits: tuple[Split,
     if seen is None:
         return splits
     here = len(seen & {*dataset.patients, *dataset.unlabelled.patients})
-    log.info(f"--teacher-saw: {here} of the {len(seen)} patients are in dataset {dataset.name}")
+    say = log.info if here else log.warning
+    whose = "" if here else f", whose patients are called {', '.join(sorted(set(dataset.patients))[:3])}, …"
+    say(f"--teacher-saw: {here} of the {len(seen)} patients are in dataset {dataset.name}{whose}")
     kept = root / "splits.json"
     if kept.is_file() and options.splits is None:
         check_unseen(splits, dataset, seen, kept)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.protocol import FEW_UPDATES
 from bench.report.cells import groups
-from bench.report.doubts import FALLS, FEW_PATIENTS, UNUSABLE, doubts, patients
+from bench.report.doubts import FALLS, FAR_BELOW, FEW_PATIENTS, UNUSABLE, doubts, patients
 from bench.report.frames import score_column
 from bench.report.statistics import MARGIN, MIN_FOLDS, MIN_GAP
 
@@ -129,6 +129,9 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
         texts.append("Of its plain twin: a control, whose gain is to be subtracted from that of others.")
     if (frame.teacher_saw == "unknown").any():
         texts.append("The teacher may have seen these patients, nobody knows: nothing is claimed.")
+    sets = sorted(set(frame.instruction_set.fillna("")) - {""})
+    if len(sets) > 1:
+        texts.append(f"INT8 of processors with {' and '.join(sets)}, which round otherwise, in one table.")
     versions = frame.code.nunique()
     if versions > 1:
         texts.append(f"Not all of one code: {versions} versions of it made these records.")
@@ -139,7 +142,7 @@ def _doubtful(frame: pd.DataFrame) -> list[str]:
     """Which cells compare nothing, by why; those of few updates are named already."""
     found = doubts(frame)
     texts = []
-    for reason in (FEW_PATIENTS, FALLS, UNUSABLE):
+    for reason in (FEW_PATIENTS, FALLS, UNUSABLE, FAR_BELOW):
         cells = [cell for cell, reasons in found.items() if reason in reasons]
         names = [f"{cell.architecture}:{cell.method}{_seen(frame, cell.slices)}" for cell in cells]
         if cells:

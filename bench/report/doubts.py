@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.protocol import FEW_UPDATES
+from bench.protocol import FEW_UPDATES, USABLE_DICE
 from bench.report.cells import SETTING, Cell, groups
 from bench.report.statistics import MIN_PATIENTS
 
@@ -13,6 +13,7 @@ FEW_PATIENTS = f"fewer than {MIN_PATIENTS} patients"
 UNDER_TRAINED = f"fewer than {FEW_UPDATES} updates"
 FALLS = "validation Dice falls while the loss falls"
 UNUSABLE = "less than half of the best Dice"
+FAR_BELOW = f"Dice below {USABLE_DICE}, of no use"
 
 
 def doubts(done: pd.DataFrame) -> dict[Cell, list[str]]:
@@ -22,12 +23,14 @@ def doubts(done: pd.DataFrame) -> dict[Cell, list[str]]:
     means = {cell: group[score].mean() for cell, group in cells}
     found = {}
     for cell, group in cells:
-        best = max((mean for other, mean in means.items() if _alike(cell, other)), default=np.nan)
+        alike = [mean for other, mean in means.items() if _alike(cell, other) and not np.isnan(mean)]
+        best = max(alike, default=np.nan)
         speaks = {
             FEW_PATIENTS: patients(group) < MIN_PATIENTS,
             UNDER_TRAINED: group.updates.between(1, FEW_UPDATES - 1).any(),
             FALLS: group.val_falls.fillna(False).astype(bool).any(),
             UNUSABLE: means[cell] < best / 2,
+            FAR_BELOW: means[cell] < USABLE_DICE,
         }
         found[cell] = [reason for reason, holds in speaks.items() if holds]
     return found

@@ -52,7 +52,7 @@ SUMMARY_COLUMNS = (
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
     *("made_seconds", "version", "patients", "val_falls", "progress", "odd_data", "teacher_saw"),
-    *("drawn", "shuffled", "taught_by"),
+    *("drawn", "shuffled", "taught_by", "instruction_set"),
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
 measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
@@ -154,6 +154,7 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
     row |= {
         "runtime": made.get("runtime", "torch"),
         "artefact_precision": made.get("precision", "fp32"),
+        "instruction_set": (made.get("facts") or {}).get("instruction_set", ""),
         "predicts": record.get("predicts", ""),
         "made_seconds": made_seconds(record["cost"]),
         "dice_val_last": record["dice_val_last"],

@@ -12,6 +12,7 @@ from bench.planning.cells import Given
 from bench.planning.matrix import Matrix
 from bench.planning.options import Options
 from bench.planning.session import Session, Setting
+from bench.protocol import USABLE_DICE
 from bench.training.job_parts import check_teacher
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,10 @@ def _checked_maps(folder: Path, session: Session, setting: Setting) -> str:
             read_map(maps.files[case], dataset, case)
         dice = check_agreement(maps, dataset, split.train)
         where = "" if job.fold is None else f" of fold {job.fold}"
-        log.info(f"--teacher-maps {folder}: Dice {dice:.3f} to the masks of training cases{where}")
+        said = f"--teacher-maps {folder}: Dice {dice:.3f} to the masks of training cases{where}"
+        if dice < USABLE_DICE:
+            log.warning(f"{said}, far below any that could be used: do they lie on these images?")
+        else:
+            log.info(said)
         _CHECKED[key] = maps.hash
     return _CHECKED[key]

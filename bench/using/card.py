@@ -145,7 +145,7 @@ def _scores(story: Story, done: pd.DataFrame, parts: dict[str, pd.DataFrame]) ->
                     for label, name in (("precision", "precision"), ("sensitivity", "sensitivity"))
                 },
                 f"HD95, {done.distance_unit.iloc[0]}": number(done[f"hd95{suffix}"].mean(), ".1f"),
-                "NSD": number(done[f"nsd{suffix}"].mean(), ".3f"),
+                f"NSD at 1 {done.distance_unit.iloc[0]}": number(done[f"nsd{suffix}"].mean(), ".3f"),
             }
         )
     whose = "of this network"

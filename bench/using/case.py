@@ -38,12 +38,15 @@ class Found:
     tinted: Labels
 
 
-def predict_case(network: Network, one: Input, device: torch.device, budget: int, scratch: Path) -> Found:
+def predict_case(
+    network: Network, one: Input, device: torch.device, budget: int, scratch: Path, affine: str = ""
+) -> Found:
     """The mask of a case.
 
     Args:
         network: on ``device``.
         budget: bytes that a volume may take; larger ones are predicted in blocks.
+        affine: ``sform`` or ``qform``, which counts where the header of a volume contradicts itself.
         scratch: a folder that may be made, for what such a volume leaves on the disk meanwhile.
 
     Raises:
@@ -61,7 +64,10 @@ def predict_case(network: Network, one: Input, device: torch.device, budget: int
         _check(image, made_for, one)
         mask = predict_array(artefact.predict, made_for, image, None, device)
         return Found(mask, None, steps, image, mask)
-    volume = (open_series if one.kind == "series" else open_volume)(one.paths, channels)
+    series = one.kind == "series"
+    volume = open_series(one.paths, channels) if series else open_volume(one.paths, channels, affine)
+    for text in dict.fromkeys(text for image in volume.images for text in image.odd):
+        log.warning(f"{one.shown}: {text}")
     spacing = volume.spacing
     if blocks.bytes_whole(volume, made_for) <= budget:
         whole = volume.whole()

@@ -94,7 +94,7 @@ def _predict_all(
     found = [one for _, one in targets]
     device = choose_device(wish.device)
     threads = on_threads(network.artefact, wish.threads)
-    about = _about(network, device, threads)
+    about = _about(network, device, threads, wish.affine)
     whole = partial(_is_whole, wish, masks, out)
     seen, finished = listing.begin(
         out, about, targets, [*([SCORES] if wish.masks else []), *pictures], wish.overwrite, whole
@@ -143,7 +143,7 @@ def _one(run: Run, seen: Listing, target: str, one: Input, progress: Progress) -
     scratch = partial_path(out / "blocks")
     try:
         sha256 = listing.input_checksum(one)
-        found = predict_case(network, one, run.device, run.budget, scratch)
+        found = predict_case(network, one, run.device, run.budget, scratch, run.wish.affine)
     except Exception as error:  # whatever one file does to a library must not end the others
         reason = reason_of(error, one)
         seen.note(target, status="failed", reason=reason)
@@ -203,7 +203,7 @@ def _write_scores(seen: Listing, out: Path) -> None:
         seen.flush()
 
 
-def _about(network: Network, device: torch.device, threads: int) -> dict[str, Any]:
+def _about(network: Network, device: torch.device, threads: int, affine: str) -> dict[str, Any]:
     return {
         "network": {
             "label": network.label,
@@ -212,6 +212,7 @@ def _about(network: Network, device: torch.device, threads: int) -> dict[str, An
             "synthetic": network.synthetic,
         },
         "preprocessing": network.made_for.as_dict(),
+        **({"affine": affine} if affine else {}),
         "computed": {"device": device.type, "threads": threads, **code()},
     }
 
@@ -245,7 +246,7 @@ def _tell_end(seen: Listing, rows: Sequence[listing.Row], out: Path, wish: Wish)
     )
     if wish.masks and "scores" in seen.about:
         means = seen.about["scores"]
-        shown = [
-            f"{name} {means[name]:.3f}" for name in ("dice", "precision", "sensitivity", "hd95", "nsd")
-        ]
+        shown = [f"{name} {means[name]:.3f}" for name in ("dice", "precision", "sensitivity")]
+        unit = " or ".join(sorted({"mm" if row["spacing_mm"] else "px" for row in rows if "scores" in row}))
+        shown += [f"hd95 {means['hd95']:.3f} {unit}", f"nsd at 1 {unit} {means['nsd']:.3f}"]
         log.info(f"{means['cases']} cases scored: {', '.join(shown)}")

@@ -84,7 +84,7 @@ def _of_image(path: Path, labels: dict[int, str]) -> Labels:
 
 
 def _of_volume(path: Path, labels: dict[int, str], volume: Volume) -> Labels:
-    image = nifti.open_image(path, whose="masks are")
+    image = nifti.open_image(path, 1, volume.preferred, "masks are")
     own = Volume((image,), 1)
     if own.shape != volume.shape or not np.allclose(
         own.canonical_affine, volume.canonical_affine, atol=0.05

@@ -39,6 +39,8 @@ class Volume:
 
     images: tuple[nifti.Opened, ...]
     channels: int
+    preferred: str = ""
+    """``sform`` or ``qform``, which counts where a header's two differ."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -127,17 +129,17 @@ class Volume:
         nib.save(kind(self.as_stored(mask), None, header), path)
 
 
-def open_volume(paths: Sequence[Path], channels: int) -> Volume:
-    """One NIfTI file, or one a channel.
+def open_volume(paths: Sequence[Path], channels: int, preferred: str = "") -> Volume:
+    """One NIfTI file, or one a channel; ``preferred`` as of ``nifti.open_image``.
 
     Raises:
         UserError: unreadable files, files of other dimensions, or channels that do not fit each other.
     """
     per_file = channels if len(paths) == 1 else 1
-    images = [nifti.open_image(path, per_file, whose="the network needs") for path in paths]
+    images = [nifti.open_image(path, per_file, preferred, "the network needs") for path in paths]
     for other in images[1:]:
         nifti.check_pair(images[0], other)
-    return Volume(tuple(images), channels)
+    return Volume(tuple(images), channels, preferred)
 
 
 def open_series(paths: Sequence[Path], channels: int) -> Volume:
@@ -174,6 +176,7 @@ def unpacked(volume: Volume, folder: Path) -> Volume:
         if not name.casefold().endswith(".gz"):
             ready.append(opened)
             continue
+        nifti.check_whole(opened)
         size = int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
         target = folder / f"{number}.nii"
         try:
@@ -186,7 +189,7 @@ def unpacked(volume: Volume, folder: Path) -> Volume:
         if size > 0:
             raise UserError(f"{name}: damaged, its voxels can't be read to the end")
         ready.append(replace(opened, image=nib.load(target)))
-    return Volume(tuple(ready), volume.channels)
+    return Volume(tuple(ready), volume.channels, volume.preferred)
 
 
 def scratch_mask(shape: Sequence[int], folder: Path) -> Labels:

@@ -75,6 +75,7 @@ class Wish:
         shown={"metavar": "G"},
         check=check_memory,
     )
+    affine: str = _as_of_a_matrix("affine")
     device: str = _as_of_a_matrix("device")
     plugin: tuple[Path, ...] = _as_of_a_matrix("plugin")
     """Loaded before the network is opened; from Python by ``open_study``."""

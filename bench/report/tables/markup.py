@@ -38,7 +38,10 @@ class Table:
     long: bool = False
 
 
-NAMES = ("dataset", "case", "patient", "architecture", "network", "method", "teacher", "reason")
+NAMES = (
+    *("dataset", "case", "patient", "architecture", "network", "method", "recipe", "teacher", "reason"),
+    *("graph", "runtime", "L_seg", "seg_loss"),
+)
 """Columns of a CSV file that hold names."""
 
 

@@ -75,6 +75,12 @@ def test_labels_beyond_the_training_patients_are_refused(job, message):
         known_to(job, PATIENTS)
 
 
+def test_one_patient_can_not_be_shared_out():
+    assert known_to(student(labels=1, teacher_labels="disjoint"), ["a"]).labelled == {"a"}
+    with pytest.raises(UserError, match="can't be shared out"):
+        known_to(blank_job(teacher_labels="disjoint"), ["a"])
+
+
 def owners(stream, epoch, batch):
     return [stream.prepared.sample_patients[row] for row in stream.rows(epoch, batch)]
 

@@ -73,6 +73,9 @@ def test_niftis_and_version_1_say_the_same(volumes, tmp_path):
     expected = read_map(root / "maps" / f"{case}.npz", dataset, case)
     for path in (tmp_path / f"{case}.nii.gz", tmp_path / "one" / f"{case}.npz"):
         assert np.allclose(read_map(path, dataset, case), expected, atol=1e-3)
+    save(tmp_path / f"{case}.nii.gz", np.moveaxis(own, 0, -1), 3 * label.affine)
+    with pytest.raises(UserError, match="a map must lie on its image's grid"):
+        read_map(tmp_path / f"{case}.nii.gz", dataset, case)
 
 
 def test_turned_maps_are_refused_even_where_the_shape_cant_tell(volumes, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from bench.report import frames
 from bench.report.comparisons import comparisons, leaders
+from bench.report.doubts import doubts
 from bench.report.report import write_report
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -74,6 +75,25 @@ def test_a_student_far_below_the_best_compares_nothing(folded):
     said = f"Compare nothing, for less than half of the best Dice: {SMALL}:combined."
     assert said in captions(study)
     assert said in json.loads((study.root / "page-data.js").read_text().split(" = ", 1)[1][:-2])["cautions"]
+
+
+def test_what_is_of_no_use_compares_nothing_even_if_nothing_is_better(folded):
+    for fold in range(5):
+        for method in ("baseline", "pm-kd"):
+            folded.add(SMALL, method, fold, effect=-0.6, teachers=())
+    found = doubts(frames.summary(folded.study))
+    assert found
+    assert all("Dice below 0.3, of no use" in reasons for reasons in found.values())
+
+
+def test_a_cell_without_a_score_hides_no_doubt(folded):
+    networks = (SMALL, "unet-32-64-128", "unet-32-64-128-256")
+    done = frames.summary(folded.fill(networks=networks, names=("baseline",)).study)
+    levels = {SMALL: None, "unet-32-64-128": 0.35, "unet-32-64-128-256": 0.8}
+    done = done.assign(dice=None, dice_val=done.architecture.map(levels).astype(float))
+    reasons = {cell.architecture: own for cell, own in doubts(done).items()}
+    assert "less than half of the best Dice" in reasons["unet-32-64-128"]
+    assert "less than half of the best Dice" not in reasons["unet-32-64-128-256"]
 
 
 def curve(dice, loss):
