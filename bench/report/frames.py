@@ -243,14 +243,17 @@ def score_column(frame: pd.DataFrame) -> tuple[str, str]:
     return "dice_val", "validation"
 
 
-def standard(done: pd.DataFrame) -> pd.DataFrame:
+def standard(done: pd.DataFrame, other_parameters: bool = False) -> pd.DataFrame:
     """The cells that figures and the report's table compare: one per network, method, L_seg and repeat.
 
-    Default parameters, the largest teacher, the largest image size, volumes before their slices, all labels
-    (else the most) and the protocol's updates (else the most); what else a study holds is in the table of
-    other recipes.
+    Default parameters, the largest teacher, the largest image size, volumes before their slices, all
+    labels (else the most) and the protocol's updates (else the most); what else a study holds is in the
+    table of other recipes. With ``other_parameters`` a method that never has the default ones has those of
+    most of its jobs.
     """
-    own = done[(done.changed == "") & (done.image_size == done.image_size.max())]
+    changed = done.groupby("method").changed
+    wanted = changed.transform(_most) if other_parameters else ""
+    own = done[(done.changed == wanted) & (done.image_size == done.image_size.max())]
     own = own[own.slices == _usual(own.slices, "")]
     own = own[(own.drawn == "") & (own.labels == _usual(own.labels, "all"))]
     own = own[own.updates_asked == _usual(own.updates_asked, "")]
@@ -261,6 +264,11 @@ def standard(done: pd.DataFrame) -> pd.DataFrame:
     sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
     teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
     return own[own.teacher.isin(["", *teachers[-1:]])]
+
+
+def _most(parameters: pd.Series) -> str:
+    """The default, or without one what most jobs have."""
+    return "" if (parameters == "").any() else str(parameters.mode().iloc[0])
 
 
 def usual_cells(done: pd.DataFrame) -> pd.Series:
@@ -276,7 +284,7 @@ def sets(done: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found, usual = {}, _usual(done.slices, "")
     for loss in sorted(done.seg_loss.unique(), reverse=True):
         for slices in sorted(done.slices.unique()):
-            own = standard(done[(done.seg_loss == loss) & (done.slices == slices)])
+            own = standard(done[(done.seg_loss == loss) & (done.slices == slices)], other_parameters=True)
             suffix = "" if loss == "dice-bce" else f"_{loss}"
             suffix += "" if slices == usual else f"_{slices}"
             if len(own):

@@ -11,7 +11,7 @@ from bench.report.figures.style import DASHES, OTHER_MARKERS, TWO_COLUMNS, headi
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order, label
 
-WAY = ["method", "changed", "teacher_labels", "unlabelled", "teacher"]
+WAY = ["method", "changed", "teacher_labels", "unlabelled"]
 """What tells two lines apart."""
 LEARNED = {"same": "", "disjoint": ", teacher of others", "all": ", teacher saw all labels"}
 IMAGES = {"none": "", "maps": ", on all images"}
@@ -20,21 +20,23 @@ IMAGES = {"none": "", "maps": ", on all images"}
 def dice_by_labels(done: pd.DataFrame) -> Figure | None:
     """Mean Dice over seeds and folds, and the band from the lowest to the highest, a panel a student.
 
-    With the protocol's updates only. None where all jobs know as many labels.
+    Of the usual teacher, the largest, and with the protocol's updates. None where all jobs know as many
+    labels. What is known at one number of labels only is no line: it stands in the tables.
     """
-    own = done[(done.updates_asked == "") & done.architecture.isin(_students(done))]
+    own = done[(done.updates_asked == "") & (done.drawn == "") & done.architecture.isin(_students(done))]
     own = own[(own.method != "baseline") | (own.teacher_labels == "same")]
-    own = own[own.drawn == ""]
-    if own.teacher[own.teacher != ""].nunique() < 2:
-        own = own.assign(teacher="")  # one for all: nothing to tell apart
-    counts = sorted(set(own.labels), key=_number)
-    if len(counts) < 2:
+    own = own[own.teacher.isin(["", _usual_teacher(done)])]
+    own = own[own.groupby(["architecture", *WAY]).labels.transform("nunique") > 1]
+    if not len(own):
         return None
+    counts = sorted(set(own.labels), key=_number)
     column, part = score_column(done)
     networks = [name for name in by_size(own) if name in set(own.architecture)]
-    figure, axes = plt.subplots(1, len(networks), figsize=(TWO_COLUMNS, 3.4), sharey=True, squeeze=False)
     ways = _ways(own)
-    looks = _looks(ways)
+    figure, axes = plt.subplots(
+        *(1, len(networks)), figsize=(TWO_COLUMNS, 2.6 + 0.1 * len(ways)), sharey=True, squeeze=False
+    )
+    looks, texts = _looks(ways), _texts(ways)
     for axis, network in zip(axes[0], networks, strict=True):
         shown = own[own.architecture == network]
         for way in ways:
@@ -44,8 +46,9 @@ def dice_by_labels(done: pd.DataFrame) -> Figure | None:
             points = line.agg(["mean", "min", "max"]).reindex(counts).dropna()
             x = [counts.index(count) for count in points.index]
             colour, dash, marker = looks[way]
-            text = said(way, network)
-            axis.plot(x, points["mean"], color=colour, ls=dash, marker=marker, ms=4, label=plain(text))
+            axis.plot(
+                x, points["mean"], color=colour, ls=dash, marker=marker, ms=4, label=plain(texts[way])
+            )
             axis.fill_between(x, points["min"], points["max"], color=colour, alpha=0.12, lw=0)
         axis.set_xticks(range(len(counts)), counts)
         axis.set_xlabel(f"{plain(network)}: patients with labels")
@@ -59,16 +62,37 @@ def dice_by_labels(done: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def said(way: tuple[str, ...], network: str) -> str:
-    """A way of using the teacher in words; its teacher is named where there are several kinds."""
-    method, changed, learned, images, teacher = way
-    of = f" of {'its plain twin' if teacher == network else teacher}" if teacher else ""
-    return f"{label(method)}{changed}{of}{LEARNED[learned]}{IMAGES[images]}"
+def _texts(ways: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Each way of using the teacher in words; parameters where a method is there with several."""
+    of_method: dict[str, set[str]] = {}
+    for method, changed, *_ in ways:
+        of_method.setdefault(method, set()).add(changed)
+    return {
+        way: label(way[0])
+        + (way[1] if len(of_method[way[0]]) > 1 else "")
+        + LEARNED[way[2]]
+        + IMAGES[way[3]]
+        for way in ways
+    }
 
 
 def _students(done: pd.DataFrame) -> set[str]:
-    """Networks that something teaches."""
-    return set(done.architecture[done.teacher.fillna("") != ""])
+    """Networks that another one teaches, and that teach none but themselves."""
+    network = dict(zip(done.id, done.architecture, strict=True))
+    pairs = {
+        (network.get(teacher), row.architecture)
+        for row in done.itertuples()
+        for teacher in (row.teachers or "").split()
+    }
+    teaching = {teacher for teacher, student in pairs if teacher != student}
+    return set(done.architecture[done.teacher != ""]) - teaching
+
+
+def _usual_teacher(done: pd.DataFrame) -> str:
+    """The largest; of what is known by its weights or maps alone the one of most jobs."""
+    sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
+    count = done.teacher[done.teacher != ""].value_counts()
+    return max(count.index, key=lambda name: (sizes.get(name, 0), count[name]), default="")
 
 
 def _number(count: str) -> float:

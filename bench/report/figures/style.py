@@ -142,6 +142,8 @@ def heading(frame: pd.DataFrame, part: bool = True) -> str:
     losses = set(frame.seg_loss) - {"dice-bce"}
     recipe = f", L_seg {', '.join(sorted(losses))}" if losses else ""
     recipe += "".join(f", {name} slices" for name in sorted(set(frame.slices) - {""}))
+    other = frame[frame.changed != ""].groupby("method").changed.first()
+    recipe += "".join(f", {plain(label(method))}{plain(own)}" for method, own in other.items())
     return (
         f"{names}{synthetic}{recipe}{scored}, {', '.join(filter(None, (repeats(frame), progress(frame))))}"
     )

@@ -320,13 +320,32 @@ def test_dice_against_labels_has_a_line_for_each_way_of_using_the_teacher(simula
                 for known in ("same", "all"):
                     more = {"labels": labels, "teacher_labels": known, "unlabelled": "maps"}
                     simulated.add(SMALL, "pm-kd", seed, effect=harm / 2, **more)
-    (axis,) = drawn(simulated.study)["dice_by_labels"].axes
+    middle = simulated.add("unet-32-64-128", "combined", 0)
+    for labels in (4, None):  # an assistant, and a student of its; neither is a line
+        simulated.add("unet-32-64-128", "combined", 1, labels=labels)
+        simulated.add(SMALL, "combined", 0, labels=labels, teachers=(middle.id,))
+    simulated.add(SMALL, "at-kd", 0, parameters=(("weight", 5.0),))  # a point is no line
+    figure = drawn(simulated.study)["dice_by_labels"]
+    check_legible(figure, "dice_by_labels")
+    (axis,) = figure.axes
     lines = {line.get_label(): line for line in axis.get_lines()}
     assert set(lines) == {"plain", "PM, on all images", "PM, teacher saw all labels, on all images"}
     assert [text.get_text() for text in axis.get_xticklabels()] == ["4", "8", "all"]
     plain = lines["plain"].get_ydata()
     assert list(plain) == sorted(plain) and len(plain) == 3
     assert (lines["PM, on all images"].get_ydata() > plain[:2]).all()
+
+
+def test_a_method_that_never_has_its_default_parameters_is_shown_with_those_it_has(simulated, drawn):
+    for seed in range(2):
+        simulated.add(TEACHER, "baseline", seed)
+        simulated.add(SMALL, "baseline", seed)
+        job = simulated.add(SMALL, "pm-kd", seed, parameters=(("weight", 1.0),))
+        shown = {"method": "PM", "rank": 1, "changed": "[weight=1.0]", "recipe": "pm-kd[weight=1.0]"}
+        change(simulated.study, job, lambda record, own=shown: record.update(shown=own))
+    found = drawn(simulated.study)
+    assert "PM[weight=1.0]" in found["dice_by_method"].get_suptitle()
+    assert "PM" in {text.get_text() for text in found["dice_by_method"].legends[0].get_texts()}
 
 
 def test_another_loss_says_so_in_its_own_figures(simulated, drawn):
