@@ -8,8 +8,7 @@ t and s of teacher and student:
 where the second pair are the distributions over the other classes. KL(t ‖ s) itself is the first part and
 ``1 − t_y`` times the second, so a sure teacher's opinion of the other classes counts as much here as an
 unsure one's. As in the public code α = 1, β = 8, T = 4; its weight 1 rises over 20 epochs, which are all
-that are trained here. Mean over pixels; ``weight`` 0.1 as of ``pm-kd``, provisional until chosen on
-validation patients.
+that are trained here. Mean over pixels; ``weight`` 0.1 as of ``pm-kd``: no grid has chosen it.
 
 With one class against background there is one other class, the second part is 0 and the first is ``pm-kd``.
 """

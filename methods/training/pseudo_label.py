@@ -3,7 +3,7 @@
 Lee: Pseudo-Label, ICML workshop 2013; the way of the winners of FLARE 2022, e.g. Huang et al. The decisions
 are hard: the class of the largest probability, p > ½ for one channel. L_seg against them is one more term,
 a mean over the batch in which samples with labels count nothing and those without ``unlabelled_weight``.
-That is 1 until a grid on validation patients has chosen it.
+That is 1: no grid has chosen it.
 """
 
 from __future__ import annotations

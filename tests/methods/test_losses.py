@@ -66,7 +66,7 @@ def test_a_pair_of_channels_counts_half_of_one():
 def test_the_numbers_of_the_variants_of_cwd():
     found = {v: methods.build(f"cwd[variant={v}]") for v in ("common", "official", "mmrazor")}
     numbers = {name: (method.temperature, method.weight) for name, method in found.items()}
-    assert numbers == {"common": (4, 0.01), "official": (4, 3), "mmrazor": (1, 5)}
+    assert numbers == {"common": (4, 0.03), "official": (4, 3), "mmrazor": (1, 5)}
 
 
 def correlations(a, b):
@@ -212,7 +212,7 @@ def test_prediction_importance_and_region(channels, sides):
         return Outputs(torch.tensor(o["logits"]).float(), taps)
 
     student, teacher = network({1: 2, 2: 3, 4: 5, 8: 4}), network({1: 4, 2: 6, 4: 8, 8: 9})
-    method, labels = methods.build("emkd"), torch.tensor(y)
+    method, labels = methods.build("emkd[weight=1]"), torch.tensor(y)
     terms = method.loss(outputs(student), method.targets(outputs(teacher), labels), labels)
     expected = expected_emkd(student, teacher, y, classes)
     assert {name: term.mean().item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-4)
