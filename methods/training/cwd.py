@@ -8,7 +8,8 @@ does. The variants differ in their numbers alone:
 
 ``common``
     T = 4, weight 0.03. On one channel of 96² its gradient is about six times that of the prediction maps at
-    equal weight. Of 0.003, 0.01 and 0.03 the best on validation patients (``results/liver-ct-loss-weights``).
+    equal weight. Of 0.003, 0.01 and 0.03 it was the best on validation patients
+    (``results/liver-ct-labels``).
 ``official``
     The authors' code on logits: T = 4, weight 3.
 ``mmrazor``

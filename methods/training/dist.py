@@ -8,7 +8,7 @@ channels the second is 1 − (±1) and has no gradient. There is no temperature.
 ``common``
     Positions are those of one sample, mean over the batch. Where the teacher's map of a class is constant
     it says nothing, and the term is 0. Weight 0.3: of 0.03, 0.1 and 0.3 the best on validation patients
-    (``results/liver-ct-loss-weights``).
+    (``results/liver-ct-labels``).
 ``official``
     The authors' code for segmentation: the positions of the *whole batch* are one vector, so a batch can't
     be computed in parts, nor can samples without labels have a weight of their own. A constant map gives 1.

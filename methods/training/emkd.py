@@ -18,7 +18,7 @@ IM and RA are summed over two layers: the encoder's features of stride 8 and str
 have none of stride 8 in common it is the deepest that they have, with the one nearest to stride 2 above it.
 
 ``weight`` multiplies all of it. 1 is the code's; of 0.1, 0.3 and 1 the best on validation patients was 0.1
-(``results/liver-ct-loss-weights``).
+(``results/liver-ct-labels``).
 """
 
 from __future__ import annotations

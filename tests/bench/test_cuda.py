@@ -29,23 +29,22 @@ updates: 80
 
 
 def fitted(runtime, small_phantom, method="combined"):
-    """A student that was taught for 4 epochs: why it ran uncompiled, its curves."""
+    """The losses of a student that was taught for 4 epochs."""
     torch.manual_seed(0)
     teacher, student = architectures.build("unet-4-8-16"), architectures.build("unet-4-8")
     stream, how = SampleStream(small_phantom, 0, epochs=4, updates=40), methods.build(method)
     targets = Targets(unpacked(live(teacher, [how], stream, runtime)), ahead=False)
     result = train(Task(student, how, stream, runtime, targets=targets), lambda _: 0.5)
-    return result.eager, [row["loss"] for row in result.curves]
+    return [row["loss"] for row in result.curves]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_it_learns_as_on_a_processor_compiled_or_not(precision, small_phantom):
-    _, expected = fitted(Runtime(torch.device("cpu"), "fp32", 2, compiled=False), small_phantom)
+    expected = fitted(Runtime(torch.device("cpu"), "fp32", 2, compiled=False), small_phantom)
     assert expected[-1] < expected[0]
     for compiled in (False, True):
-        eager, losses = fitted(replace(GPU, precision=precision, compiled=compiled), small_phantom)
-        assert eager == ""
-        assert losses == pytest.approx(expected, rel=0.03)
+        losses = fitted(replace(GPU, precision=precision, compiled=compiled), small_phantom)
+        assert losses == pytest.approx(expected, rel=0.05)  # convolutions are in TF32, or bf16
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,12 @@ from torch import nn
 
 import architectures
 import methods
-from bench.compute.compiling import COMPILE_BATCHNORM_FROM_FLOPS, can_compile, worth_compiling
+from bench.compute.compiling import (
+    COMPILE_BATCHNORM_FROM_FLOPS,
+    COMPILE_ON_GPU_FROM_FLOPS,
+    can_compile,
+    worth_compiling,
+)
 from bench.compute.runtime import Runtime
 from bench.data.stream import SampleStream
 from bench.planning.cells import cells
@@ -172,7 +177,6 @@ def test_batch_statistics_need_more_work_to_be_worth_compiling():
     assert worth_compiling(u_net, few, BF16)
     assert not worth_compiling(dmfnet, few, BF16)
     assert worth_compiling(dmfnet, many, BF16)
-    assert worth_compiling(dmfnet, few, replace(BF16, device=torch.device("cuda")))
 
 
 @pytest.mark.parametrize(
@@ -182,8 +186,14 @@ def test_batch_statistics_need_more_work_to_be_worth_compiling():
         ("unet-16-32", 2, BF16, False),
         ("unet-16-32", 2, FP32, True),
         ("unet-16-32", 3, BF16, True),
-        ("unet-16-32", 2, replace(BF16, device=torch.device("cuda")), True),
     ],
 )
 def test_narrow_blocks_are_not_worth_compiling_in_channels_last(name, dims, runtime, worth):
     assert worth_compiling(architectures.build(name, dims), 1e15, runtime) == worth
+
+
+@pytest.mark.parametrize("name", ["dmfnet", "unet-16-32", "unet-32-64"])
+def test_on_a_gpu_only_long_training_is_worth_compiling(name):
+    gpu = replace(BF16, device=torch.device("cuda"))
+    assert not worth_compiling(architectures.build(name), COMPILE_ON_GPU_FROM_FLOPS / 2, gpu)
+    assert worth_compiling(architectures.build(name), COMPILE_ON_GPU_FROM_FLOPS * 2, gpu)

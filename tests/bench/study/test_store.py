@@ -78,3 +78,29 @@ def test_settings_that_no_option_freezes_are_unknown(tmp_path, key):
     study.create({"device": "cpu", key: ""}, synthetic=True)
     with pytest.raises(UserError, match=f"unknown key '{key}'; known: protocol, dataset"):
         study.settings()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": 4}, {"labels": 8}, {"teacher_labels": "disjoint"}, {"teacher_labels": "all"},
+        {"unlabelled": "maps"}, {"updates": 80}, {"precision": "bf16"}, {"seed": 1}, {"teachers": ("u",)},
+        {"teachers": ("t", "u")}, {"split": "r"}, {"data": "e"}, {"image_size": 32}, {"slices": "axial"},
+        {"maps": "m"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_decides_targets_gives_them_a_folder_of_their_own(tmp_path, change):
+    assert Study(tmp_path).targets_folder(replace(JOB, **change)) != Study(tmp_path).targets_folder(JOB)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "at-kd", "parameters": ()}, {"architecture": "unet-4"}, {"seg_loss": "bce"}, {"threads": 1},
+        {"compiled": True}, {"micro_batch": 4}, {"shuffled": True},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_decides_no_targets_shares_them(tmp_path, change):
+    assert Study(tmp_path).targets_folder(replace(JOB, **change)) == Study(tmp_path).targets_folder(JOB)
