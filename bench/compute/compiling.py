@@ -21,8 +21,8 @@ COMPILE_BATCHNORM_FROM_FLOPS = 50e12
 """The same where a network's normalisation is BatchNorm. What compiling cures is InstanceNorm: of a step of
 ``dmfnet`` in 2-D it saves 8 %, 27 s of a job of 17 TFLOPs, and takes 74 s."""
 COMPILE_ON_GPU_FROM_FLOPS = 5e15
-"""The same on a GPU, where it takes as long and there is less to save: on an H100 the first compiled step of
-``unet-8-16-32-64`` took 28 s, and later ones 9.0 ms where uncompiled ones take 8.6; all 500 steps of
+"""The same on a GPU, where it takes as long and there is less to save: on an H100 the first compiled step
+of ``unet-8-16-32-64`` took 28 s, and later ones 9.0 ms where uncompiled ones take 8.6; all 500 steps of
 ``unet-64-128-256-512``, 0.25 PFLOP, take 5 s uncompiled."""
 NARROW = 32
 """Channels: below, code compiled for channels-last bf16 can't fill AVX-512's 32 values, and a step of

@@ -30,8 +30,8 @@ from bench.report.cells import (
     teachers,
 )
 from bench.report.doubts import doubts
-from bench.report.frames import standard
 from bench.report.gaps import share
+from bench.report.standard import standard
 from bench.report.statistics import (
     ALPHA,
     MARGIN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,11 +96,23 @@ def summary(study: Study) -> pd.DataFrame:
     frame["version"] = frame.code.map(letters(frame.code))
     frame["progress"] = progress(study, frame)
     order = {name: k for k, name in enumerate(known())}
+    keys: dict[str, Callable[[pd.Series], pd.Series]] = {
+        "parameters": lambda values: -values,
+        "method": lambda values: values.map(order),
+        "labels": lambda values: pd.to_numeric(values, errors="coerce"),  # all of them last
+    }
+    by = [
+        "parameters",
+        "seg_loss",
+        "architecture",
+        "method",
+        "labels",
+        "teacher_labels",
+        "unlabelled",
+        "seed",
+    ]
     return frame.sort_values(
-        ["parameters", "seg_loss", "architecture", "method", "seed"],
-        key=lambda c: c.map(order) if c.name == "method" else (-c if c.name == "parameters" else c),
-        kind="stable",
-        ignore_index=True,
+        by, key=lambda c: keys.get(str(c.name), lambda values: values)(c), kind="stable", ignore_index=True
     )
 
 
@@ -241,61 +253,6 @@ def score_column(frame: pd.DataFrame) -> tuple[str, str]:
     if len(done) and done.dice.notna().all():
         return "dice", "test"
     return "dice_val", "validation"
-
-
-def standard(done: pd.DataFrame, other_parameters: bool = False) -> pd.DataFrame:
-    """The cells that figures and the report's table compare: one per network, method, L_seg and repeat.
-
-    Default parameters, the largest teacher, the largest image size, volumes before their slices, all
-    labels (else the most) and the protocol's updates (else the most); what else a study holds is in the
-    table of other recipes. With ``other_parameters`` a method that never has the default ones has those of
-    most of its jobs.
-    """
-    changed = done.groupby("method").changed
-    wanted = changed.transform(_most) if other_parameters else ""
-    own = done[(done.changed == wanted) & (done.image_size == done.image_size.max())]
-    own = own[own.slices == _usual(own.slices, "")]
-    own = own[(own.drawn == "") & (own.labels == _usual(own.labels, "all"))]
-    own = own[own.updates_asked == _usual(own.updates_asked, "")]
-    for name, default in (("teacher_labels", "same"), ("unlabelled", "none")):
-        plain = own.method == "baseline"
-        wanted = own[name].where(plain, _usual(own[name][~plain], default)).where(~plain, default)
-        own = own[own[name] == wanted]
-    sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
-    teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
-    return own[own.teacher.isin(["", *teachers[-1:]])]
-
-
-def _most(parameters: pd.Series) -> str:
-    """The default, or without one what most jobs have."""
-    return "" if (parameters == "").any() else str(parameters.mode().iloc[0])
-
-
-def usual_cells(done: pd.DataFrame) -> pd.Series:
-    """Which jobs the main table compares: default parameters and recipe."""
-    return done.id.isin(standard(done[done.seg_loss == "dice-bce"]).id)
-
-
-def sets(done: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The standard cells of every L_seg, of volumes and of slices, which no picture may mix.
-
-    By what is added to the names of files: nothing for the default L_seg and what is usually seen.
-    """
-    found, usual = {}, _usual(done.slices, "")
-    for loss in sorted(done.seg_loss.unique(), reverse=True):
-        for slices in sorted(done.slices.unique()):
-            own = standard(done[(done.seg_loss == loss) & (done.slices == slices)], other_parameters=True)
-            suffix = "" if loss == "dice-bce" else f"_{loss}"
-            suffix += "" if slices == usual else f"_{slices}"
-            if len(own):
-                found[suffix] = own
-    return found
-
-
-def _usual(values: pd.Series, default: str) -> str:
-    """The default where it is among the values, else the largest of them."""
-    found = set(values)
-    return default if default in found or not found else max(found, key=lambda text: (len(text), text))
 
 
 def by_size(frame: pd.DataFrame) -> list[str]:

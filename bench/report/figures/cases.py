@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from bench.data.dataset import Dataset
 from bench.report.figures.style import STYLE, TWO_COLUMNS, heading, plain, save, title
-from bench.report.frames import by_size, standard
+from bench.report.frames import by_size
 from bench.report.method_names import in_order, label
+from bench.report.standard import standard
 from bench.study.predictions import Labels, read_predictions
 from bench.study.store import Study
 

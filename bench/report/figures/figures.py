@@ -17,8 +17,8 @@ from bench.report.figures.labels import dice_by_labels
 from bench.report.figures.made import dice_against_cost_of_made
 from bench.report.figures.scores import dice_by_method, dice_by_organ_size
 from bench.report.figures.style import STYLE, Look, save
-from bench.report.frames import sets
 from bench.report.gaps import gap_closed
+from bench.report.standard import sets
 
 
 def write_figures(

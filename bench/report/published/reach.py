@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from bench.report.captions import cautions, origin
 from bench.report.figures.style import ONE_COLUMN, TWO_COLUMNS, Look, heading, plain, title
-from bench.report.frames import by_size, score_column, usual_cells
+from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order, label
+from bench.report.standard import usual_cells
 from bench.report.tables.markup import Table
 
 LIKE_SIZE = 1.25

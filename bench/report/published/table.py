@@ -8,8 +8,9 @@ import pandas as pd
 
 from bench.report.captions import GAP, by_repeat, cautions, claimable, origin, updates
 from bench.report.comparisons import of_cells
-from bench.report.frames import by_size, score_column, usual_cells
+from bench.report.frames import by_size, score_column
 from bench.report.published.numbers import CAVEAT, DISTILLED, REPORT
+from bench.report.standard import usual_cells
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import mark
 from bench.report.tables.wording import closed, networks, number, points

@@ -10,7 +10,8 @@ from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, claimable, o
 from bench.report.cells import Cell, cells_of, groups
 from bench.report.comparisons import leaders, of_cells
 from bench.report.doubts import patients
-from bench.report.frames import score_column, usual_cells
+from bench.report.frames import score_column
+from bench.report.standard import usual_cells
 from bench.report.tables.markup import BEST, HARM, UNCLEAR, Table
 from bench.report.tables.wording import (
     against_heavy,

@@ -9,8 +9,9 @@ import pandas as pd
 
 from bench.report.captions import cautions, origin, repeat
 from bench.report.cells import NETWORK, groups, is_plain, network
-from bench.report.frames import by_size, sets
+from bench.report.frames import by_size
 from bench.report.method_names import in_order, label
+from bench.report.standard import sets
 from bench.report.tables.false_alarms import false_alarms_table
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import matrix_table, recipes_table, settings, without_constant

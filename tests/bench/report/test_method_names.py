@@ -9,6 +9,7 @@ import pytest
 import methods
 from bench.report import frames, method_names, old_records
 from bench.report.method_names import Shown
+from bench.report.standard import standard
 from bench.running.record import shown
 from bench.study.outcomes import check_record
 
@@ -117,7 +118,7 @@ def test_a_method_that_is_not_registered_keeps_what_its_record_says(plugged_in):
     assert order == ["baseline", "pruned", "at-kd", "combined", "unheard-of"]
     own = frame[frame.architecture == SMALL].method
     assert list(own) == ["baseline", *[name for name in method_names.known() if name != "baseline"]]
-    assert job.id not in set(frames.standard(frame).id), "its parameters are not the default"
+    assert job.id not in set(standard(frame).id), "its parameters are not the default"
 
 
 def test_a_method_of_before_that_nobody_knows_is_shown_by_its_name_and_last(plugged_in):

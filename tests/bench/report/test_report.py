@@ -14,6 +14,7 @@ from bench.report.figures.cases import pick_cases
 from bench.report.published.numbers import REPORT
 from bench.report.published.table import report_table
 from bench.report.report import write_report
+from bench.report.standard import standard
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import GAIN, matrix_table, recipes_table
 from bench.report.tables.writing import write_table
@@ -198,7 +199,7 @@ def test_figures_compare_default_cells_with_the_largest_teacher(study):
     tuned = frame[frame.method == "combined"].assign(
         method_parameters="temperature=2", changed="[temperature=2]"
     )
-    kept = frames.standard(pd.concat([frame, other, tuned]))
+    kept = standard(pd.concat([frame, other, tuned]))
     assert len(kept) == len(frame)
     assert set(kept.teacher) == {"", "unet-64-128-256-512"}
 

@@ -7,6 +7,7 @@ from bench.report.cells import groups
 from bench.report.comparisons import comparisons
 from bench.report.gaps import NO_GAP
 from bench.report.report import write_report
+from bench.report.standard import standard
 
 TEACHER, SMALL, BETWEEN = "unet-64-128-256-512", "unet-32-64", "unet-32-64-128"
 
@@ -90,4 +91,4 @@ def test_a_plain_student_of_another_learning_rate_is_no_reference(simulated):
     compared = comparisons(frame, frames.cases(simulated.study, "val"))
     gain = compared[(compared.method == "pm-kd") & (compared.against == "baseline")].squeeze()
     assert gain.difference == pytest.approx(0, abs=0.02)
-    assert set(frames.standard(frame).changed) == {""}
+    assert set(standard(frame).changed) == {""}

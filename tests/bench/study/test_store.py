@@ -97,7 +97,8 @@ def test_what_decides_targets_gives_them_a_folder_of_their_own(tmp_path, change)
 @pytest.mark.parametrize(
     "change",
     [
-        {"method": "at-kd", "parameters": ()}, {"architecture": "unet-4"}, {"seg_loss": "bce"}, {"threads": 1},
+        {"method": "at-kd", "parameters": ()}, {"architecture": "unet-4"}, {"seg_loss": "bce"},
+        {"threads": 1},
         {"compiled": True}, {"micro_batch": 4}, {"shuffled": True},
     ],
     ids=str,
