@@ -13,6 +13,9 @@ from bench.report.old_records import reach
 from bench.study.profile import Key
 from bench.study.store import Study
 
+SIDES = (256, 512)
+"""Of images that every network is timed on, beside the study's own."""
+
 
 def distance_unit(record: dict[str, Any]) -> str:
     """What HD95 is in and the tolerance of NSD: ``mm`` where the data have a spacing, else ``px``."""
@@ -66,6 +69,10 @@ def costs_of(job: Job, graph: str, costs: dict[Key, dict[str, Any]]) -> dict[str
         }
     if alone:
         found["latency_cpu_1_ms_p50"] = np.percentile(alone["latency_ms"], 50)
+    for side in SIDES:
+        for threads, name in ((0, "latency_cpu_ms"), (1, "latency_cpu_1_ms")):
+            if entry := costs.get((graph, side, False, "cpu", threads)):
+                found[f"{name}_{side}"] = np.percentile(entry["latency_ms"], 50)
     if gpu:
         found["latency_gpu_ms_p50"] = np.percentile(gpu["latency_ms"], 50)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.job import Job, parameters_text
-from bench.report.facts import costs_of, distance_unit, letters, made_seconds, progress
+from bench.report.facts import SIDES, costs_of, distance_unit, letters, made_seconds, progress
 from bench.report.gaps import drop_to_source, share_of_each_job
 from bench.report.method_names import known, learn, shown
 from bench.report.taught_by import MAPS, of_source, teacher_texts
@@ -25,6 +25,7 @@ NUMBERS = (
     *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
     *("peak_memory_train_mb", "peak_memory_inference_mb", "updates", "latency_cpu_1_ms_p50"),
 )
+LARGE = tuple(f"{name}_{side}" for name in ("latency_cpu_ms", "latency_cpu_1_ms") for side in SIDES)
 SUMMARY_COLUMNS = (
     *("id", "dataset", "architecture", "method", "seed", "status"),
     *("dice", "dice_slice", "dice_val", "dice_val_last", "precision", "sensitivity", "hd95", "nsd"),
@@ -53,6 +54,7 @@ UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
     *("made_seconds", "version", "patients", "val_falls", "progress", "odd_data", "teacher_saw"),
     *("drawn", "shuffled", "taught_by", "instruction_set"),
+    *LARGE,
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
 measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
@@ -80,7 +82,7 @@ def summary(study: Study) -> pd.DataFrame:
     further = [name for row in rows for name in row if name.startswith(FURTHER_PREFIXES)]
     columns = [*SUMMARY_COLUMNS, *further, *UNWRITTEN_COLUMNS]
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
-    numbers = [*NUMBERS, "stride", "receptive_field"]
+    numbers = [*NUMBERS, *LARGE, "stride", "receptive_field"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)  # where all are empty, too
     settings = study.settings() or {}
     frame["folds"] = settings.get("folds")

@@ -9,10 +9,14 @@ from matplotlib.lines import Line2D
 from bench.report.figures.cost import panels, with_signs
 from bench.report.figures.style import TWO_COLUMNS, Look, by_row, heading, palette, plain
 from bench.report.frames import by_size, score_column
+from bench.report.making import making
 
 COSTS = {
     "latency_cpu_1_ms_p50": "latency on one thread, ms",
     "latency_cpu_ms_p50": "latency on all threads, ms",
+    "latency_cpu_1_ms_256": "at 256², one thread, ms",
+    "latency_cpu_1_ms_512": "at 512², one thread, ms",
+    "made_in": "making it, s",
     "size_mb": "file, MB",
     "peak_memory_inference_mb": "inference memory, MB",
     "macs": "MACs",
@@ -34,6 +38,8 @@ def dice_against_cost_of_made(done: pd.DataFrame, look: Look) -> Figure | None:
         look: the markers of the study's networks.
     """
     score, part = score_column(done)
+    seconds = making(done)
+    done = done.assign(made_in=[seconds[name].total for name in done.id])
     shown = [name for name in COSTS if done[name].notna().any()]
     if not (done.source != "").any() or not shown or done[score].isna().all():
         return None

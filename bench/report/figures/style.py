@@ -142,8 +142,12 @@ def heading(frame: pd.DataFrame, part: bool = True) -> str:
     losses = set(frame.seg_loss) - {"dice-bce"}
     recipe = f", L_seg {', '.join(sorted(losses))}" if losses else ""
     recipe += "".join(f", {name} slices" for name in sorted(set(frame.slices) - {""}))
-    other = frame[frame.changed != ""].groupby("method").changed.first()
-    recipe += "".join(f", {plain(label(method))}{plain(own)}" for method, own in other.items())
+    trained = frame[frame.source.fillna("") == ""].groupby("method").changed
+    recipe += "".join(
+        f", {plain(label(method))}{plain(own.iloc[0])}"
+        for method, own in trained
+        if own.nunique() == 1 and own.iloc[0]
+    )
     return (
         f"{names}{synthetic}{recipe}{scored}, {', '.join(filter(None, (repeats(frame), progress(frame))))}"
     )

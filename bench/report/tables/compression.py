@@ -9,19 +9,22 @@ import pandas as pd
 
 from bench.report.captions import by_repeat, cautions, origin
 from bench.report.cells import by_fold, difference, overall, scores
-from bench.report.frames import by_size, score_column, single_passes
+from bench.report.facts import SIDES
+from bench.report.frames import by_size, score_column
+from bench.report.making import Making, making
 from bench.report.statistics import MIN_PATIENTS, interval
 from bench.report.tables.markup import Table
 from bench.report.tables.wording import disturbed, number, sees, spread
 
 MARGIN = 0.01
 """Of Dice, by which a conversion may lose on its source and still be as good."""
-SIDES = (256, 512)
-"""Of images, beside the study's own."""
 GROUP = ["architecture", "slices", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled"]
 GROUP += ["taught_by", "drawn", "recipe"]
 VARIED = {"seg_loss": "L_seg", "labels": "labels", "updates_asked": "updates"}
 """Columns that are shown where a study has several."""
+ON_ALL = tuple(f"ms, {side}², all threads" for side in SIDES)
+PARTS = tuple(f"of it {part}, s" for part in Making._fields)
+"""Columns that are not printed on paper."""
 RESHAPED = "trained on"
 """Instead of a verdict: other weights than its source's are no matter of non-inferiority on one draw."""
 
@@ -38,7 +41,7 @@ def compression_table(done: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataF
     frame = pd.DataFrame()
     if len(made):
         related = done[done.architecture.isin(made.architecture) & done.image_size.isin(made.image_size)]
-        rows = _rows(done, related, by_fold(cases), latency)
+        rows = _rows(done, related, by_fold(cases))
         frame = pd.DataFrame(rows).dropna(axis=1, how="all")
     what = origin(done) if len(done) else ""
     caption = (
@@ -46,9 +49,10 @@ def compression_table(done: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataF
         "made from, paired by case, with the interval over patients. As good: the interval of a conversion "
         f"lies above −{100 * MARGIN:.0f} point; networks that were trained on are other networks, of which "
         "one draw says little. Latency: batch 1, p50. Made in: all training and converting of the recipe "
-        f"and its teacher.{cautions(made) if len(made) else ''}{disturbed(latency)}"
+        "and its teacher, and the recording of what that teaches."
+        f"{cautions(made) if len(made) else ''}{disturbed(latency)}"
     )
-    return Table("compression", caption, frame, wide=("record",))
+    return Table("compression", caption, frame, wide=("record", *ON_ALL, *PARTS))
 
 
 def trained_only(frame: pd.DataFrame) -> pd.DataFrame:
@@ -58,17 +62,16 @@ def trained_only(frame: pd.DataFrame) -> pd.DataFrame:
 
 def short(table: Table) -> Table:
     """The table with fewer columns, for a terminal."""
-    long = ("runtime", "precision", "parameters", "GMACs", "memory, MB", "record", "made in, s")
+    made = [name for name in table.frame.columns if name.startswith(("made in", "of it"))]
+    long = ("runtime", "precision", "parameters", "GMACs", "memory, MB", "record", *made)
     large = [name for name in table.frame.columns if "²" in name]
     return Table(table.name, table.caption, table.frame.drop(columns=[*long, *large], errors="ignore"))
 
 
-def _rows(
-    done: pd.DataFrame, related: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataFrame
-) -> list[dict[str, Any]]:
+def _rows(done: pd.DataFrame, related: pd.DataFrame, cases: pd.DataFrame) -> list[dict[str, Any]]:
     score, part = score_column(done)
     teacher = scores(cases, largest_teachers(done))
-    costs = _costs(latency)
+    seconds = making(done)
     order = {name: k for k, name in enumerate(by_size(related))}
     rows = []
     groups = related.groupby(GROUP, sort=False, dropna=False)
@@ -91,9 +94,9 @@ def _rows(
                 "GMACs": number(first.macs * 1e-9 if not pd.isna(first.macs) else None, ".3g"),
                 "ms, 1 thread": number(first.latency_cpu_1_ms_p50, ".3g"),
                 "ms, all threads": number(first.latency_cpu_ms_p50, ".3g"),
-                **_large(costs, first),
+                **_large(first),
                 "memory, MB": number(first.peak_memory_inference_mb, ".3g"),
-                "made in, s": number(group.id.map(making(done)).mean(), ",.0f"),
+                **_made(group, seconds),
                 "record": " ".join(group.id),
             }
         )
@@ -157,35 +160,22 @@ def largest_teachers(done: pd.DataFrame) -> list[str]:
     return list(teaching.id[teaching.architecture == largest])
 
 
-def _costs(latency: pd.DataFrame) -> dict[tuple[str, int, int], float]:
-    """Milliseconds of a pass on the processor, by graph, side and threads."""
-    if not len(latency):
-        return {}
-    own = single_passes(latency[latency.device == "cpu"])
-    keys = zip(own.graph, own.side, own.threads, strict=True)
-    return dict(zip(keys, own.latency_ms_p50, strict=True))
-
-
-def _large(costs: dict[tuple[str, int, int], float], first: pd.Series) -> dict[str, Any]:
-    """On one thread, at sides that studies share."""
+def _large(first: pd.Series) -> dict[str, Any]:
+    """At sides that studies share, on one thread and on all."""
     found: dict[str, Any] = {}
     for side in SIDES:
-        value = costs.get((first.graph, side, 1))
-        found[f"ms, {side}², 1 thread"] = number(value, ".3g")
-        found[f"frames/s, {side}²"] = None if value is None else number(1e3 / value, ".3g")
+        alone, every = first[f"latency_cpu_1_ms_{side}"], first[f"latency_cpu_ms_{side}"]
+        found[f"ms, {side}², 1 thread"] = number(alone, ".3g")
+        found[f"ms, {side}², all threads"] = number(every, ".3g")
+        found[f"frames/s, {side}²"] = number(1e3 / alone, ".3g")
     return found
 
 
-def making(done: pd.DataFrame) -> dict[str, float]:
-    """Seconds that each job took with all that it was made from, by id; teachers count once."""
-    jobs = {row.id: row for row in done.itertuples()}
-    found = {}
-    for name in jobs:
-        needed, todo = set[str](), [name]
-        while todo:
-            one = todo.pop()
-            if one in jobs and one not in needed:
-                needed.add(one)
-                todo += [*jobs[one].teachers.split(), *([jobs[one].source] if jobs[one].source else [])]
-        found[name] = float(np.nansum([jobs[one].made_seconds for one in needed]))
-    return found
+def _made(group: pd.DataFrame, seconds: dict[str, Making]) -> dict[str, Any]:
+    """What making the networks took, and of what it is the sum."""
+    own = [seconds[name] for name in group.id]
+    parts = {
+        "made in, s": [one.total for one in own],
+        **{f"of it {part}, s": [getattr(one, part) for one in own] for part in Making._fields},
+    }
+    return {name: number(float(np.mean(values)), ",.0f") for name, values in parts.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.report.captions import by_repeat, cautions, origin
 from bench.report.cells import by_fold, difference, scores
 from bench.report.frames import score_column
-from bench.report.tables.compression import gain_with_interval, making
+from bench.report.making import Making, making
+from bench.report.tables.compression import gain_with_interval
 from bench.report.tables.markup import Table
 from bench.report.tables.wording import number, spread
 
@@ -61,7 +63,7 @@ def updates_of_all_rounds(done: pd.DataFrame) -> pd.Series:
     return done.id.map(total)
 
 
-def _rows(own: pd.DataFrame, cases: pd.DataFrame, seconds: dict[str, float]) -> list[dict[str, Any]]:
+def _rows(own: pd.DataFrame, cases: pd.DataFrame, seconds: dict[str, Making]) -> list[dict[str, Any]]:
     """Of one graph: fewest updates first, and what was trained plainly at its width before the rest."""
     score, part = score_column(own)
     # At its own width a network has no pruning among its steps.
@@ -80,7 +82,7 @@ def _rows(own: pd.DataFrame, cases: pd.DataFrame, seconds: dict[str, float]) -> 
                 "recipe": recipe,
                 f"Dice ({part})": spread(by_repeat(group, score)),
                 "Δ plain, points [95 % CI]": gain_with_interval(paired),
-                "made in, s": number(group.id.map(seconds).mean(), ",.0f"),
+                "made in, s": number(float(np.mean([seconds[name].total for name in group.id])), ",.0f"),
                 "record": " ".join(group.id),
             }
         )

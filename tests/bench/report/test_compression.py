@@ -81,6 +81,12 @@ def test_a_row_a_recipe_and_what_may_be_said_of_it(study):
     assert small["made in, s"] == pytest.approx(plain["made in, s"] + 5, abs=1)
     taught = table.loc[SMALL, "at-kd"]
     assert taught["made in, s"] > plain["made in, s"] + 800, "its teacher counts"
+    parts = [f"of it {part}, s" for part in ("training", "converting", "teacher")]
+    for row in (small, plain, taught):
+        assert row[parts].sum() == pytest.approx(row["made in, s"], abs=1)
+    assert small["of it converting, s"] == 5
+    assert taught["of it teacher, s"] > 800
+    assert plain["of it teacher, s"] == 0
     text = (study.root / "tables" / "compression.md").read_text()
     assert "int8 predicted nothing." in text
     assert "Others used the machine" in text
