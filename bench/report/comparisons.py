@@ -46,7 +46,7 @@ from bench.report.statistics import (
 COMPARISON_COLUMNS = (
     *Cell._fields,
     *("standard", "against", "contrast", "patients", "seeds", "folds", "difference"),
-    *("low", "high", "low_method", "high_method", "sd", "of_each", "gap_closed"),
+    *("low", "high", "low_method", "high_method", "sd", "of_each", "gap_closed", "beyond_twin"),
     *("p", "p_holm", "smallest", "verdict"),
 )
 
@@ -58,7 +58,8 @@ def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[s
     ``high`` are its 95 % interval over pooled patients, for these networks; ``low_method``, ``high_method``
     and ``p`` come from the fold means and hold for the method. ``of_each`` lists the difference of each
     fold (without folds: each seed), ``sd`` is their spread. ``p_holm`` and ``smallest``, the smallest
-    difference that could have been claimed, are for the named contrasts alone.
+    difference that could have been claimed, are for the named contrasts alone. ``beyond_twin`` is the
+    difference to the baseline less that of the same student taught by its own plain twin.
 
     Args:
         contrasts: cells ``architecture:method`` that were named before the study began. Each stands for its
@@ -92,8 +93,19 @@ def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[s
             rows.append(row)
     frame = pd.DataFrame(rows, columns=[*COMPARISON_COLUMNS, "doubt"])
     frame["p_holm"] = holm(frame.p.where(frame.contrast.astype(bool)).astype(float), family)
+    frame["beyond_twin"] = _beyond_twin(frame)
     frame["verdict"] = [f"none ({row.doubt})" if row.doubt else _verdict(row) for row in frame.itertuples()]
     return frame.drop(columns="doubt")
+
+
+def _beyond_twin(compared: pd.DataFrame) -> pd.Series:
+    """Of each gain what its student's plain twin does not give as well; NaN where no twin taught it."""
+    alike = [name for name in Cell._fields if name != "teacher"]
+    gains = compared[compared.against == "baseline"]
+    taught = gains[gains.teacher != ""]
+    twins = taught[taught.teacher == taught.architecture].set_index(alike)["difference"]
+    keys = pd.MultiIndex.from_frame(taught[alike])
+    return taught["difference"] - twins.reindex(keys).to_numpy()
 
 
 def of_cells(shown: pd.DataFrame, compared: pd.DataFrame) -> pd.DataFrame:

@@ -51,8 +51,8 @@ def write_report(
     compression = compression_table(made, scored, latency)
     all_scored, scored = scored, scored[scored.id.isin(shown.id)]
     compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
-    usual = compared.drop(columns="drawn") if (compared.drawn == "").all() else compared
-    write_text(root / "comparisons.csv", csv_text(usual))
+    unsaid = [name for name in ("drawn", "beyond_twin") if not compared[name].replace("", None).count()]
+    write_text(root / "comparisons.csv", csv_text(compared.drop(columns=unsaid)))
     tables = []
     if len(done):
         tables = [

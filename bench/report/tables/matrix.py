@@ -26,6 +26,7 @@ from bench.report.tables.wording import (
 )
 
 GAIN, TO_TEACHER = "Δ plain, points [95 % CI]", "Δ teacher, points [95 % CI]"
+BEYOND = "beyond its plain twin, points"
 GAIN_NETWORKS, TO_TEACHER_NETWORKS = "Δ plain, these networks", "Δ teacher, these networks"
 DULL = (
     *(
@@ -126,6 +127,7 @@ def _differences(plain: Any, teacher: Any, repeat: str) -> dict[str, Any]:
         GAIN: points(plain),
         GAIN_NETWORKS: networks(plain),
         "gap closed": closed(plain),
+        BEYOND: None if plain is None else number(100 * plain.beyond_twin, "+.1f"),
         f"sd over {repeat}s": None if plain is None else number(100 * plain.sd, ".1f"),
         "p (Holm)": None if plain is None else p_value(plain.p_holm),
         "claim": None if plain is None else plain.verdict,

@@ -42,6 +42,7 @@ def test_each_kind_of_teacher_is_a_row_of_both_seeds(kinds, no_figures):
     write_report(kinds.study, None)
     main = (kinds.study.root / "tables" / "matrix.md").read_text()
     others = (kinds.study.root / "tables" / "recipes.md").read_text()
+    assert "beyond its plain twin, points" in others
     assert "2 ×" not in main and "shuffled" not in main
     assert all(name in others for name in found if name)
     assert "Targets shuffled: a control" in others and "Of its plain twin: a control" in others
@@ -56,6 +57,10 @@ def test_gaps_are_to_the_teacher_that_taught(kinds):
     assert shares[SMALL] == NO_GAP, "its plain twin is no better than itself"
     assert shares[[f"2 × {TEACHER}"]].isna().all(), "no network that was scored is the mean"
     assert shares[f"{TEACHER}, targets shuffled"] == pytest.approx(-0.2, abs=0.05)
+    beyond = own[own.teacher != ""].set_index("teacher").beyond_twin
+    assert beyond[SMALL] == 0
+    assert beyond[TEACHER] == pytest.approx(0.04, abs=0.003)
+    assert beyond[f"{TEACHER}, targets shuffled"] == pytest.approx(-0.03, abs=0.003)
     jobs = frame[frame.architecture == SMALL].set_index("teacher").gap_closed
     assert jobs[SMALL].isna().all()
     against = compared[(compared.architecture == SMALL) & (compared.against == "teacher")]
