@@ -122,11 +122,13 @@ def read_mask(path: Path) -> RawMask:
     _check_transparent(path, image)
     if image.mode in ("LA", "RGBA"):
         image = _opaque(path, image, "a mask in an alpha channel is not read; save it as a grey PNG")
+    colours = np.reshape(image.getpalette("RGB") or [], (-1, 3)) if image.mode == "P" else np.zeros((0, 3))
+    if loaded.format == "GIF" and len(colours) and is_grey(colours[None]):
+        image = image.convert("L")  # GIF knows no grey; its writers leave out values that no pixel has
     if image.mode == "P":
         values = np.asarray(image)
-        colours = np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()
         used = [value for value in np.unique(values).tolist() if value < len(colours)]
-        return RawMask(values, loaded.turned, {value: tuple(colours[value]) for value in used})
+        return RawMask(values, loaded.turned, {value: tuple(colours[value].tolist()) for value in used})
     if image.mode == "RGB":
         return RawMask(_one_channel(path, np.asarray(image)), loaded.turned)
     if image.mode == "1":

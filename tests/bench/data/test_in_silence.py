@@ -165,6 +165,13 @@ def test_masks_whose_background_can_not_be_known(tmp_path, name):
     assert message in str(error.value)
 
 
+def test_a_grey_gif_keeps_its_values(tmp_path):
+    mask = 3 * OBJECT
+    mask[8:10] = 1
+    Image.fromarray(mask).save(tmp_path / "m.gif")
+    assert np.array_equal(read_mask(tmp_path / "m.gif").values, mask)
+
+
 VOLUMES = {
     "truncated": {"truncate": True},
     "volumetric": {"volumetric": True, "tile": (16, 16, 16)},

@@ -1,5 +1,7 @@
 """The order of axes in a file never changes what is found, nor where the mask says that it lies."""
 
+import json
+
 import finished_study
 import nibabel as nib
 import numpy as np
@@ -70,3 +72,20 @@ def test_a_mask_holds_no_text_of_its_image(network, tmp_path):
     assert b"DOE" not in mask.header.binaryblock
     assert not mask.header.extensions
     assert "DOE" not in (tmp_path / "out" / "predictions.json").read_text()
+
+
+def test_a_header_that_contradicts_itself_needs_the_option_and_what_is_odd_is_said(
+    network, tmp_path, caplog
+):
+    image = scanned()
+    image.set_qform(np.diag([2.0, 2.6, 4.2, 1.0]), 1)
+    image.header.set_xyzt_units(0)
+    nib.save(image, tmp_path / "x.nii.gz")
+    (row,) = predict_files(network, [tmp_path / "x.nii.gz"], tmp_path / "a", Wish(device="cpu"))
+    assert "--affine qform" in row["reason"]
+    wish = Wish(device="cpu", affine="qform")
+    with caplog.at_level("WARNING", logger="bench"):
+        (row,) = predict_files(network, [tmp_path / "x.nii.gz"], tmp_path / "b", wish)
+    assert row["spacing_mm"] == pytest.approx([2, 2.6, 4.2], abs=1e-3)
+    assert "says no unit of length; taken for millimetres" in caplog.text
+    assert json.loads((tmp_path / "b" / "predictions.json").read_text())["affine"] == "qform"
