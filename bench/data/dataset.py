@@ -17,12 +17,14 @@ from bench.files.checksums import digest
 class Unlabelled:
     """Images that nobody has outlined: a teacher's maps are learned on them, and they are never scored.
 
-    ``cases``, ``patients`` and ``images`` as of a ``Dataset``, whose cases have other names.
+    All is as of a ``Dataset``, whose cases have other names; ``spacing`` and ``turns`` are volumes'.
     """
 
     cases: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
     images: tuple[NDArray[np.generic], ...] = ()
+    spacing: tuple[tuple[float, ...], ...] = ()
+    turns: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Dataset:
     def out_channels(self) -> int:
         """Channels of the logits: one for one class (sigmoid), else one a class and background."""
         return 1 if len(self.classes) == 1 else len(self.classes) + 1
+
+
+def nothing(image: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """An empty mask of an image ``(C, *spatial)``."""
+    return np.zeros(image.shape[1:], np.uint8)
 
 
 def content_of(image: NDArray[np.generic], mask: NDArray[np.uint8]) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.dataset import Dataset, content_of
+from bench.data.dataset import Dataset, content_of, nothing
 from bench.files.atomic import on_disk, partial_path, place, writing
 from bench.files.checked import set_aside
 
@@ -71,9 +71,9 @@ def keep_decoded(cache: Path, dataset: Dataset) -> None:
         return
     folder = cache / dataset.stored_as
     images = [*dataset.images, *dataset.unlabelled.images]
-    nothing = [np.zeros(image.shape[1:], np.uint8) for image in dataset.unlabelled.images]
-    masks, contents = [*dataset.masks, *nothing], list(dataset.contents)
-    contents += [content_of(*pair) for pair in zip(dataset.unlabelled.images, nothing, strict=True)]
+    empty = [nothing(image) for image in dataset.unlabelled.images]
+    masks, contents = [*dataset.masks, *empty], list(dataset.contents)
+    contents += [content_of(*pair) for pair in zip(dataset.unlabelled.images, empty, strict=True)]
     if _kept(folder, len(images)):
         return
     if folder.is_dir():

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.dataset import Dataset, Unlabelled, content_of, fingerprint
+from bench.data.dataset import Dataset, Unlabelled, content_of, fingerprint, nothing
 from bench.data.decoded import Decoded, decode_once
 from bench.data.described import Known, described
 from bench.data.mask_values import class_indices, class_names
+from bench.data.odd_content import check_not_the_same
 from bench.data.pairs import Alone, Pair, find_pairs
 from bench.data.patients import Patients
 from bench.data.pictures import Picture, RawMask, is_grey, read_grey, read_image, read_mask
@@ -103,7 +104,7 @@ def _read(
     cases, people = tuple(pair.case for pair in pairs), tuple(pair.patient for pair in pairs)
     decides: object = classes[0] if len(classes) == 1 else classes
     if alone:
-        contents = [content_of(image, _nothing(image)) for image in unlabelled.images]
+        contents = [content_of(image, nothing(image)) for image in unlabelled.images]
         decides = [decides, *zip(unlabelled.cases, unlabelled.patients, contents, strict=True)]
     return Dataset(
         name=name,
@@ -134,33 +135,12 @@ def _decoded(
     pairs, alone = files
     count = len(pairs)
     found = decode_once(cache, key, count + len(alone), lambda: _decode(pairs, alone, labels, odd))
-    _check_not_the_same(found.images, pairs, alone)
     cases, people = tuple(one.case for one in alone), tuple(one.patient for one in alone)
     kept = Decoded(*(part[:count] for part in found))
-    return kept, Unlabelled(cases, people, tuple(found.images[count:]))
-
-
-def _check_not_the_same(images: list[np.ndarray], pairs: list[Pair], alone: list[Alone]) -> None:
-    """Refuse an image of a patient that is there once more without a mask, as another patient's.
-
-    Else a network could learn from the very images that it is tested on.
-    """
-    owners = {
-        content_of(image, _nothing(image)): pair
-        for image, pair in zip(images, pairs if alone else (), strict=False)
-    }
-    for image, one in zip(images[len(pairs) :], alone, strict=True):
-        pair = owners.get(content_of(image, _nothing(image)))
-        if pair is not None and pair.patient != one.patient:
-            raise UserError(
-                f"{one.image}: is {pair.image.name} of patient {pair.patient!r} once more, under patient "
-                f"{one.patient!r}; name the same patient, or remove it"
-            )
-
-
-def _nothing(image: np.ndarray) -> np.ndarray:
-    """An empty mask."""
-    return np.zeros(image.shape[1:], np.uint8)
+    unlabelled = Unlabelled(cases, people, tuple(found.images[count:]))
+    named = [(pair.image.name, pair.patient) for pair in pairs]
+    check_not_the_same(kept.images, named, unlabelled, [one.image for one in alone])
+    return kept, unlabelled
 
 
 def _spacing(root: Path, pairs: Sequence[Pair], of_all: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
@@ -207,7 +187,7 @@ def _decode(
     pictures += [read_image(one.image) for one in alone]
     paths = [*(pair.image for pair in pairs), *(one.image for one in alone)]
     images = _with_channels(paths, pictures, odd)
-    return images, [*indices, *map(_nothing, images[len(pairs) :])]
+    return images, [*indices, *map(nothing, images[len(pairs) :])]
 
 
 def _with_channels(paths: Sequence[Path], pictures: Sequence[Picture], odd: list[str]) -> list[np.ndarray]:

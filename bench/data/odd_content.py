@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, Unlabelled, content_of, nothing
+from bench.errors import UserError
 
 FAR = 20.0
 """Times that voxels are as large as is usual, from which on a header is hardly right."""
@@ -29,6 +31,32 @@ def odd_content(dataset: Dataset) -> list[str]:
         *_twice(dataset),
         *_odd_spacing(dataset),
     ]
+
+
+def check_not_the_same(
+    images: Sequence[np.ndarray],
+    named: Sequence[tuple[str, str]],
+    alone: Unlabelled,
+    files: Sequence[Path],
+) -> None:
+    """Refuse an image of a patient that is there once more without a mask, as another patient's.
+
+    Else a network could learn from the very images that it is tested on.
+
+    Args:
+        named: of each image its file and its patient.
+        files: of the images without masks.
+    """
+    if not alone.cases:
+        return
+    owners = dict(zip((content_of(image, nothing(image)) for image in images), named, strict=True))
+    for image, patient, path in zip(alone.images, alone.patients, files, strict=True):
+        name, owner = owners.get(content_of(image, nothing(image)), ("", patient))
+        if owner != patient:
+            raise UserError(
+                f"{path}: is {name} of patient {owner!r} once more, under patient {patient!r}; name the "
+                "same patient, or remove it"
+            )
 
 
 def _twice(dataset: Dataset) -> list[str]:

@@ -11,9 +11,10 @@ from torch import Tensor
 from bench.data.dataset import Dataset
 from bench.data.prepared import Normalisation, Prepared
 from bench.data.prepared_images import PreparedImages
-from bench.data.prepared_volumes import ChannelOfCT, PreparedVolumes, Volume
+from bench.data.prepared_volumes import PreparedVolumes, Volume
 from bench.data.splits import Split, usable_unlabelled
 from bench.data.teacher_maps import Maps, as_dataset, find_maps
+from bench.data.voxels import ChannelOfCT
 
 CERTAIN = 1e-4
 """Probabilities are kept this far from 0 and 1; maps in half precision can't tell much more."""

@@ -26,12 +26,11 @@ from torch.nn import functional as F
 
 from bench.data.dataset import Dataset
 from bench.data.prepared import Scored
-from bench.data.splits import Split
+from bench.data.splits import Split, usable_unlabelled
+from bench.data.voxels import ChannelOfCT, grid_of, mean_and_std, normalised, resample, resample_labels
 from bench.errors import UserError
 from bench.protocol import BATCH_SIZE
 
-ChannelOfCT = tuple[float, float, float, float]
-"""Window, mean and standard deviation."""
 GRID = 16
 """Sides of padded volumes are multiples of this: four poolings."""
 WINDOW_PERCENTILES = (0.5, 99.5)
@@ -124,10 +123,18 @@ class PreparedVolumes:
         ]
         return tuple(patient for patient, count in owners for _ in range(count))
 
-    @property
+    @cached_property
+    def _unlabelled(self) -> list[int]:
+        return usable_unlabelled(self.dataset, self.split)
+
+    @cached_property
     def unlabelled_patients(self) -> tuple[str, ...]:
-        """Every volume has its labels."""
-        return ()
+        """The patient of each volume without labels, or of each of their slices; none that is scored."""
+        owners = [
+            (self.dataset.unlabelled.patients[k], self._grid_without_labels(k)[-1] if self.slices else 1)
+            for k in self._unlabelled
+        ]
+        return tuple(patient for patient, count in owners for _ in range(count))
 
     def take(self, rows: Sequence[int], key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
         """A patch of each of ``rows``: ``(N, C, *patch)`` float32, and labels ``(N, *patch)`` uint8."""
@@ -146,10 +153,11 @@ class PreparedVolumes:
 
     @cached_property
     def _deck(self) -> list[tuple[Volume, int | None]]:
-        """What samples are dealt from: training volumes, or each of their slices."""
+        """What samples are dealt from: volumes or each of their slices, those without labels last."""
+        every = [*self.train, *map(self._without_labels, self._unlabelled)]
         if not self.slices:
-            return [(volume, None) for volume in self.train]
-        return [(volume, z) for volume in self.train for z in range(volume.labels.shape[-1])]
+            return [(volume, None) for volume in every]
+        return [(volume, z) for volume in every for z in range(volume.labels.shape[-1])]
 
     @cached_property
     def val(self) -> Scored:
@@ -208,8 +216,17 @@ class PreparedVolumes:
         """The sides of a volume on the common grid."""
         return grid_of(self.dataset.masks[k].shape, self.dataset.spacing[k], self.spacing)
 
+    def _grid_without_labels(self, k: int) -> tuple[int, ...]:
+        own = self.dataset.unlabelled
+        return grid_of(own.images[k].shape[1:], own.spacing[k], self.spacing)
+
     def _image(self, k: int) -> Tensor:
         return resample(torch.from_numpy(self.dataset.images[k]), self._grid(k))
+
+    def _without_labels(self, k: int) -> Volume:
+        grid = self._grid_without_labels(k)
+        image = resample(torch.from_numpy(self.dataset.unlabelled.images[k]), grid)
+        return Volume(image, torch.zeros(grid, dtype=torch.uint8), *mean_and_std(image, self.ct))
 
     def _volume(self, k: int) -> Volume:
         image = self._image(k)
@@ -254,45 +271,3 @@ class PreparedVolumes:
             spacing=tuple(self.dataset.spacing[k] for k in indices),
             patch=self.patch,
         )
-
-
-def grid_of(shape: Sequence[int], own: Sequence[float], common: Sequence[float]) -> tuple[int, ...]:
-    """The sides that a volume of ``shape`` and spacing ``own`` has at the spacing ``common``, in mm."""
-    return tuple(
-        side if math.isclose(one, other, rel_tol=1e-3) else max(1, round(side * one / other))
-        for side, one, other in zip(shape, own, common, strict=True)
-    )
-
-
-def mean_and_std(image: Tensor, ct: Sequence[ChannelOfCT | None]) -> tuple[Tensor, Tensor]:
-    """What to normalise the channels ``(C, ...)`` of a volume by: those of the CT, else its own."""
-    own = [
-        (float(values.mean()), float(values.std(correction=0))) if row is None else row[2:]
-        for row, values in zip(ct, (channel.double() for channel in image), strict=True)
-    ]
-    mean, std = torch.tensor(own).T
-    return mean, std.clamp(min=1e-6)
-
-
-def normalised(image: Tensor, ct: Sequence[ChannelOfCT | None], mean: Tensor, std: Tensor) -> Tensor:
-    """Some voxels ``(C, ...)`` of a volume, clipped where they are of a CT; float32."""
-    channels = [
-        (values if row is None else values.clamp(row[0], row[1])).sub(one).div(other)
-        for row, values, one, other in zip(ct, image.float(), mean, std, strict=True)
-    ]
-    return torch.stack(channels)
-
-
-def resample(image: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """``(C, x, y, z)`` to ``(C, *grid)``, trilinear, float32; as it is where the grid is its own."""
-    if tuple(image.shape[1:]) == grid:
-        return image
-    return F.interpolate(image[None].float(), grid, mode="trilinear", align_corners=False)[0]
-
-
-def resample_labels(labels: Tensor, grid: tuple[int, ...], classes: int) -> Tensor:
-    """``(x, y, z)`` class indices to ``grid``: the class with the largest share of each voxel."""
-    if tuple(labels.shape) == grid:
-        return labels
-    shares = torch.stack([(labels == c).float() for c in range(classes + 1)])
-    return resample(shares, grid).argmax(dim=0).to(torch.uint8)

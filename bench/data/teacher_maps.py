@@ -79,16 +79,13 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
     Raises:
         UserError: damaged, of another shape or number of classes, or no probabilities.
     """
-    if case in dataset.cases:
-        number = dataset.cases.index(case)
-        sides = dataset.masks[number].shape
-    else:
-        number, k = -1, dataset.unlabelled.cases.index(case)
-        sides = dataset.unlabelled.images[k].shape[1:]
+    among = dataset if case in dataset.cases else dataset.unlabelled
+    number = among.cases.index(case)
+    sides = among.images[number].shape[1:] if among is dataset.unlabelled else dataset.masks[number].shape
     if path.suffix == ".npz":
-        found = _from_npz(path, dataset, number)
+        found = _from_npz(path, dataset.spatial_dims, among.turns[number] if among.turns else None)
     elif dataset.spatial_dims == 3:
-        found = _from_nifti(path, dataset.spacing[number] if dataset.spacing else ())
+        found = _from_nifti(path, among.spacing[number] if among.spacing else ())
     else:
         raise UserError(f"{path}: maps of 2-D images must be .npz")
     classes = len(dataset.classes)
@@ -109,7 +106,7 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
     return np.ascontiguousarray(found[-classes:])
 
 
-def _from_npz(path: Path, dataset: Dataset, number: int) -> Probabilities:
+def _from_npz(path: Path, dims: int, turn: tuple[tuple[float, ...], ...] | None) -> Probabilities:
     try:
         with np.load(path, allow_pickle=False) as content:
             key = next((key for key in KEYS if key in content), None)
@@ -119,7 +116,6 @@ def _from_npz(path: Path, dataset: Dataset, number: int) -> Probabilities:
         raise UserError(f"{path}: not a readable .npz file ({' '.join(str(error).split())})") from None
     if array is None:
         raise UserError(f"{path}: holds {names or 'nothing'}; must hold {' or '.join(KEYS)}")
-    dims = dataset.spatial_dims
     if dims == 2 and array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]  # nnU-Net takes an image for a volume of one slice
     if array.ndim != dims + 1:
@@ -129,8 +125,8 @@ def _from_npz(path: Path, dataset: Dataset, number: int) -> Probabilities:
     import nibabel as nib
 
     straight = array.transpose(0, 3, 2, 1)
-    turn = np.array(dataset.turns[number]) if dataset.turns else nib.io_orientation(np.eye(4))
-    return np.stack([nib.apply_orientation(channel, turn) for channel in straight])
+    own = nib.io_orientation(np.eye(4)) if turn is None else np.array(turn)
+    return np.stack([nib.apply_orientation(channel, own) for channel in straight])
 
 
 def _from_nifti(path: Path, spacing: Sequence[float]) -> Probabilities:

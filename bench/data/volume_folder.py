@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.data import nifti
-from bench.data.dataset import Dataset, fingerprint
+from bench.data.dataset import Dataset, Unlabelled, fingerprint, nothing
 from bench.data.decoded import decode_once
+from bench.data.odd_content import check_not_the_same
 from bench.data.patients import nfc
-from bench.data.volume_layout import Entry, Layout, read_layout
+from bench.data.volume_layout import Alone, Entry, Layout, read_layout
 from bench.errors import UserError
 from bench.files.checked import check_name
 from bench.files.checksums import digest
@@ -43,23 +44,28 @@ def load(
     """
     layout = read_layout(root)
     spacing, turns, odd = _open_all(root, layout, affine)
-    cases = [entry.case for entry in layout.entries]
+    count = len(layout.entries)
+    cases = [entry.case for entry in layout.entries] + [entry.case for entry in layout.alone]
     patients = [
         check_name(nfc(patient(case)), f"the patient of {case!r}") if patient else case for case in cases
     ]
-    files = [path for entry in layout.entries for path in (*entry.images, entry.label)]
     declared = json.dumps([cases, layout.modalities, sorted(layout.labels.items())])
-    parts = ["volumes", declared, *(_checksum(path) for path in files), *filter(None, [affine])]
+    parts = ["volumes", declared, *(_checksum(path) for path in layout.files), *filter(None, [affine])]
     stored_as = f"{name}-{digest(*parts)}"
     images, masks, contents = decode_once(cache, stored_as, len(cases), lambda: _decode(layout, affine))
+    alone = Unlabelled(*(tuple(every[count:]) for every in (cases, patients, images, spacing, turns)))
+    named = [(entry.images[0].name, who) for entry, who in zip(layout.entries, patients, strict=False)]
+    check_not_the_same(images[:count], named, alone, [one.images[0] for one in layout.alone])
     window = None if window is None else (float(window[0]), float(window[1]))
-    decides = [layout.modalities, sorted(layout.labels.items()), window]
+    decides: list[object] = [layout.modalities, sorted(layout.labels.items()), window]
+    decides += [[alone.cases, alone.patients, contents[count:], alone.spacing]] if layout.alone else []
+    cases, patients, spacing, contents = cases[:count], patients[:count], spacing[:count], contents[:count]
     return Dataset(
         name=name,
         cases=tuple(cases),
         patients=tuple(patients),
-        images=images,
-        masks=masks,
+        images=images[:count],
+        masks=masks[:count],
         classes=tuple(layout.labels[value] for value in sorted(layout.labels)[1:]),
         fingerprint=fingerprint(cases, patients, contents, spacing, decides),
         window=window,
@@ -70,26 +76,28 @@ def load(
         stored_as=stored_as,
         contents=tuple(contents),
         warnings=(*layout.odd, *odd),
-        turns=tuple(turns),
+        turns=tuple(turns[:count]),
+        unlabelled=alone,
     )
 
 
 def _open_all(
     root: Path, layout: Layout, affine: str
 ) -> tuple[list[tuple[float, ...]], list[tuple[tuple[float, ...], ...]], list[str]]:
-    """Check the headers of all files: spacing and turn of each case; what is odd, a line a kind."""
+    """Check all headers: spacing and turn of each case, those without labels last; what is odd."""
     spacing: list[tuple[float, ...]] = []
-    turns = []
+    turns: list[tuple[tuple[float, ...], ...]] = []
     odd: dict[str, list[Path]] = {}
     for entry in layout.entries:
         images, label = _opened(entry, layout, affine)
         for image in images:
             nifti.check_pair(image, label)
-        spacing.append(nifti.canonical_spacing(label))
-        turns.append(nifti.turn(label))
-        for one in (*images, label):
-            for text in one.odd:
-                odd.setdefault(text, []).append(one.path)
+        _note(label, [*images, label], spacing, turns, odd)
+    for alone in layout.alone:
+        images = _images(alone, layout, affine)
+        for image in images[1:]:
+            nifti.check_pair(images[0], image)
+        _note(images[0], images, spacing, turns, odd)
     lines = []
     for text, paths in odd.items():
         more = f" and {len(paths) - 1} more files" if len(paths) > 1 else ""
@@ -97,12 +105,31 @@ def _open_all(
     return spacing, turns, lines
 
 
+def _note(
+    first: nifti.Opened,
+    opened: list[nifti.Opened],
+    spacing: list[tuple[float, ...]],
+    turns: list[tuple[tuple[float, ...], ...]],
+    odd: dict[str, list[Path]],
+) -> None:
+    """Add what the headers of a case say."""
+    spacing.append(nifti.canonical_spacing(first))
+    turns.append(nifti.turn(first))
+    for one in opened:
+        for text in one.odd:
+            odd.setdefault(text, []).append(one.path)
+
+
 def _opened(entry: Entry, layout: Layout, affine: str) -> tuple[list[nifti.Opened], nifti.Opened]:
     """The files of a case: its images, one or one a channel, and its label."""
+    label = nifti.open_image(entry.label, 1, affine)
+    return _images(entry, layout, affine), label
+
+
+def _images(entry: Entry | Alone, layout: Layout, affine: str) -> list[nifti.Opened]:
     channels = len(layout.modalities)
     per_file = 1 if len(entry.images) == channels else channels
-    label = nifti.open_image(entry.label, 1, affine)
-    return [nifti.open_image(path, per_file, affine) for path in entry.images], label
+    return [nifti.open_image(path, per_file, affine) for path in entry.images]
 
 
 def _checksum(path: Path) -> str:
@@ -118,8 +145,16 @@ def _decode(layout: Layout, affine: str) -> tuple[list, list]:
     images, masks = [], []
     for entry in layout.entries:
         opened, label = _opened(entry, layout, affine)
-        arrays = [nifti.canonical_array(one) for one in opened]
-        image = np.moveaxis(arrays[0], -1, 0) if arrays[0].ndim == 4 else np.stack(arrays)
-        images.append(nifti.intensities(image, entry.images[0]))
+        images.append(_voxels(opened))
         masks.append(nifti.class_indices(nifti.canonical_array(label), entry.label, layout.labels))
+    for alone in layout.alone:
+        images.append(_voxels(_images(alone, layout, affine)))
+        masks.append(nothing(images[-1]))
     return images, masks
+
+
+def _voxels(opened: list[nifti.Opened]) -> np.ndarray:
+    """``(C, x, y, z)`` of a case."""
+    arrays = [nifti.canonical_array(one) for one in opened]
+    image = np.moveaxis(arrays[0], -1, 0) if arrays[0].ndim == 4 else np.stack(arrays)
+    return nifti.intensities(image, opened[0].path)

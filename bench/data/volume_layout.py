@@ -21,12 +21,13 @@ from typing import Any
 
 from bench.data.class_labels import named_labels
 from bench.data.described import shown
+from bench.data.nifti_names import ENDINGS, Files, ending_of, files_in
 from bench.data.patients import nfc
 from bench.errors import UserError
 from bench.files.checked import check_name, inside, parse_json, unreadable
 
-ENDINGS = (".nii.gz", ".nii")
 FOLDERS = ("imagesTr", "labelsTr")
+UNLABELLED = "unlabelled"
 LIKE_CT = re.compile(r"\bct|computed tomography|hounsfield", re.IGNORECASE)
 OTHERWISE = ("nonorm", "rescale_to_0_1", "rgb_to_0_1")
 """What nnU-Net calls channels that it normalises otherwise."""
@@ -44,30 +45,32 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Alone:
+    """A case that has no label: its image, or one a channel."""
+
+    case: str
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class Layout:
-    """What a folder holds: modality of each channel, name of each label value; ``odd``: what to say."""
+    """What a folder holds: modality of each channel, name of each label value; ``odd``: what to say.
+
+    ``alone``: what lies in ``unlabelled/``.
+    """
 
     entries: tuple[Entry, ...]
     modalities: tuple[str, ...]
     labels: dict[int, str]
     licence: str
     odd: tuple[str, ...] = ()
+    alone: tuple[Alone, ...] = ()
 
-
-@dataclass(frozen=True)
-class Files:
-    """The NIfTI files of ``imagesTr`` and ``labelsTr``, by their names in Unicode's NFC, and others."""
-
-    volumes: dict[str, Path]
-    others: tuple[str, ...]
-
-    def find(self, path: Path, root: Path) -> Path:
-        """The file as it is stored; upper and lower case may differ where that leaves one."""
-        wanted = nfc(path.relative_to(root).as_posix())
-        if wanted in self.volumes:
-            return self.volumes[wanted]
-        near = [stored for name, stored in self.volumes.items() if name.casefold() == wanted.casefold()]
-        return near[0] if len(near) == 1 else path
+    @property
+    def files(self) -> list[Path]:
+        """All files, case by case, those without labels last."""
+        labelled = [path for entry in self.entries for path in (*entry.images, entry.label)]
+        return labelled + [path for one in self.alone for path in one.images]
 
 
 def read_layout(root: Path) -> Layout:
@@ -83,7 +86,7 @@ def read_layout(root: Path) -> Layout:
         raise UserError(f"{path}: channel_names (nnU-Net) or modality (Decathlon) must name the channels")
     modalities = tuple(check_name(names[key], path) for key in sorted(names, key=_place))
     labels = named_labels(content.get("labels"), path)
-    files = _files(root)
+    files = files_in(root, FOLDERS)
     listed = content.get("training")
     if isinstance(listed, list) and listed:
         entries = [_listed(root, item, len(modalities), files) for item in listed]
@@ -99,8 +102,6 @@ def read_layout(root: Path) -> Layout:
     entries.sort(key=lambda entry: entry.case)  # the order of the list says nothing
     odd = [f"{files.others[0]}: no NIfTI file, {len(files.others)} such not read"] if files.others else []
     odd += _odd_pairs(entries) if listed else []
-    if (root / "unlabelled").is_dir():
-        odd.append("unlabelled/: images without masks are used in 2-D only; not read")
     odd += [
         f"channel {name!r}: normalised per volume, as everything but 'CT' is; call it CT if it is one"
         for name in modalities
@@ -112,7 +113,8 @@ def read_layout(root: Path) -> Layout:
         if name.casefold() in OTHERWISE
     ]
     licence = shown(content.get("licence") or content.get("license") or "")
-    return Layout(tuple(entries), modalities, labels, licence, tuple(odd))
+    alone = _alone(root, len(modalities), bool(listed), {entry.case for entry in entries})
+    return Layout(tuple(entries), modalities, labels, licence, tuple(odd), alone)
 
 
 def _content(root: Path, path: Path) -> dict[str, Any]:
@@ -143,37 +145,6 @@ def _place(key: str) -> tuple[int, str]:
     return (int(key), "") if key.isdecimal() and len(key) < 9 else (sys.maxsize, key)
 
 
-def _files(root: Path) -> Files:
-    """What lies in the folders of images and labels, hidden files left out.
-
-    Raises:
-        UserError: two files that are one: ``a.nii`` beside ``a.nii.gz``, names that look the same.
-    """
-    volumes: dict[str, Path] = {}
-    others: list[str] = []
-    stems: dict[str, Path] = {}
-    found = (p for folder in FOLDERS for p in sorted((root / folder).rglob("*")) if p.is_file())
-    for path in found:
-        if any(part.startswith(".") for part in path.relative_to(root).parts):
-            continue
-        name = nfc(path.relative_to(root).as_posix())
-        ending = _ending(name)
-        if not ending:
-            others.append(name)
-            continue
-        stem = name[: -len(ending)]
-        if stem in stems:
-            first, second = (other.relative_to(root).as_posix() for other in (stems[stem], path))
-            raise UserError(f"{path}: {first} and {second} are of one case; remove one")
-        volumes[name] = stems[stem] = path
-    return Files(volumes, tuple(others))
-
-
-def _ending(name: str) -> str:
-    """The ending of a NIfTI file as it is written; empty: it is none."""
-    return next((name[-len(end) :] for end in ENDINGS if name.casefold().endswith(end)), "")
-
-
 def _listed(root: Path, item: Any, channels: int, files: Files) -> Entry:
     """An item of the Decathlon's list; one file a channel where nnU-Net 1 split them."""
     path = root / "dataset.json"
@@ -183,7 +154,7 @@ def _listed(root: Path, item: Any, channels: int, files: Files) -> Entry:
         raise UserError(
             f"{path}: training must list image and label of every case, not {reprlib.repr(item)}"
         ) from None
-    ending = _ending(label.name)
+    ending = ending_of(label.name)
     if not ending:
         raise UserError(f"{path}: lists {label.name}; files must be .nii.gz or .nii")
     case = check_name(nfc(label.name[: -len(ending)]), path)
@@ -205,7 +176,7 @@ def _found(root: Path, channels: int, declared: Any, files: Files) -> list[Entry
         raise UserError(f"{root / 'labelsTr'}: no labels named *{declared or '.nii.gz'}")
     entries = []
     for name, label in sorted(labels.items()):
-        ending = _ending(name)
+        ending = ending_of(name)
         if declared is not None and ending.casefold() != declared:
             raise UserError(
                 f"{label}: ends in {ending}, but file_ending of dataset.json is {declared}; make them agree"
@@ -219,6 +190,35 @@ def _found(root: Path, channels: int, declared: Any, files: Files) -> list[Entry
             images.append(image)
         entries.append(Entry(case, tuple(images), label))
     return entries
+
+
+def _alone(root: Path, channels: int, listed: bool, labelled: set[str]) -> tuple[Alone, ...]:
+    """The cases of ``unlabelled/``, named as images are: in nnU-Net's layout one file a channel.
+
+    Raises:
+        UserError: a channel that is missing or too many, or a case that has a label as well.
+    """
+    found: dict[str, dict[int, Path]] = {}
+    for name, path in files_in(root, (UNLABELLED,)).volumes.items():
+        stem = name.removeprefix(f"{UNLABELLED}/")[: -len(ending_of(name))]
+        match = None if listed else CHANNEL.fullmatch(stem)
+        if match is None and not listed:
+            raise UserError(f"{path}: must end with its channel, as in case_0000{ending_of(name)}")
+        case, channel = (stem, 0) if match is None else (match[1], int(match[2]))
+        found.setdefault(check_name(case, path), {})[channel] = path
+    wanted = list(range(1 if listed else channels))
+    for case, images in found.items():
+        path = next(iter(images.values()))
+        if case in labelled:
+            raise UserError(f"{path}: case {case} has a label; an image has one or has none")
+        if sorted(images) != wanted:
+            raise UserError(
+                f"{path}: case {case} has the channels {', '.join(map(str, sorted(images)))}; must have "
+                f"{', '.join(map(str, wanted))}"
+            )
+    return tuple(
+        Alone(case, tuple(path for _, path in sorted(own.items()))) for case, own in sorted(found.items())
+    )
 
 
 def _odd_pairs(entries: Iterable[Entry]) -> list[str]:
@@ -255,14 +255,16 @@ def _check_left_over(root: Path, files: Files, entries: Iterable[Entry], listed:
     if listed:
         raise UserError(f"{extra}: dataset.json doesn't list it under training; list it or remove it")
     name = nfc(extra.name)
-    match = CHANNEL.fullmatch(name[: -len(_ending(name))])
+    match = CHANNEL.fullmatch(name[: -len(ending_of(name))])
     if match is None:
-        raise UserError(f"{extra}: must end with its channel, as in case_0000{_ending(name)}")
+        raise UserError(f"{extra}: must end with its channel, as in case_0000{ending_of(name)}")
     if match[1] in {entry.case for entry in entries}:
         raise UserError(
             f"{extra}: dataset.json names no channel {int(match[2])}; name it or remove the file"
         )
-    raise UserError(f"{extra}: has no label labelsTr/{match[1]}{_ending(name)}; add it or remove the image")
+    raise UserError(
+        f"{extra}: has no label labelsTr/{match[1]}{ending_of(name)}; add it or remove the image"
+    )
 
 
 def _check_count(declared: Any, count: int, path: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.data.prepared_volumes import grid_of, normalised
+from bench.data.voxels import grid_of, normalised
 from bench.scoring.evaluation import OVERLAP, decide, predict_volume
 from bench.study.predictions import Labels
 from bench.using.prediction import Predict, ct_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.data.volume_layout import ENDINGS
+from bench.data.nifti_names import ENDINGS
 from bench.errors import UserError
 from bench.using import dicom
 from bench.using.preprocessing import Preprocessing

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.data.prepared import Normalisation
 from bench.data.prepared_images import resize_image
-from bench.data.prepared_volumes import ChannelOfCT, grid_of, mean_and_std, normalised, resample
+from bench.data.voxels import ChannelOfCT, grid_of, mean_and_std, normalised, resample
 from bench.errors import UserError
 from bench.scoring.evaluation import decide, predict_volume
 from bench.study.predictions import Labels

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bench.data import mask_values, nifti
+from bench.data.nifti_names import ENDINGS
 from bench.data.pictures import read_mask
-from bench.data.volume_layout import ENDINGS
 from bench.errors import UserError
 from bench.scoring.evaluation import score_case
 from bench.study.predictions import Labels
