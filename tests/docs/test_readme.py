@@ -1,6 +1,8 @@
 """What the README's first table says is in the tables of the study that it names."""
 
+import json
 from pathlib import Path
+from statistics import mean
 
 HERE = Path(__file__).resolve().parents[2]
 TABLES = HERE / "results" / "liver-ct" / "tables"
@@ -64,3 +66,39 @@ def test_frames_per_second_are_those_of_the_study():
             "&gt;", ">"
         )
         assert row == {name: found[name] for name in row}
+
+
+WAYS = {
+    "plain": ("baseline", "same", "none"),
+    "map of a teacher of the same labels, on labelled images": ("pm-kd", "same", "none"),
+    "the same, on all images": ("pm-kd", "same", "maps"),
+    "its decisions as labels, on all images": ("pseudo-label", "same", "maps"),
+    "map of a teacher of other patients' labels, on all images": ("pm-kd", "disjoint", "maps"),
+    "map of a teacher of all labels, on all images: an upper bound": ("pm-kd", "all", "maps"),
+}
+
+
+def test_what_few_labels_are_worth_is_in_the_records():
+    study = HERE / "results" / "liver-ct-labels-h100"
+    dice: dict[tuple, dict[int, float]] = {}
+    for path in study.glob("records/*.json"):
+        record = json.loads(path.read_text())
+        job = record["job"]
+        if job["architecture"] == "unet-8-16-32-64":
+            known = "all 76" if job["labels"] is None else str(job["labels"])
+            way = (job["method"], job["teacher_labels"], job["unlabelled"])
+            dice.setdefault((way, known), {})[job["seed"]] = record["val"]["dice"]
+    shown = rows((study / "README.md").read_text())
+    assert len(shown) == len(WAYS)
+    for row in shown:
+        way = WAYS[row.pop("patients with labels")]
+        for known, cell in row.items():
+            own, plain = dice.get((way, known)), dice[WAYS["plain"], known]
+            if own is None:
+                assert cell == ""
+                continue
+            expected = f"{mean(own.values()):.3f} ({len(own)})"
+            if way != WAYS["plain"]:
+                gain = f"{100 * mean(own[seed] - plain[seed] for seed in own):+.1f}"
+                expected += ", " + gain.replace("+0.0", "0.0").replace("-", "−")
+            assert cell == expected
