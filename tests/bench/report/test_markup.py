@@ -192,8 +192,9 @@ def test_csv_keeps_its_cells_and_starts_no_formula(own):
     "name", ["=1+1", "＝1+1", "＠SUM(1)", "－1+1|cmd", "﹢1", "﹣1", "'=1", "'a", "-x"]
 )
 def test_csv_is_neutral_and_gives_the_name_back(name):
-    head, row = csv.reader(io.StringIO(csv_text(pd.DataFrame({"patient": [name], name: ["x"]}))))
-    assert head[1] == row[0] == f"'{name}"
+    for column in ("patient", "recipe", "graph", "L_seg"):
+        head, row = csv.reader(io.StringIO(csv_text(pd.DataFrame({column: [name], name: ["x"]}))))
+        assert head[1] == row[0] == f"'{name}"
 
 
 def test_csv_leaves_plain_names_and_numbers_alone():

@@ -493,6 +493,7 @@ def test_scores_are_those_of_the_harness(bench, of_images, tmp_path):
     )
     assert result.code == 0
     assert "1 cases have no mask" in result.err
+    assert " px, nsd at 1 px " in result.out, "images without a spacing"
     rows, expected = listed(tmp_path / "out"), []
     for case, truth in truths.items():
         predicted = (read_mask(tmp_path / f"out/{case}.png").values > 0).astype(np.uint8)
