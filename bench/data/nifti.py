@@ -89,9 +89,8 @@ def open_image(
 
 def _stored_header(image: Any) -> Any:
     """The image's header with the voxel sizes that its file has: of a size of 0 nibabel makes 1 mm."""
-    holder = image.file_map.get(
-        "header", image.file_map["image"]
-    )  # of a pair the header is a file of its own
+    # Of a pair the header is a file of its own.
+    holder = image.file_map.get("header", image.file_map["image"])
     with holder.get_prepare_fileobj(mode="rb") as file:
         stored = type(image.header).from_fileobj(file, check=False)
     header = image.header.copy()

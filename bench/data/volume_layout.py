@@ -100,7 +100,12 @@ def read_layout(root: Path) -> Layout:
     _check_left_over(root, files, entries, bool(listed))
     _check_count(content.get("numTraining"), len(cases), path)
     entries.sort(key=lambda entry: entry.case)  # the order of the list says nothing
-    odd = [f"{files.others[0]}: no NIfTI file, {len(files.others)} such not read"] if files.others else []
+    further = files_in(root, (UNLABELLED,))
+    odd = [
+        f"{found.others[0]}: no NIfTI file, {len(found.others)} such not read"
+        for found in (files, further)
+        if found.others
+    ]
     odd += _odd_pairs(entries) if listed else []
     odd += [
         f"channel {name!r}: normalised per volume, as everything but 'CT' is; call it CT if it is one"
@@ -113,7 +118,7 @@ def read_layout(root: Path) -> Layout:
         if name.casefold() in OTHERWISE
     ]
     licence = shown(content.get("licence") or content.get("license") or "")
-    alone = _alone(root, len(modalities), bool(listed), {entry.case for entry in entries})
+    alone = _alone(further, len(modalities), bool(listed), {entry.case for entry in entries})
     return Layout(tuple(entries), modalities, labels, licence, tuple(odd), alone)
 
 
@@ -192,14 +197,14 @@ def _found(root: Path, channels: int, declared: Any, files: Files) -> list[Entry
     return entries
 
 
-def _alone(root: Path, channels: int, listed: bool, labelled: set[str]) -> tuple[Alone, ...]:
+def _alone(files: Files, channels: int, listed: bool, labelled: set[str]) -> tuple[Alone, ...]:
     """The cases of ``unlabelled/``, named as images are: in nnU-Net's layout one file a channel.
 
     Raises:
         UserError: a channel that is missing or too many, or a case that has a label as well.
     """
     found: dict[str, dict[int, Path]] = {}
-    for name, path in files_in(root, (UNLABELLED,)).volumes.items():
+    for name, path in files.volumes.items():
         stem = name.removeprefix(f"{UNLABELLED}/")[: -len(ending_of(name))]
         match = None if listed else CHANNEL.fullmatch(stem)
         if match is None and not listed:

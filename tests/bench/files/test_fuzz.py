@@ -349,7 +349,7 @@ def test_volumes(tmp_path, ending):
         def read():
             image = nifti.open_image(path)
             assert all(map(math.isfinite, nifti.canonical_spacing(image)))
-            data = nifti.intensities(nifti.canonical_array(image))
+            data = nifti.intensities(nifti.canonical_array(image), path)
             assert np.isfinite(data).all()
 
         return read
