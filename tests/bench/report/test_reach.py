@@ -50,7 +50,7 @@ def jobs(*names):
         for name in names
         for method in ("baseline", "pm-kd")
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(source="", changed="")
 
 
 def test_the_reports_students_are_paired_with_four_levels_of_their_size():
