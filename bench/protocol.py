@@ -20,6 +20,8 @@ CONTRASTS = 6
 """Differences that a study may name beforehand; only those are ever claimed."""
 SEG_LOSSES = ("dice-bce", "bce")
 DICE_SMOOTH = 1.0
+SIDES = (256, 512)
+"""Of images that every network is timed on, beside the study's own."""
 SEEDS = 2**32
 """Seeds are whole numbers from 0 to below this, what every generator takes."""
 

@@ -166,8 +166,7 @@ def check_whole(opened: Opened) -> None:
     path, image = opened.path, opened.image
     if not (name := image.get_filename()):
         return
-    said = int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
-    size = 0
+    said, size = stated_bytes(image), 0
     try:
         with (gzip.open if str(name).casefold().endswith(".gz") else open)(name, "rb") as file:
             while piece := file.read(2**22):
@@ -179,6 +178,11 @@ def check_whole(opened: Opened) -> None:
             f"{path}: holds {size - said:,} bytes behind the {sides(image.shape)} voxels of "
             f"{image.get_data_dtype()} that its header speaks of; correct dim or datatype in the header"
         )
+
+
+def stated_bytes(image: Any) -> int:
+    """Up to where the voxels reach in the unpacked file, by its header."""
+    return int(image.dataobj.offset) + math.prod(image.shape) * int(image.get_data_dtype().itemsize)
 
 
 def read_voxels(opened: Opened, where: tuple[slice, ...] = ()) -> NDArray[np.generic]:

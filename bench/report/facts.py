@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bench.job import Job
+from bench.protocol import SIDES
 from bench.report.old_records import reach
 from bench.study.profile import Key
 from bench.study.store import Study
-
-SIDES = (256, 512)
-"""Of images that every network is timed on, beside the study's own."""
 
 
 def distance_unit(record: dict[str, Any]) -> str:

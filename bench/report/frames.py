@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bench.job import Job, parameters_text
-from bench.report.facts import SIDES, costs_of, distance_unit, letters, made_seconds, progress
+from bench.protocol import SIDES
+from bench.report.facts import costs_of, distance_unit, letters, made_seconds, progress
 from bench.report.gaps import drop_to_source, share_of_each_job
 from bench.report.method_names import known, learn, shown
 from bench.report.taught_by import MAPS, of_source, teacher_texts

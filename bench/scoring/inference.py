@@ -12,14 +12,12 @@ import torch
 import methods
 from bench.compute.memory import peak_mb, reset_peak
 from bench.job import Job
+from bench.protocol import SIDES
 from bench.scoring.evaluation import predict_volume
 from bench.study.store import Study
 from bench.training.artefacts import fresh_network
 from bench.training.job_parts import load_artefact, network
 from methods.artefact import Artefact, TorchArtefact, read_about
-
-SIDES = (256, 512)
-"""Of images, beside the study's own."""
 
 
 @dataclass(frozen=True)

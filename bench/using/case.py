@@ -46,8 +46,8 @@ def predict_case(
     Args:
         network: on ``device``.
         budget: bytes that a volume may take; larger ones are predicted in blocks.
-        affine: ``sform`` or ``qform``, which counts where the header of a volume contradicts itself.
         scratch: a folder that may be made, for what such a volume leaves on the disk meanwhile.
+        affine: ``sform`` or ``qform``, which counts where the header of a volume contradicts itself.
 
     Raises:
         UserError: an input that can't be read, or that the network was not made for.

@@ -7,7 +7,6 @@ shape, spacing, orientation and affine of its image, whatever the order of the a
 from __future__ import annotations
 
 import gzip
-import math
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -172,12 +171,12 @@ def unpacked(volume: Volume, folder: Path) -> Volume:
 
     ready = []
     for number, opened in enumerate(volume.images):
-        name, image = str(opened.image.get_filename() or ""), opened.image
+        name = str(opened.image.get_filename() or "")
         if not name.casefold().endswith(".gz"):
             ready.append(opened)
             continue
         nifti.check_whole(opened)
-        size = int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
+        size = nifti.stated_bytes(opened.image)
         target = folder / f"{number}.nii"
         try:
             with gzip.open(name) as packed, target.open("wb") as file:
@@ -189,7 +188,7 @@ def unpacked(volume: Volume, folder: Path) -> Volume:
         if size > 0:
             raise UserError(f"{name}: damaged, its voxels can't be read to the end")
         ready.append(replace(opened, image=nib.load(target)))
-    return Volume(tuple(ready), volume.channels, volume.preferred)
+    return replace(volume, images=tuple(ready))
 
 
 def scratch_mask(shape: Sequence[int], folder: Path) -> Labels:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.protocol import SIDES
 from bench.report.captions import by_repeat, cautions, origin
 from bench.report.cells import by_fold, difference, overall, scores
-from bench.report.facts import SIDES
 from bench.report.frames import by_size, score_column
 from bench.report.making import Making, making
 from bench.report.statistics import MIN_PATIENTS, interval
