@@ -85,8 +85,8 @@ class Job:
     taught_by: str = field(default="", compare=False, metadata={"derived": True})
     """Who teaches, where that is not the matrix's teacher. Follows from ``teachers``."""
     recipe: str = field(default="", compare=False, metadata={"derived": True})
-    """All steps up to this one, as typed; empty: there is one. Follows from the sources, and decides
-    nothing.
+    """All steps up to this one, as typed: ``pm-kd[weight=1.0] > int8``. Follows from parameters and
+    sources. Empty in jobs of one step that were planned before those had it.
     """
 
     @property
@@ -110,23 +110,26 @@ class Job:
 
     @property
     def label(self) -> str:
-        """For people: architecture, method, seed or fold, and what is not default."""
+        """For people: architecture, recipe, what is not default, fold and seed."""
+        fold = "" if self.fold is None else f" fold {self.fold}"
+        return f"{self.architecture}:{self.recipe or self.method}{self.unusual}{fold} seed {self.seed}"
+
+    @property
+    def unusual(self) -> str:
+        """For people: what is not default, but for recipe, fold and seed; empty or to follow a name."""
         loss = "" if self.seg_loss == "dice-bce" else f" {self.seg_loss}"
         given = " (given)" if self.weights else ""
         slices = f" {self.slices} slices" if self.slices else ""
         labels = "" if self.labels is None else f" {self.labels} labels"
         labels += "" if self.unlabelled == "none" else f", {self.unlabelled} on the others"
+        labels += "" if self.labels_seed is None else f", drawn by seed {self.labels_seed}"
         teacher = "" if self.teacher_labels == "same" else f", teacher's labels {self.teacher_labels}"
-        updates = "" if self.updates is None else f" {self.updates} updates"
-        updates += "" if self.learning_rate is None else f" learning rate {self.learning_rate:g}"
-        fold = "" if self.fold is None else f" fold {self.fold}"
         teacher += ", taught by given maps" if self.maps else ""
         teacher += f", of {self.taught_by}" if self.taught_by else ""
         teacher += ", targets shuffled" if self.shuffled else ""
-        labels += "" if self.labels_seed is None else f", drawn by seed {self.labels_seed}"
-        steps = self.recipe or self.method
-        what = f"{self.architecture}:{steps}{loss}{given}{slices}{labels}{teacher}{updates}"
-        return f"{what}{fold} seed {self.seed}"
+        updates = "" if self.updates is None else f" {self.updates} updates"
+        updates += "" if self.learning_rate is None else f" learning rate {self.learning_rate:g}"
+        return f"{loss}{given}{slices}{labels}{teacher}{updates}"
 
     @property
     def keeps_last_epoch(self) -> bool:

@@ -117,6 +117,7 @@ def job_of(
         parameters=tuple(sorted(methods.parameters(step).items())),
         seg_loss=loss,
         teachers=teachers,
+        recipe=methods.text(step),
     )
     job = replace(job, plugin=plugins.hash_for(job))
     if probe(architecture, job).reason:

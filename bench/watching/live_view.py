@@ -22,7 +22,6 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-import methods
 from bench.job import Job
 from bench.study.progress import duration
 from bench.watching.states import State, Watch, expectation, left_of, seconds_left
@@ -167,7 +166,7 @@ def _reasons(states: Sequence[State], ascii_only: bool) -> list[Text]:
 
 
 def matrix(states: Sequence[State], console: Console, height: int) -> Group:
-    """Networks × methods, a cell holding the jobs of all seeds.
+    """Networks, each with what is not default, × recipes, a cell holding the jobs of all seeds.
 
     A job is its Dice or how far it is; where that is too wide a sign, with the mean Dice of the cell beside
     it or without; at last all jobs of a network are signs in one column. Where ``height`` lines don't hold
@@ -175,15 +174,15 @@ def matrix(states: Sequence[State], console: Console, height: int) -> Group:
     """
     rows: dict[str, list[State]] = {}
     for state in states:
-        rows.setdefault(_network(state.job), []).append(state)
+        rows.setdefault(f"{state.job.architecture}{state.job.unusual}", []).append(state)
     shown = _most_active(rows, height - 1)
     hidden = Counter(state.status for name, own in rows.items() if name not in shown for state in own)
     rest = [Text(f"{len(rows) - len(shown)} more: {_counts(hidden)}", style="dim")] if hidden else []
     rows = {name: own for name, own in rows.items() if name in shown}
-    methods_of = list(dict.fromkeys(_method(state.job) for state in states))
+    recipes = list(dict.fromkeys(_recipe(state.job) for state in states))
     ascii_only = _ascii(console)
     for cell in (_full, _short, _signs):
-        table = _table(rows, methods_of, cell, ascii_only)
+        table = _table(rows, recipes, cell, ascii_only)
         if Measurement.get(console, console.options.update(width=1000), table).maximum <= console.width:
             return Group(table, *rest)
     return Group(_table(rows, [], _signs, ascii_only), *rest)
@@ -198,7 +197,7 @@ def _table(rows: dict[str, list[State]], columns: Sequence[str], cell: Cells, as
             Text(name), overflow="fold" if not columns else _cut(ascii_only), no_wrap=bool(columns)
         )
     for name, own in rows.items():
-        groups = [[s for s in own if _method(s.job) == column] for column in columns] or [own]
+        groups = [[s for s in own if _recipe(s.job) == column] for column in columns] or [own]
         table.add_row(Text(name), *(cell(group, ascii_only) for group in groups))
     return table
 
@@ -268,12 +267,6 @@ def _job(state: State, ascii_only: bool) -> Text:
     return Text(f"{SHORT.get(word, SIGNS['waiting'][ascii_only]):>5}", style=style)
 
 
-def _network(job: Job) -> str:
-    """A row's name: all that tells jobs apart but method and seed."""
-    loss = "" if job.seg_loss == "dice-bce" else f" {job.seg_loss}"
-    return job.architecture + loss + (f" {job.slices}" if job.slices else "")
-
-
-def _method(job: Job) -> str:
-    """A column's name: the method with what is not its default, as typed."""
-    return job.method + methods.unusual(job.method, job.parameters)
+def _recipe(job: Job) -> str:
+    """A column's name."""
+    return job.recipe or job.method

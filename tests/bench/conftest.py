@@ -48,6 +48,7 @@ class SimulatedStudy:
             "out_channels": 1, "image_size": 96, "architecture": network, "method": spec.name,
             "parameters": tuple(sorted(methods.parameters(spec).items())), "seg_loss": "dice-bce",
             "seed": seed, "teachers": teachers, "threads": 2, "precision": "fp32", "compiled": True,
+            "recipe": methods.text(spec),
         }  # fmt: skip
         return Job(**(values | changes))
 

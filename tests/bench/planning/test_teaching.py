@@ -75,6 +75,7 @@ def test_an_assistant_is_taught_by_the_teacher_and_teaches_the_student():
     assert (assistant.architecture, assistant.method, assistant.labels) == ("unet-4-8", "pm-kd", 8)
     assert dict(assistant.parameters)["weight"] == 1
     assert [jobs[name].architecture for name in assistant.teachers] == ["unet-4-8-16"]
+    assert assistant.label.startswith("unet-4-8:pm-kd[weight=1.0] 8 labels, maps on the others")
     assert "of unet-4-8:pm-kd[weight=1]" in students[0].label
     order = [cell.job.id for cell in listed]
     assert order.index(assistant.id) < order.index(students[0].id)

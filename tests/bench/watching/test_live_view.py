@@ -82,6 +82,19 @@ def test_a_wide_terminal_shows_every_job(states):
     assert "skipped, no tap" in out
 
 
+def test_no_cell_is_of_two_settings(simulated):
+    """The mean of a cell is over seeds alone: other labels have their row, other weights their column."""
+    few = [simulated.job("unet-32-64", "baseline", seed, labels=4) for seed in (0, 1)]
+    all_labels = simulated.job("unet-32-64", "baseline", 0)
+    usual, strong = (simulated.job("unet-32-64", name, 0) for name in ("pm-kd", "pm-kd[weight=1.0]"))
+    dice = {few[0]: 0.61, few[1]: 0.63, all_labels: 0.81, usual: 0.82, strong: 0.83}
+    out = text([State(job, "done", dice=value) for job, value in dice.items()], 120, 40)
+    lines = [line.split() for line in out.splitlines()]
+    assert ["baseline", "pm-kd", "pm-kd[weight=1.0]"] in lines
+    assert ["unet-32-64", "4", "labels", "0.610", "0.630"] in lines
+    assert ["unet-32-64", "0.810", "0.820", "0.830"] in lines
+
+
 def test_narrow_low_and_ascii_terminals_show_less(states):
     assert re.search(r"unet-32-64-128 +●·· 0\.805 +●·· 0\.806 +▶·· +▶··", text(states, 80, 40))
     assert re.search(r"3 more: 5 done, 18 waiting, 1 failed", text(states, 80, 18))
