@@ -38,6 +38,10 @@ What it asks of networks that were trained on the data is for those who pass the
 
 {warning}
 """
+DIFFERING = {"scripts/images.py", "scripts/volumes.py"} | {
+    f"models/{name}" for names in PARTS.values() for name in names
+}
+"""Files that not every bundle has: they follow from its runtime and the kind of its images."""
 COMPARED = {2: 8, 3: 2}
 """Images of noise that a conversion is compared with torch on, by spatial dimensions."""
 
@@ -133,6 +137,7 @@ def _converted(network: Network, artefact: Artefact, runtime: str) -> GraphArtef
 
 def write_bundle(network: Network, graph: GraphArtefact, story: Story, out: Path) -> None:
     """Write everything."""
+    kind = "volumes" if network.made_for.patch else "images"
 
     def write(folder: Path) -> None:
         for name in ("configs", "models", "docs", "scripts"):
@@ -150,7 +155,6 @@ def write_bundle(network: Network, graph: GraphArtefact, story: Story, out: Path
             "docs/README.md": card(told),
             "docs/data_license.txt": f"{licence}\n",
         }
-        kind = "volumes" if network.made_for.patch else "images"
         for name in ("predict.py", "scripts/__init__.py", "scripts/steps.py", f"scripts/{kind}.py"):
             texts[name] = (STANDALONE / name).read_text(encoding="utf-8")
         for name, text in texts.items():
@@ -161,9 +165,9 @@ def write_bundle(network: Network, graph: GraphArtefact, story: Story, out: Path
     out.parent.mkdir(parents=True, exist_ok=True)
     replaced = is_bundle(out)
     write_folder(out, write, last=DESCRIPTION)
-    for name in sum(PARTS.values(), ()) if replaced else ():
-        if name not in graph.graph.parts:  # of another runtime
-            (out / "models" / name).unlink(missing_ok=True)
+    own = {f"scripts/{kind}.py", *(f"models/{name}" for name in graph.graph.parts)}
+    for name in DIFFERING - own if replaced else ():
+        (out / name).unlink(missing_ok=True)
     size = graph.graph.size / 1e6
     log.info(f"{out}: {network.label} in {graph.graph.runtime}, {graph.graph.precision}, {size:.2g} MB")
 

@@ -418,6 +418,9 @@ def test_other_peoples_files_stay(refused, bench, grey, tmp_path):
     api.export(api.open_study(study), job_id, out, overwrite=True, runtime="openvino")
     assert sorted(path.name for path in (out / "models").iterdir()) == ["model.bin", "model.xml"]
     assert of_bundle(out).artefact.about.runtime == "openvino"
+    study, _, job_id = exported(tmp_path, "volumes")[0].rpartition(":")
+    assert bench("export", study, job_id, "-o", out, "--overwrite").code == 0
+    assert {path.name for path in (out / "scripts").glob("*s.py")} == {"steps.py", "volumes.py"}
 
 
 def test_two_exports_do_not_write_to_one_folder(refused, grey, tmp_path):
