@@ -11,9 +11,7 @@ classes: 3,875,890 parameters. The published network ends in a softmax; this one
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,67 +39,6 @@ def stride(name: str) -> int:
 def build(name: str, spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
     """The published network in 2-D or 3-D."""
     return DMFNet(spatial_dims, in_channels, out_channels)
-
-
-def load_published(path: Path, spatial_dims: int = 3) -> DMFNet:
-    """A network with the weights of a checkpoint of the published implementation.
-
-    The file is read with ``weights_only``: tensors and plain containers, no other pickled object.
-
-    Args:
-        path: a state dict under the published names, alone or as ``state_dict`` of a training
-            checkpoint, with or without the ``module.`` of a wrapped network.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = from_published(content.get("state_dict", content))
-        stem, head = state["stem.weight"], state["head.weight"]
-        model = DMFNet(spatial_dims, in_channels=stem.shape[1], out_channels=head.shape[0])
-        model.load_state_dict(state)
-    except Exception as error:  # what torch makes of damaged bytes may be any
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{path}: not a checkpoint of the published DMFNet ({reason})") from None
-    return model
-
-
-def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published implementation's state dict under our names.
-
-    BatchNorm's step counters, which some checkpoints lack, start at zero.
-    """
-    names = (
-        (r"^module\.", ""),
-        (r"^encoder_block1\.", "stem."),
-        (r"^encoder_block([234])\.", lambda m: f"encoder.{int(m[1]) - 2}."),
-        (r"^decoder_block([123])\.", lambda m: f"decoder.{int(m[1]) - 1}."),
-        (r"^seg\.", "head."),
-        (r"\.conv1x1x1_in1\.", ".squeeze."),
-        (r"\.conv1x1x1_in2\.", ".expand."),
-        (r"\.conv3x3x3_m1\.(\d)\.", r".branches.\1."),
-        (r"\.conv3x3x3_m1\.", ".branches.0."),
-        (r"\.conv3x3x3_m2\.", ".plane."),
-        (r"\.conv(1x1x1|2x2x2)_shortcut\.", ".shortcut."),
-        (r"\.bn\.", ".0."),
-        (r"\.conv\.", ".2."),
-    )
-    ours: dict[str, Tensor] = {}
-    weights: dict[str, list[Tensor]] = {}
-    for published, value in state.items():
-        name = published
-        for pattern, replacement in names:
-            name = re.sub(pattern, replacement, name)
-        branch = re.fullmatch(r"(.+)\.weight[123]", name)
-        if branch:
-            weights.setdefault(branch[1], []).append(value.reshape(1))
-        else:
-            ours[name] = value
-    ours |= {f"{unit}.branch_weights": torch.cat(values) for unit, values in weights.items()}
-    for name in [name for name in ours if name.endswith("running_mean")]:
-        ours.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
-    return ours
 
 
 class DMFNet(nn.Module):

@@ -15,7 +15,6 @@ from PIL import Image
 from samples import a_setting
 from volume_files import LABELS, ball_volume, save
 
-from architectures.dmfnet import load_published
 from bench.data import image_folder, nifti, phantom, volume_folder
 from bench.data.datasets import load, locate
 from bench.data.decoded import decode_once, keep_decoded
@@ -391,25 +390,6 @@ def test_predictions(tmp_path):
         return lambda: read_masks(path)
 
     fuzz(attempt, tmp_path, 400)
-
-
-def test_published_checkpoints(tmp_path):
-    path = tmp_path / "m.pth"
-    torch.save({"state_dict": {"module.encoder_block1.weight": torch.zeros(2, 2)}}, path)
-    valid = path.read_bytes()
-
-    def attempt(random):
-        path.write_bytes(broken_bytes(valid, random))
-
-        def read():
-            try:
-                load_published(path)
-            except ValueError as error:  # the package imports nothing of the harness
-                raise UserError(str(error)) from None
-
-        return read
-
-    fuzz(attempt, tmp_path, 150, 1.0)
 
 
 def test_a_damaged_cache_is_made_again(tmp_path):
