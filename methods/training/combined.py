@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from methods.base import Distillation, Method, Outputs, check
+from methods.base import Distillation, Method, check
+from methods.outputs import Outputs
 from methods.training.at_kd import AtKd
 from methods.training.pm_kd import PmKd
 
@@ -55,8 +56,8 @@ class Combined(Distillation):
     def parts(self) -> tuple[PmKd, AtKd]:
         """The two methods that this one is made of."""
         return (
-            PmKd(self.variant, self.temperature, self.pm_weight),
-            AtKd(self.variant, self.at_weight),
+            PmKd(self.variant, self.temperature, self.pm_weight, unlabelled_weight=self.unlabelled_weight),
+            AtKd(self.variant, self.at_weight, unlabelled_weight=self.unlabelled_weight),
         )
 
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:

@@ -136,6 +136,13 @@ def test_a_sum_is_the_sum_of_its_parts():
     }
 
 
+def test_a_sum_with_combined_keeps_its_weight_on_images_without_labels():
+    both = methods.build("combined[unlabelled_weight=0.5]+cwd[unlabelled_weight=0.5]")
+    assert {part.unlabelled_weight for part in both.parts} == {0.5}
+    with pytest.raises(ValueError, match=r"unlabelled_weight must be the same in every part"):
+        methods.build("combined[unlabelled_weight=0.5]+cwd")
+
+
 @dataclass(frozen=True)
 class Widened(Mse):
     """Reads logits that its own adapter has doubled."""
