@@ -132,6 +132,14 @@ class Job:
         return f"{loss}{given}{slices}{labels}{teacher}{updates}"
 
     @property
+    def workload(self) -> tuple[Any, ...]:
+        """What makes jobs take alike, whatever their method: distilled students cost what plain ones do."""
+        same = ("architecture", "spatial_dims", "image_size", "patch", "slices", "threads", "precision")
+        own = (self.spec,) if self.source else ()  # what is made from a network takes its own time
+        names = (*same, "compiled", "micro_batch", "recompute", "updates")
+        return *own, *(getattr(self, name) for name in names)
+
+    @property
     def keeps_last_epoch(self) -> bool:
         """Whether the last epoch's weights are kept: validation would be further labels, or is training."""
         return self.labels is not None or self.teacher_labels != "same" or self.refit

@@ -34,6 +34,7 @@ from bench.protocol import BATCH_SIZE, EPOCHS
 from bench.scoring.precision import SAMPLES
 from bench.scoring.trial import step_on_noise
 from bench.scoring.workers import makespan
+from bench.study.progress import CONVERT_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,6 @@ LITTLE_FLOPS = 2e9
 """Of a step: with fewer its time tells of the number of layers, not of their size."""
 JOB_SECONDS = 4.0
 """Of a job beside its steps: its process, the gate, scores."""
-CONVERT_SECONDS = 30.0
-"""Of a conversion, where no record tells."""
 COMPILER_BYTES = 200e6
 """What a process that has compiled holds more, as records tell."""
 
@@ -173,20 +172,12 @@ def _shortest(job: Job, runtime: Runtime, samples: int) -> float:
     return took
 
 
-def _kind(job: Job) -> tuple[Any, ...]:
-    """What makes jobs take alike, whatever their method: distilled students cost what plain ones do."""
-    same = ("architecture", "spatial_dims", "image_size", "patch", "slices", "threads", "precision")
-    own = (job.spec,) if job.source else ()  # what is made from a network takes its own time
-    names = (*same, "compiled", "micro_batch", "recompute", "updates")
-    return *own, *(getattr(job, name) for name in names)
-
-
 def _done(session: Session) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
     """What the study's done jobs took, by kind."""
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for record in session.study.records():
         if record["status"] == "done" and record.get("cost", {}).get("seconds"):
-            found.setdefault(_kind(Job.from_dict(record["job"])), []).append(record["cost"])
+            found.setdefault(Job.from_dict(record["job"]).workload, []).append(record["cost"])
     return found
 
 
@@ -199,7 +190,7 @@ def _seconds(
     """How long all take, and what tells it."""
     spent: dict[str, float] = {job.id: 0.0 for job in jobs if job.weights}
     for job in jobs:
-        if costs := done.get(_kind(job)):
+        if costs := done.get(job.workload):
             own = [sum(v for k, v in cost["seconds"].items() if k != "recording") for cost in costs]
             spent[job.id] = fmean(own) + JOB_SECONDS
     spent |= {job.id: CONVERT_SECONDS for job in jobs if not trains(job) and job.id not in spent}
@@ -250,7 +241,7 @@ def _peak(session: Session, job: Job, done: dict[tuple[Any, ...], list[dict[str,
     """Memory of the job's process in bytes; on a GPU what it takes there."""
     if not trains(job):
         return 1e6 * peak_memory_mb(torch.device("cpu")) + weight_bytes(job)
-    measured = [cost.get("peak_memory_train_mb") for cost in done.get(_kind(job), ())]
+    measured = [cost.get("peak_memory_train_mb") for cost in done.get(job.workload, ())]
     if known := [peak for peak in measured if peak]:
         return 1e6 * max(known)
     if session.device.type == "cuda":

@@ -23,6 +23,9 @@ from bench.files.atomic import partial_path
 from bench.protocol import EPOCHS
 from bench.study.reporter import Reporter
 
+CONVERT_SECONDS = 30.0
+"""Of a conversion, where no record of one tells."""
+
 
 class Progress(Reporter):
     """Turns epochs into lines; on a terminal the lines of one phase overwrite each other.

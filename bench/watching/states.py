@@ -12,12 +12,9 @@ from statistics import median
 from typing import Any
 
 from bench.job import Job
-from bench.protocol import BATCH_SIZE
-from bench.study.progress import read_progress
+from bench.protocol import BATCH_SIZE, EPOCHS, MIN_BATCHES
+from bench.study.progress import CONVERT_SECONDS, read_progress
 from bench.study.store import Study
-
-FROM_SOURCE_SECONDS = 30.0
-"""Of a job that is made from another's network, where none like it has ended."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,15 @@ def expectation(states: Sequence[State]) -> Callable[[Job], float | None]:
         if state.status == "running" and state.news["phase"] == "train":
             seconds = (state.seconds or 0.0) + (left_of(state, lambda job: None) or 0.0)
         if seconds:
-            took.setdefault(_kind(state.job), []).append(seconds)
+            took.setdefault(state.job.workload, []).append(seconds)
             if not state.job.source:
                 rates.append(seconds / flops(state.job))
 
     def expected(job: Job) -> float | None:
-        if _kind(job) in took:
-            return median(took[_kind(job)])
+        if job.workload in took:
+            return median(took[job.workload])
         if job.source:
-            return FROM_SOURCE_SECONDS
+            return CONVERT_SECONDS
         return median(rates) * flops(job) if rates else None
 
     return expected
@@ -128,13 +125,8 @@ def seconds_left(states: Sequence[State], workers: int) -> float | None:
     return max([sum(known) / at_once, *known], default=0.0)
 
 
-def _kind(job: Job) -> tuple:
-    step = job.spec if job.source else ""  # what is made from a network takes its own time
-    return job.architecture, job.shape, job.slices, step
-
-
 def flops(job: Job) -> float:
-    """Of a batch; only ratios of it mean something."""
+    """Of all batches where that many were asked for; only ratios of it mean something."""
     from bench.planning.estimates import training_flops  # loads torch, which ``status`` does without
 
-    return training_flops(job, BATCH_SIZE)
+    return training_flops(job, BATCH_SIZE) * (job.updates or EPOCHS * MIN_BATCHES)
