@@ -5,9 +5,10 @@ step, ``steps("pm-kd > int8")`` are those of a recipe.
 """
 
 from methods.artefact import About, Artefact, Graph, GraphArtefact, TorchArtefact
-from methods.base import Convert, Distillation, Material, Method, Outputs, Reshape, Step, tap_name
+from methods.base import Convert, Distillation, Material, Method, Reshape, Step, tap_name
 from methods.converting import steps as changes
 from methods.converting import torch_precision
+from methods.outputs import Outputs, decisions, outputs_of
 from methods.recipe import build, matches, names, parameters, steps, text, unusual
 from methods.registry import METHODS, register
 from methods.reshaping import steps as shapes
@@ -28,8 +29,10 @@ __all__ = [
     "Step",
     "TorchArtefact",
     "build",
+    "decisions",
     "matches",
     "names",
+    "outputs_of",
     "parameters",
     "register",
     "steps",

@@ -12,28 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from methods.artefact import About, Artefact, Graph, GraphArtefact, Session
+from methods.outputs import Outputs, Tap
 
 VARIANTS = ("common", "official", "paper")
 KINDS = ("train", "reshape", "convert")
 """Of steps, in the order that a recipe has them."""
-Tap = tuple[str, int]
 Shape = tuple[int, ...]
-
-
-class Outputs(NamedTuple):
-    """What a network says about a batch.
-
-    ``logits``: ``(N, out_channels, *spatial)``; ``taps``: one feature ``(N, C, *spatial / stride)``
-    per block, keyed by ``(side, stride)``.
-    """
-
-    logits: Tensor
-    taps: Mapping[Tap, Tensor]
 
 
 @dataclass(frozen=True)

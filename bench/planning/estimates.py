@@ -67,21 +67,12 @@ def target_sizes(job: Job, teacher: str) -> dict[str, int]:
         method = methods.build(job.spec)
         if teacher:
             model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels).eval()
-            outputs = outputs_of(model, [method], x)
+            outputs = methods.outputs_of(model, x, method.needs_taps)
         else:
             outputs = methods.Outputs(torch.zeros(1, job.out_channels, *job.shape), {})
         labels = torch.zeros(1, *x.shape[2:], dtype=torch.uint8)
         kept = method.targets(outputs, labels)
     return {name: value.numel() for name, value in kept.items()}
-
-
-def outputs_of(
-    model: torch.nn.Module, wanted: Sequence[methods.Method], x: torch.Tensor
-) -> methods.Outputs:
-    """The outputs that methods read: taps only where one of them needs them."""
-    if any(method.needs_taps for method in wanted):
-        return methods.Outputs(*model.forward_intermediates(x))  # type: ignore[operator]
-    return methods.Outputs(model(x), {})
 
 
 def recording_bytes(students: Sequence[Job], teacher: str, train_cases: int) -> int:

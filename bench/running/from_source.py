@@ -16,18 +16,14 @@ from bench.running.work import Work, calibration_facts, material
 from bench.training.artefacts import about_of, fresh_network
 from bench.training.job_parts import load_artefact, step_of
 from bench.training.loop import Trained
-from methods import Material
 from methods.artefact import About, Artefact, TorchArtefact
-from methods.converting.agreement import classes, tolerance
+from methods.converting.agreement import DIFFERENCE, differences, tolerance
+from methods.converting.steps import COMPARED
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DIFFERENCE = "largest_difference"
-"""What a step that has compared itself with torch says in its facts."""
-COMPARED = {2: 32, 3: 4}
-"""Calibration images that a conversion is compared on, by spatial dimensions."""
 EXACT = "fp32"
 
 
@@ -68,9 +64,10 @@ def converted(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
     with work.reporter.phases.time("converting"):
         artefact = _taken(work, step.convert, module, about, replace(given, images=images))
         artefact.set_threads(work.job.threads)
-        facts = artefact.about.facts
-        difference = {} if DIFFERENCE in facts else compare(module, artefact, given, work.job.spatial_dims)
-    found: dict[str, Any] = {**facts, **difference}
+        found = dict(artefact.about.facts)
+        if DIFFERENCE not in found:
+            compared_on = given.images(COMPARED[work.job.spatial_dims])
+            found |= differences(artefact.predict, TorchArtefact(module).predict, compared_on)
     largest, allowed = found[DIFFERENCE], tolerance(artefact.about.runtime)
     if artefact.about.precision == EXACT and not largest <= allowed:
         raise UserError(
@@ -88,19 +85,6 @@ def _taken(work: Work, take: Callable[..., T], *arguments: Any) -> T:
         return take(*arguments)
     except ValueError as error:
         raise UserError(f"{work.job.label}: {error}") from error
-
-
-def compare(module: nn.Module, artefact: Artefact, given: Material, spatial_dims: int) -> dict[str, float]:
-    """The largest difference of logits on calibration images, and the share of pixels decided otherwise."""
-    largest, changed, pixels = 0.0, 0, 0
-    ours = TorchArtefact(module)
-    for x in given.images(COMPARED[spatial_dims]):
-        one, other = ours.predict(x), artefact.predict(x)
-        gap = (one - other).abs().max().item()
-        largest = gap if not gap <= largest else largest  # so that NaN is kept
-        changed += int((classes(one) != classes(other)).sum())
-        pixels += classes(one).numel()
-    return {DIFFERENCE: largest, "changed_pixels": changed / max(pixels, 1)}
 
 
 def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:

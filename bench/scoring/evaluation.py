@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from bench.data.prepared import Scored
 from bench.study.predictions import Labels
 from methods.artefact import TorchArtefact
+from methods.outputs import decisions
 
 BATCH, CPU_BATCH = 16, 4
 """Images at a time. On a processor few: their activations stay in its caches between layers."""
@@ -75,15 +76,11 @@ def _batch(device: torch.device | str) -> int:
 
 
 def decide(logits: Tensor, size: Sequence[int]) -> Labels:
-    """Logits ``(N, C, *spatial)`` to class indices ``(N, *size)``.
-
-    The one place that turns logits into decisions: p > ½ for one channel, the largest for several.
-    """
+    """Logits ``(N, C, *spatial)`` to class indices ``(N, *size)``, resized before they are decided."""
     if tuple(logits.shape[2:]) != tuple(size):
         mode = "bilinear" if logits.ndim == 4 else "trilinear"
         logits = F.interpolate(logits, tuple(size), mode=mode, align_corners=False)
-    chosen = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
-    return chosen.numpy().astype(np.uint8)
+    return decisions(logits).numpy()
 
 
 def overlap_scores(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:

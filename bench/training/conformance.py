@@ -16,10 +16,9 @@ from torch import Tensor, nn
 import architectures
 import methods
 from bench.data.stream import SampleStream
-from bench.planning.estimates import outputs_of
 from bench.training.can_learn import CannotLearn, check_can_learn
 from bench.training.conformance_of_changes import on_converting, on_reshaping
-from methods import Method, Outputs, Step
+from methods import Method, Outputs, Step, outputs_of
 
 TEACHER, STUDENT = "unet-4-8", "unet-2-4-8"
 SIDE = 8
@@ -61,7 +60,7 @@ def _on_data(method: Method, dims: int, channels: int) -> Iterator[str]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 1, *[SIDE] * dims, generator=generator)
     teacher, student = (architectures.build(n, dims, out_channels=channels) for n in (TEACHER, STUDENT))
-    taught, learned = (outputs_of(model, [method], x) for model in (teacher, student))
+    taught, learned = (outputs_of(model, x, method.needs_taps) for model in (teacher, student))
     mixed = (x[:, :1] > torch.arange(max(1, channels - 1)).view(-1, *[1] * dims)).sum(dim=1).byte()
     for labels in (torch.zeros_like(mixed), torch.ones_like(mixed), mixed):
         kept = {key: value.detach() for key, value in method.targets(taught, labels).items()}

@@ -18,9 +18,11 @@ from methods.converting.agreement import tolerance
 
 NETWORK = "unet-8-16"
 SIDE, LARGER = 16, 32
+NOISES = 4
+"""Images of noise, and batches of two of them."""
 
 
-def noise_material(about: About, side: int, count: int = 4) -> Material:
+def noise_material(about: About, side: int) -> Material:
     """Noise instead of training images."""
     sides = [side] * about.spatial_dims
 
@@ -28,14 +30,14 @@ def noise_material(about: About, side: int, count: int = 4) -> Material:
         return torch.randn(1, about.in_channels, *sides, generator=torch.Generator().manual_seed(k))
 
     def batches(wanted: int) -> list[tuple[Tensor, Tensor]]:
-        xs = [torch.cat([image(k), image(k + 1)]) for k in range(min(wanted, count))]
+        xs = [torch.cat([image(k), image(k + 1)]) for k in range(min(wanted, NOISES))]
         return [(x, (x[:, 0] > 0).to(torch.uint8)) for x in xs]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         return segmentation_loss(logits, labels).mean()
 
     def images(at_most: int) -> list[Tensor]:
-        return [image(k) for k in range(min(at_most, count))]
+        return [image(k) for k in range(min(at_most, NOISES))]
 
     return Material(image(0), images, batches, loss, architectures.stride(about.architecture))
 

@@ -16,7 +16,7 @@ from bench.data.stream import SampleStream, ahead
 from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.training.losses import segmentation_loss
 from bench.training.micro_batches import PSEUDO, SEG, Losses, accumulate, weights
-from methods import Method, Outputs, tap_name
+from methods import Method, Outputs, outputs_of, tap_name
 
 TargetSource = Callable[[int, int], Mapping[str, Tensor]]
 """(epoch, batch) to the teacher's targets for that batch."""
@@ -77,7 +77,7 @@ class Updater:
 
         def losses(x: Tensor, y: Tensor, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
             with runtime.autocast():
-                outputs = forward(model, method, x)
+                outputs = outputs_of(model, x, method.needs_taps)
                 if adapters is not None:
                     outputs = Outputs(*adapters(outputs))
             terms = {SEG: segmentation_loss(outputs.logits, y, seg_loss)}
@@ -139,13 +139,6 @@ def batches(
         yield x.to(device, non_blocking=True), y.to(device, non_blocking=True), on_device
 
 
-def forward(model: nn.Module, method: Method, x: Tensor) -> Outputs:
-    """The outputs that a method reads: taps only where it needs them."""
-    if method.needs_taps:
-        return Outputs(*model.forward_intermediates(x))  # type: ignore[operator]
-    return Outputs(model(x), {})
-
-
 def adapters_of(task: Task) -> nn.Module | None:
     """The method's adapters, built for the shapes of the first batch."""
     if task.targets is None or type(task.method).adapters is Method.adapters:
@@ -153,7 +146,7 @@ def adapters_of(task: Task) -> nn.Module | None:
     x, _ = task.stream.batch(0, 0)
     state = copy.deepcopy(task.model.state_dict())
     with torch.no_grad():
-        outputs = forward(task.model, task.method, x.to(task.runtime.device))
+        outputs = outputs_of(task.model, x.to(task.runtime.device), task.method.needs_taps)
     task.model.load_state_dict(state)
     shapes = {tap_name(tap): tuple(feature.shape) for tap, feature in outputs.taps.items()}
     return task.method.adapters(

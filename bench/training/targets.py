@@ -27,11 +27,10 @@ from bench.data.stream import SampleStream
 from bench.files.atomic import on_disk, partial_path, place, write_json, writing
 from bench.files.checked import read_whole, set_aside
 from bench.files.checksums import checksum, sealed
-from bench.planning.estimates import outputs_of
 from bench.protocol import BATCH_SIZE
 from bench.study.reporter import Reporter
 from bench.training.step import Targets, TargetSource
-from methods import Method, Outputs
+from methods import Method, Outputs, outputs_of
 
 PackedSource = Callable[[int, int], dict[str, tuple[Tensor, Tensor]]]
 """(epoch, batch) to targets by name, packed."""
@@ -64,10 +63,11 @@ def live(
 ) -> PackedSource:
     """(epoch, batch) to packed targets, computed by the teacher on the spot."""
     teacher.to(runtime.device).eval()
+    with_taps = any(method.needs_taps for method in methods)
 
     def outputs(x: Tensor) -> tuple[Tensor, Mapping]:
         with runtime.autocast():
-            return outputs_of(teacher, methods, x)
+            return outputs_of(teacher, x, with_taps)
 
     def run(function: Callable[[Tensor], tuple[Tensor, Mapping]], x: Tensor) -> Outputs:
         return Outputs(*function(x))

@@ -23,6 +23,7 @@ from bench.using.refit import refit, repeats_of
 from bench.using.wishes import ExportWish
 from methods.artefact import Artefact, GraphArtefact
 from methods.converting import open_graph
+from methods.converting.agreement import DIFFERENCE
 from methods.converting.libraries import lacking
 from methods.converting.steps import FP32, NEEDED
 
@@ -176,9 +177,9 @@ def _doubts(graph: GraphArtefact) -> list[str]:
     """Sentences for the card on what its runtime does to it."""
     facts: dict[str, Any] = dict(graph.graph.facts)
     found = []
-    if "largest_difference" in facts:
+    if DIFFERENCE in facts:
         found.append(
-            f"Against the trained network in torch its logits differ by {facts['largest_difference']:.2g} "
+            f"Against the trained network in torch its logits differ by {facts[DIFFERENCE]:.2g} "
             f"at most and {100 * facts['changed_pixels']:.3g} % of the pixels are decided otherwise, on "
             f"{facts['compared_images']} images."
         )

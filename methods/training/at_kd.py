@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, check, check_variant, fill, tap_name
+from methods.base import Distillation, check, check_variant, fill, tap_name
+from methods.outputs import Outputs
 
 DEFAULT_WEIGHT = {"common": 0.9, "official": 1e3, "paper": 0.9}
 

@@ -25,7 +25,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, check, check_variant, fill
+from methods.base import Distillation, check, check_variant, fill
+from methods.outputs import Outputs
 
 DEFAULTS = {"common": (4.0, 0.03), "official": (4.0, 3.0), "mmrazor": (1.0, 5.0)}
 """Temperature and weight."""

@@ -24,7 +24,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from methods.base import Distillation, Outputs, check, check_variant, fill
+from methods.base import Distillation, check, check_variant, fill
+from methods.outputs import Outputs
 
 DEFAULT_WEIGHT = {"common": 0.3, "official": 1.0}
 EPS = 1e-8

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, check
+from methods.base import Distillation, check
+from methods.outputs import Outputs
 
 FAR = 1000.0
 """Taken from the true class's logit, it leaves that class no probability."""

@@ -32,7 +32,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, Tap, check, tap_name
+from methods.base import Distillation, check, tap_name
+from methods.outputs import Outputs, Tap
 from methods.training.pm_kd import prediction_map_distance
 
 PM, IM, RA = 0.1, 0.9, 0.9

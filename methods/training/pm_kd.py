@@ -25,7 +25,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.base import Distillation, Outputs, check, check_variant, fill
+from methods.base import Distillation, check, check_variant, fill
+from methods.outputs import Outputs
 
 DEFAULT_WEIGHT = {"common": 0.1, "official": 0.1, "paper": 1.0}
 

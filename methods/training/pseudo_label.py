@@ -14,7 +14,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from methods.base import Distillation, Outputs
+from methods.base import Distillation
+from methods.outputs import Outputs, decisions
 
 
 @dataclass(frozen=True)
@@ -34,5 +35,4 @@ class PseudoLabel(Distillation):
 
     def decisions(self, targets: Mapping[str, Tensor]) -> Tensor:
         """Class indices ``(N, *spatial)`` uint8."""
-        logits = targets["logits"]
-        return (logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)).byte()
+        return decisions(targets["logits"])

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from methods.base import Method, Outputs, Shape, check
+from methods.base import Method, Shape, check
+from methods.outputs import Outputs
 
 PART = "part"
 

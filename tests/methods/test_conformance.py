@@ -172,28 +172,6 @@ def test_what_a_conversion_makes_is_what_is_scored_and_measured(toys, study, sma
     assert artefact.module is None
 
 
-@pytest.mark.parametrize("name", methods.names())
-def test_targets_and_terms(name):
-    method = methods.build(name)
-    x, labels = torch.randn(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
-    teacher = Outputs(*architectures.build("unet-4-8").forward_intermediates(x))
-    student = Outputs(*architectures.build("unet-2-4-8").forward_intermediates(x))
-    kept = method.targets(teacher, labels)
-    assert bool(kept) == method.needs_teacher
-    assert all(len(value) == 2 and value.dtype == torch.float32 for value in kept.values())
-    terms = method.loss(student, kept, labels)
-    assert all(value.shape == (2,) and (value >= 0).all() for value in terms.values())
-    assert method.adapters({}, {}) is None
-    doubled = [torch.cat([v, v]) for v in (student.logits, labels)]
-    twice = method.loss(
-        Outputs(doubled[0], {k: torch.cat([v, v]) for k, v in student.taps.items()}),
-        {k: torch.cat([v, v]) for k, v in kept.items()},
-        doubled[1],
-    )
-    for term, value in terms.items():
-        assert torch.allclose(twice[term], torch.cat([value, value]), rtol=1e-5), "one sample sees another"
-
-
 @pytest.mark.parametrize("architecture", architectures.names())
 def test_every_method_moves_every_registered_network(architecture):
     torch.manual_seed(0)
