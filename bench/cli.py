@@ -167,7 +167,7 @@ def performance(
 
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(help="liver-ct, sunnybrook-lv, hippocampus or liver.")],
+    dataset: Annotated[str, typer.Argument(help="Which: liver-ct, sunnybrook-lv, hippocampus or liver.")],
     source: Annotated[
         Path | None, typer.Option(help="liver-ct, sunnybrook-lv: a clone of its repository.")
     ] = None,

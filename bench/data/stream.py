@@ -97,11 +97,6 @@ class SampleStream:
         labels[self.labelled :] = 0
         return images, labels
 
-    def plain_batches(self) -> Iterator[Tensor]:
-        """The images of one epoch, as they are without augmentation."""
-        for batch in range(self.steps):
-            yield self.unaugmented(0, batch)[0]
-
     def rows(self, epoch: int, batch: int) -> list[int]:
         """The training samples of one batch, labelled ones first."""
         labelled, others = self._decks

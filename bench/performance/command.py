@@ -30,7 +30,7 @@ from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.planning.session import open_session
-from bench.protocol import BATCH_SIZE
+from bench.protocol import BATCH_SIZE, epoch_batches
 from bench.scoring.precision import ask_precision
 from bench.study.provenance import provenance
 
@@ -113,7 +113,7 @@ def _measure(lab: Lab) -> dict[str, Any]:
     return {
         **_about(lab),
         "train_cases": len(session.split.train),
-        "steps_per_epoch": len(session.split.train) // BATCH_SIZE,
+        "steps_per_epoch": epoch_batches(len(session.split.train)),
         "distilled_jobs": sum(bool(job.teachers) for job in lab.jobs),
         "compiled": lab.runtime("fp32").compiled and not lab.uncompiled,
         **steps,

@@ -20,7 +20,7 @@ from bench.data.prepared_images import PreparedImages
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
 from bench.performance.peer import peer_steps
 from bench.performance.plain_loop import Reference, in_own_process
-from bench.protocol import BATCH_SIZE, EPOCHS
+from bench.protocol import BATCH_SIZE, EPOCHS, epoch_batches
 
 Asked = Mapping[str, tuple[float | None, float | None]]
 """Times faster by network: as a study here runs against the other loop in fp32, and at equal precision."""
@@ -102,7 +102,7 @@ def _epochs(
     ``extra`` is what first calls took beyond the others: compiling, where the cache had nothing.
     """
     own = lab.precisions[-1]
-    steps = len(lab.session.split.train) // BATCH_SIZE
+    steps = epoch_batches(len(lab.session.split.train))
     distilled = sum(bool(job.teachers) for job in lab.jobs)
     rows = []
     for plain_precision, precision in dict.fromkeys([("fp32", own), ("fp32", "fp32"), (own, own)]):

@@ -103,7 +103,7 @@ class Options:
         UserError: a value that can't be, or two that exclude each other.
     """
 
-    matrix: str | None = flag(None, "quick, unets, smallest, full, or a YAML file.")
+    matrix: str | None = flag(None, "A name that 'list' has, or a YAML file.")
     dataset: str | None = flag(None, "See 'list', or a folder of images or volumes.")
     data: Path | None = flag(None, "The dataset's folder.", of_a_job=True)
     results: Path | None = flag(None, "Default: results/<dataset>; of quick results/quick.")

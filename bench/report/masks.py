@@ -17,15 +17,11 @@ from bench.data.dataset import Dataset
 from bench.files.atomic import write_file, write_text
 from bench.report.figures.cases import grey
 from bench.report.tables.markup import csv_text
+from bench.study.class_colours import PALETTE
 from bench.study.predictions import Labels, read_predictions
 from bench.study.store import Study
 
 log = logging.getLogger(__name__)
-PALETTE = (
-    *((0, 0, 0), (240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167), (0, 158, 115)),
-    *((213, 94, 0), (0, 114, 178), (255, 255, 255)),
-)
-"""Colours in which a viewer shows the classes of a PNG; its values are the classes themselves."""
 
 
 def write_masks(study: Study, dataset: Dataset) -> Path:
@@ -68,8 +64,7 @@ def _write_image(folder: Path, dataset: Dataset, index: int, name: str, mask: La
         picture = Image.fromarray(np.rint(255 * grey(dataset, index)).astype(np.uint8))
     else:
         picture = Image.fromarray(mask)
-        colours = [PALETTE[k if k < len(PALETTE) else 1 + k % (len(PALETTE) - 1)] for k in range(256)]
-        picture.putpalette([part for colour in colours for part in colour])
+        picture.putpalette([part for colour in PALETTE for part in colour])
     write_file(folder / f"{name}.png", partial(picture.save))
 
 

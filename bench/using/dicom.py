@@ -141,7 +141,7 @@ def _library() -> ModuleType:
     try:
         import pydicom
     except ModuleNotFoundError:
-        raise UserError("DICOM files need pydicom: pip install 'lightseg-bench[dicom]'") from None
+        raise UserError("DICOM files need pydicom: pip install -c constraints.txt -e '.[dicom]'") from None
     return pydicom
 
 

@@ -11,12 +11,11 @@ from PIL import Image
 
 from bench.data.pictures import is_grey, read_image
 from bench.errors import UserError
+from bench.study.class_colours import PALETTE
 from bench.study.predictions import Labels
 from bench.using import dicom
 from bench.using.preprocessing import Preprocessing
 
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
-"""Of the classes, in turns: Okabe and Ito's, which most people can tell apart."""
 TINT = 0.45
 SHOWN = (1.0, 99.0)
 """Percentiles of an image without a window that are shown as black and white."""
@@ -50,7 +49,7 @@ def write_mask(mask: Labels, classes: Sequence[str], spacing: Sequence[float], p
         picture = Image.fromarray(mask * np.uint8(255))
     else:
         picture = Image.fromarray(mask)
-        picture.putpalette([value for colour in _palette(len(classes)) for value in colour])
+        picture.putpalette([value for colour in PALETTE for value in colour])
     if spacing:
         picture.save(path, dpi=(MM_PER_INCH / spacing[1], MM_PER_INCH / spacing[0]))
     else:
@@ -70,7 +69,7 @@ def write_overlay(
     if made_for.of_volumes:  # as radiologists look at it: from the feet, the front above
         grey, mask = np.rot90(grey, 1, (0, 1))[:, ::-1], np.rot90(mask)[:, ::-1]
         spacing = spacing[::-1]
-    palette = np.array(_palette(len(made_for.classes)), float)
+    palette = np.array(PALETTE, float)
     tinted = np.where(mask[..., None] > 0, (1 - TINT) * grey + TINT * palette[mask], grey)
     picture = Image.fromarray(np.rint(tinted).astype(np.uint8))
     if len(spacing) == 2 and not np.isclose(spacing[0], spacing[1], rtol=1e-2):
@@ -94,7 +93,3 @@ def _shown(image: NDArray[np.generic], made_for: Preprocessing) -> NDArray[np.fl
     low, high = window or np.percentile(values[0], SHOWN)
     grey = 255 * ((values[0] - low) / max(high - low, 1e-9)).clip(0, 1)
     return np.repeat(grey[..., None], 3, axis=-1)
-
-
-def _palette(classes: int) -> list[tuple[int, int, int]]:
-    return [(0, 0, 0), *(COLOURS[k % len(COLOURS)] for k in range(classes))]

@@ -33,9 +33,7 @@ log = logging.getLogger(__name__)
 FOLDER = "refit"
 
 
-def refit(
-    study: Study, job_id: str, data: Path | None, options: Options | None = None
-) -> tuple[Study, str]:
+def refit(study: Study, job_id: str, data: Path | None) -> tuple[Study, str]:
     """Train what the job needs and the job itself on all patients, as far as that is not done.
 
     Returns:
@@ -72,7 +70,7 @@ def refit(
         )
         plugins.require(made[one.id], study.plugins())
         home.plan(made[one.id])
-        _run(session, made[one.id], options or Options())
+        _run(session, made[one.id])
     return home, made[job_id].id
 
 
@@ -115,7 +113,7 @@ def _everybody(study: Study, dataset: Dataset) -> Split:
     return Split(tuple(dataset.cases), first.val, ())
 
 
-def _run(session: Session, job: Job, options: Options) -> None:
+def _run(session: Session, job: Job) -> None:
     """Train, or make from its source, unless it is there; a killed one goes on after its last epoch."""
     study = session.study
     with lease.waited_for(study.root, job.id) as held:
@@ -126,6 +124,6 @@ def _run(session: Session, job: Job, options: Options) -> None:
         reporter.between_epochs += [lambda phase: stopping.check(), lambda phase: held.check()]
         try:
             with stopping.after_saving():
-                complete(session, job, replace(options, no_test=True), reporter)
+                complete(session, job, Options(no_test=True), reporter)
         except (CannotLearn, Diverged) as error:
             raise UserError(f"--refit: {job.label}: {error}") from None

@@ -39,6 +39,7 @@ from bench.report.method_names import in_order
 from bench.report.page.pictures import script, write_pictures
 from bench.report.tables.compression import trained_only
 from bench.report.tables.wording import sees
+from bench.study.class_colours import as_hex
 from bench.study.store import Study
 
 STATIC = Path(__file__).parent / "static"
@@ -53,8 +54,6 @@ FACTS = (
     *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch", "drawn"),
     "version",
 )
-CLASS_COLOURS = ("#f0e442", "#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")
-"""Of contours, where there are several classes; told apart by the colour-blind, and on a dark image."""
 
 
 def write_page(
@@ -155,12 +154,11 @@ def _of_cases(own: pd.DataFrame, order: pd.Series, classes: Sequence[str]) -> di
 def _looks(frame: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
     """Colours of methods and classes and signs of networks, in the order in which they are listed."""
     look, networks = Look.of(frame), by_size(frame) if len(frame) else []
-    colours = {name: CLASS_COLOURS[k % len(CLASS_COLOURS)] for k, name in enumerate(classes)}
     return {
         "methods": [{"name": name, "colour": to_hex(look.colour[name])} for name in in_order(frame.method)],
         "networks": networks,
         "marks": {name: outline_of(look.marker[name]) for name in networks},
-        "classes": [{"name": name, "colour": colour} for name, colour in colours.items()],
+        "classes": [{"name": name, "colour": as_hex(k)} for k, name in enumerate(classes, 1)],
     }
 
 

@@ -23,20 +23,6 @@ def stream():
     return SampleStream(PreparedImages(dataset, split_by_patient(dataset), 32), 0)
 
 
-class Balls:
-    """A stream of volumes: a bright ball somewhere in the dark."""
-
-    def __init__(self, side):
-        self.side = side
-
-    def batch(self, epoch, batch):
-        centres = (torch.rand(2, 3, generator=torch.Generator().manual_seed(0)) + 0.5) * self.side / 2
-        axes = torch.stack(torch.meshgrid(*[torch.arange(float(self.side))] * 3, indexing="ij"))
-        distance = (axes - centres[:, :, None, None, None]).pow(2).sum(1).sqrt()
-        inside = distance < self.side / 6
-        return inside[:, None].float() + 0.1, inside.to(torch.uint8)
-
-
 class Ends(nn.Module):
     """A network with something after its logits."""
 
@@ -75,14 +61,6 @@ class Frozen(nn.Module):
 def test_every_registered_network_passes(name, stream):
     torch.manual_seed(0)
     check_can_learn(architectures.build(name), stream, 1, "dice-bce", CPU)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", architectures.names())
-def test_every_registered_network_passes_in_3d(name):
-    torch.manual_seed(0)
-    balls = Balls(2 * architectures.stride(name))
-    check_can_learn(architectures.build(name, 3), balls, 1, "dice-bce", CPU)
 
 
 @pytest.mark.parametrize("name", ["unet-2-4", "unet-2", "unet-4-8-16"])

@@ -26,6 +26,7 @@ from bench.compute.processes import in_own_process
 from bench.data.pictures import read_mask
 from bench.errors import UserError
 from bench.files.atomic import HOST
+from bench.study.class_colours import PALETTE
 from bench.study.store import Study
 from bench.using.alone import alone_in
 from bench.using.bundle import DESCRIPTION, of_bundle
@@ -402,6 +403,13 @@ def test_a_network_that_names_other_files_is_refused(refused, copy, tmp_path):
 
 
 # Where it is written.
+
+
+def test_a_class_has_the_colour_that_it_has_everywhere(tmp_path):
+    _, bundle = exported(tmp_path, "classes")
+    alone(bundle, *inputs("classes", tmp_path / "in"), "-o", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "i0.png") as mask:
+        assert mask.getpalette("RGB") == [value for colour in PALETTE for value in colour]
 
 
 def test_other_peoples_files_stay(refused, bench, grey, tmp_path):

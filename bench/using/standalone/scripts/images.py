@@ -11,7 +11,11 @@ from PIL import Image, ImageOps
 from .steps import Network, check, clip, decide, normalise, stretch
 
 ENDING = ".png"
-COLOURS = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0))
+COLOURS = (
+    *((240, 228, 66), (86, 180, 233), (230, 159, 0), (204, 121, 167)),
+    *((0, 158, 115), (213, 94, 0), (0, 114, 178), (255, 255, 255)),
+)
+"""RGB of classes 1 and on, in turns."""
 
 
 def predict(network: Network, how: dict[str, Any], path: Path, out: Path) -> None:
@@ -40,5 +44,5 @@ def predict(network: Network, how: dict[str, Any], path: Path, out: Path) -> Non
     several = len(how["classes"]) > 1
     picture = Image.fromarray(mask if several else mask * np.uint8(255))
     if several:
-        picture.putpalette([v for k in range(256) for v in COLOURS[(k - 1) % 5 + 1 if k else 0]])
+        picture.putpalette([0, 0, 0, *(v for k in range(255) for v in COLOURS[k % len(COLOURS)])])
     picture.save(out)
