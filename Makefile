@@ -2,10 +2,10 @@
 .PHONY: test quick-test lint
 
 test:  ## everything, some ten minutes
-	python -m pytest
+	python -m pytest -n 2
 
 quick-test:  ## nine in ten of the tests, in about two minutes
-	python -m pytest -m "not slow and not cluster and not browser"
+	python -m pytest -n 2 -m "not slow and not cluster and not browser"
 
 lint:  ## what CI asks for beside the tests
 	ruff check .

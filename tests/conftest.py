@@ -14,7 +14,6 @@ import pytest
 import short_jobs
 import torch
 from commands import missing
-from native import NATIVE, TESTS, Beside
 
 import architectures
 import methods
@@ -26,7 +25,8 @@ from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 from bench.telling import LOGGER, Lines, print_line, told_to
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parent.parent / "shared" / "data"
 TINY_MATRIX = """
 teacher: unet-4-8-16
 students: [unet-2-4]
@@ -51,45 +51,35 @@ def pytest_configure() -> None:
     LOGGER.setLevel(logging.INFO)
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests that load other runtimes to the process beside this one, unless they are asked for."""
-    asked = config.args_source is config.ArgsSource.ARGS
-    native = any(collection_path == TESTS / where for where in NATIVE)
-    return True if native and not asked else None
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = not session.config.option.collectonly
-    if wanted and any("beside" in getattr(item, "fixturenames", ()) for item in session.items):
-        session.stash[BESIDE] = Beside()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if BESIDE in session.stash:
-        session.stash[BESIDE].stop()
-
-
-@pytest.fixture
-def beside(request) -> Beside:
-    """The process of the tests that load other runtimes; it has begun when the tests were collected."""
-    return request.session.stash[BESIDE]
-
-
 def pytest_runtest_setup() -> None:
     # The tensors of tests are small: threads wait for each other longer than they compute, and what a
     # test before has set would stay.
     torch.set_num_threads(1)
 
 
-BESIDE = pytest.StashKey[Beside]()
 MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
 """Fixtures that take long, or something that not every machine has, and what their tests are marked as."""
+
+
+TOGETHER = ("bench/running/executors", "bench/report/page", "bench/performance")
+"""Folders whose files share what takes long to start: a Slurm, a browser, a measurement."""
 
 
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
         for fixture in MARKED.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKED[fixture])
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    # What takes long begins first, so that no process is left with it when the others have ended.
+    long = ("slow", "cluster")
+    slow = {_group(item) for item in items if any(map(item.get_closest_marker, long))}
+    items.sort(key=lambda item: _group(item) not in slow)
+
+
+def _group(item: pytest.Item) -> str:
+    """What runs in one process: tests of one file, or of one folder, share studies and servers."""
+    folder = item.path.parent.relative_to(TESTS).as_posix()
+    return folder if folder in TOGETHER else f"{folder}/{item.path.stem}"
 
 
 def shared_data(name: str, what: str) -> Path:
