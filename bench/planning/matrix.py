@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+import methods
 from bench.errors import UserError
 from bench.files.checked import check
 from bench.planning.options import check_updates
 from bench.protocol import CONTRASTS, LEARNING_RATE, SEEDS, SEG_LOSSES
+from methods.recipe import split
 
 BUILT_IN = Path(__file__).parent / "matrices"
 LARGEST_SIDE = 8192
@@ -172,26 +174,35 @@ def parse_matrix(content: Any, where: str) -> Matrix:
 
 def _check_contrasts(matrix: Matrix, where: str) -> None:
     """Refuse contrasts that are no differences of this matrix, or too many."""
-    possible = _differences(matrix)
-    for name in matrix.contrasts or ():
+    possible, named = differences(matrix), [canonical(name) for name in matrix.contrasts or ()]
+    for name, typed in zip(named, matrix.contrasts or (), strict=True):
         if name not in possible:
             known = ", ".join(possible) or "none"
-            raise UserError(f"{where}: contrasts names {name!r}; a student's distilled cells are: {known}")
-    if len(set(matrix.contrasts or ())) > CONTRASTS:
+            raise UserError(f"{where}: contrasts names {typed!r}; a student's distilled cells are: {known}")
+    if len(set(named)) > CONTRASTS:
         raise UserError(f"{where}: contrasts names more than {CONTRASTS}; so many can't all be claimed")
 
 
-def _differences(matrix: Matrix) -> list[str]:
-    """The cells that have a plain one to be compared with."""
+def differences(matrix: Matrix) -> list[str]:
+    """The cells that have a plain one to be compared with, as ``student:method``."""
     recipes = [recipe for part in matrix.parts for recipe in part.methods]
-    trained = dict.fromkeys(recipe.split(">")[0].strip() for recipe in recipes)
-    distilled = [spec for spec in trained if spec.partition("[")[0] != "baseline"]
-    return [f"{student}:{spec}" for student in matrix.students for spec in distilled]
+    trained = dict.fromkeys(split(recipe, ">")[0] for recipe in recipes)
+    names = [canonical(f"{student}:{spec}") for student in matrix.students for spec in trained]
+    return [name for name in dict.fromkeys(names) if not name.endswith(":baseline")]
 
 
 def contrasts(matrix: Matrix) -> list[str]:
     """The differences that a new study with folds may claim: those named, or all where they are few."""
     if matrix.contrasts is not None:
-        return list(dict.fromkeys(matrix.contrasts))
-    every = _differences(matrix)
+        return list(dict.fromkeys(map(canonical, matrix.contrasts)))
+    every = differences(matrix)
     return every if len(every) <= CONTRASTS else []
+
+
+def canonical(name: str) -> str:
+    """``student:method`` with the method as a job's recipe has it: only what is not its default."""
+    student, _, spec = name.strip().partition(":")
+    try:
+        return f"{student.strip()}:{methods.text(methods.build(spec.strip()))}"
+    except ValueError:
+        return name.strip()

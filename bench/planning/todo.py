@@ -9,7 +9,7 @@ from bench.files import lease
 from bench.job import Job
 from bench.study.store import Study, failure
 
-SAME = ("dataset", "architecture", "method", "recipe", "seed", "seg_loss")
+SAME = ("dataset", "architecture", "method", "seed", "seg_loss")
 """What makes a job look like another: the cell of the matrix and its seed."""
 
 
@@ -89,7 +89,11 @@ def is_to_make_again(study: Study, job: Job, todo: Sequence[Job]) -> bool:
 
 def nearest(job: Job, others: Iterable[Job]) -> Job | None:
     """The job of the same cell and seed that differs in the fewest fields, if there is one."""
-    alike = [o for o in others if all(getattr(o, name) == getattr(job, name) for name in SAME)]
+
+    def cell(one: Job) -> tuple[Any, ...]:
+        return *(getattr(one, name) for name in SAME), one.recipe if one.source else ""
+
+    alike = [other for other in others if cell(other) == cell(job)]
     return min(alike, key=lambda other: (len(differences(other, job)), other.id), default=None)
 
 

@@ -17,14 +17,16 @@ CLAIMS = (
     "Δ teacher: over its teacher. 95 % intervals: of the method, from the means of the folds (Student's t, "
     "Nadeau and Bengio's variance); and of these networks alone, for new patients (BCa bootstrap over "
     "pooled patients). Claimed are only contrasts that were named before the study began, with Holm's p "
-    f"below 0.05 over all of them and at least {MIN_FOLDS} folds. As good as the teacher: the method's "
-    f"interval lies above −{100 * MARGIN:.0f} points."
+    f"below 0.05 over all of them, once all folds are there, {MIN_FOLDS} at least. As good as the teacher: "
+    f"the method's interval lies above −{100 * MARGIN:.0f} points."
 )
 GAP = (
     "Gap closed: the gain as a share of teacher − plain; there is no gap where that is less than "
     f"{100 * MIN_GAP:.0f} points or its interval reaches zero."
 )
 
+EARLY = r"none \((\d+ of \d+ folds|validation scores)\)"
+"""Verdicts of comparisons that were read before all folds were there, or are of no test scores."""
 NAMED = 4
 """Cells, or lines on the data, that a sentence names before it counts the others."""
 
@@ -172,6 +174,9 @@ def claimable(compared: pd.DataFrame) -> str:
         return " One split: nothing is claimed."
     if gains.folds.max() < MIN_FOLDS:
         return f" {counted(gains.folds.max(), 'fold')}: too few for a claim."
+    early = gains.verdict.str.extract(EARLY)[0].dropna()
+    if len(early):
+        return f" {early.iloc[0].capitalize()}: nothing is claimed."
     smallest = 100 * gains.smallest.dropna().astype(float)
     if not len(smallest):
         return " None of these was named before the study began: nothing is claimed."

@@ -30,6 +30,7 @@ from bench.report.cells import (
     teachers,
 )
 from bench.report.doubts import doubts
+from bench.report.frames import score_column
 from bench.report.gaps import share
 from bench.report.standard import standard
 from bench.report.statistics import (
@@ -51,7 +52,9 @@ COMPARISON_COLUMNS = (
 )
 
 
-def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[str] = ()) -> pd.DataFrame:
+def comparisons(
+    done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[str] = (), jobs: Collection[str] = ()
+) -> pd.DataFrame:
     """Every cell against the same student's baseline and against its teacher, over the repeats both have.
 
     One row a comparison. ``difference`` is the mean over folds, without folds over patients; ``low`` and
@@ -62,12 +65,15 @@ def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[s
     difference to the baseline less that of the same student taught by its own plain twin.
 
     Args:
-        contrasts: cells ``architecture:method`` that were named before the study began. Each stands for its
-            standard cell against the plain student. Only these are claimed.
+        contrasts: cells ``architecture:method`` that were named before the study began. Only these are
+            claimed, each against the plain student.
+        jobs: ids of the jobs that they stand for. Older studies have not kept them: there a contrast stands
+            for its standard cell.
     """
     known, found = by_fold(cases), doubts(done)
     usual = {name for _, own in done.groupby(["seg_loss", "slices"]) for name in standard(own).id}
-    named, family = _named(done, contrasts), len(set(contrasts))
+    named, family = set(jobs) or _named(done, contrasts), len(set(contrasts))
+    planned, part = done.folds.max() if len(done) else pd.NA, score_column(done)[1]
     doubted = {job: found[cell] for cell, group in groups(done) for job in group.id}
     rows = []
     for cell, group in groups(done):
@@ -85,7 +91,7 @@ def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[s
                 (why for job in (*group.id, *references[against]) for why in doubted[job]), ""
             )
             if against == "baseline":
-                row["contrast"] = set(group.id) <= named
+                row["contrast"] = not named.isdisjoint(group.id)
                 if row["contrast"] and row["folds"] >= MIN_FOLDS:
                     row["smallest"] = float(smallest_claim(row["error"], row["folds"], family))
                 if "teacher" in theirs:
@@ -94,7 +100,12 @@ def comparisons(done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[s
     frame = pd.DataFrame(rows, columns=[*COMPARISON_COLUMNS, "doubt"])
     frame["p_holm"] = holm(frame.p.where(frame.contrast.astype(bool)).astype(float), family)
     frame["beyond_twin"] = _beyond_twin(frame)
-    frame["verdict"] = [f"none ({row.doubt})" if row.doubt else _verdict(row) for row in frame.itertuples()]
+    frame["verdict"] = [
+        f"none ({row.doubt or _too_early(row, planned, part)})"
+        if row.doubt or _too_early(row, planned, part)
+        else _verdict(row)
+        for row in frame.itertuples()
+    ]
     return frame.drop(columns="doubt")
 
 
@@ -204,10 +215,21 @@ def _seeds(paired: pd.DataFrame) -> int:
     return int(repeats.groupby("fold").seed.nunique().max())
 
 
-def _verdict(row: Any) -> str:
-    """What may be said about a comparison."""
+def _too_early(row: Any, planned: Any, part: str) -> str:
+    """Why nothing may be said of a comparison yet; empty where it may.
+
+    A study that is read after three, four and five folds would make its false claims three times over, and
+    validation scores are of patients that chose each network's epoch, the same ones in several folds.
+    """
     if row.folds < MIN_FOLDS:
-        return f"none ({row.folds or 'no'} fold{'' if row.folds == 1 else 's'})"
+        return f"{row.folds or 'no'} fold{'' if row.folds == 1 else 's'}"
+    if part != "test":
+        return "validation scores"
+    return "" if pd.isna(planned) or row.folds >= planned else f"{row.folds} of {planned} folds"
+
+
+def _verdict(row: Any) -> str:
+    """What may be said about a comparison of all folds."""
     if row.against == "teacher":
         if row.low_method > -MARGIN:
             return "as good"

@@ -42,5 +42,5 @@ def _alike(cell: Cell, other: Cell) -> bool:
 
 
 def patients(group: pd.DataFrame) -> int:
-    """On how many patients a cell was scored: those of all its folds, each once."""
-    return int(group.groupby(group.fold.fillna(-1)).patients.max().sum())
+    """On how many patients a cell was scored, those of all its folds, each once."""
+    return len(frozenset().union(*group.scored_on.dropna()))

@@ -53,18 +53,18 @@ SUMMARY_COLUMNS = (
 )
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
-    *("made_seconds", "version", "patients", "val_falls", "progress", "odd_data", "teacher_saw"),
+    *("made_seconds", "version", "scored_on", "val_falls", "progress", "odd_data", "teacher_saw"),
     *("drawn", "shuffled", "taught_by", "instruction_set"),
     *LARGE,
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
 measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
 making it, the updates that were asked for (empty: the protocol's number), the study's folds (missing: it
-has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it, how
-many patients the job was scored on, whether its Dice on validation falls while its loss falls (``doubts``),
-how many of the planned jobs are done (empty: all), what was odd about the study's data, what is known of
-whom a given teacher saw, which seed drew the patients that a job knows (empty: its own), whether its
-targets are other samples', and who taught it or the network that it was made from."""
+has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it,
+the patients that the job was scored on, whether its Dice on validation falls while its loss falls
+(``doubts``), how many of the planned jobs are done (empty: all), what was odd about the data, what is
+known of whom a given teacher saw, which seed drew the patients that a job knows (empty: its own), whether
+its targets are other samples', and who taught it or the network that it was made from."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
@@ -95,7 +95,7 @@ def summary(study: Study) -> pd.DataFrame:
     scored = _cases(records, "test" if score_column(frame)[1] == "test" else "val")
     frame["gap_closed"] = share_of_each_job(frame, scored)
     frame["dice_drop"] = drop_to_source(frame, scored)
-    frame["patients"] = frame.id.map(scored.dropna(subset=["dice"]).groupby("id").patient.nunique())
+    frame["scored_on"] = frame.id.map(scored.dropna(subset=["dice"]).groupby("id").patient.agg(frozenset))
     frame["version"] = frame.code.map(letters(frame.code))
     frame["progress"] = progress(study, frame)
     order = {name: k for k, name in enumerate(known())}

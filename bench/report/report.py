@@ -50,7 +50,8 @@ def write_report(
     done, made = shown[shown.status == "done"], everything[everything.status == "done"]
     compression = compression_table(made, scored, latency)
     all_scored, scored = scored, scored[scored.id.isin(shown.id)]
-    compared = comparisons(done, scored, (study.settings() or {}).get("contrasts", ()))
+    settings = study.settings() or {}
+    compared = comparisons(done, scored, settings.get("contrasts", ()), settings.get("contrast_jobs", ()))
     unsaid = [name for name in ("drawn", "beyond_twin") if not compared[name].replace("", None).count()]
     write_text(root / "comparisons.csv", csv_text(compared.drop(columns=unsaid)))
     tables = []

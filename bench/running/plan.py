@@ -21,7 +21,8 @@ from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.cells import cells
 from bench.planning.chains import Cell
-from bench.planning.matrix import Matrix, contrasts, read_matrix
+from bench.planning.contrasts import jobs_of
+from bench.planning.matrix import Matrix, contrasts, differences, read_matrix
 from bench.planning.options import Options
 from bench.planning.session import Session, open_session
 from bench.planning.todo import to_run
@@ -95,6 +96,8 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
     if new:
         session = _begun(session, matrix, options)
         planned = planned_cells(matrix, session, options)
+    elif matrix.contrasts is not None:
+        _tell_other_contrasts(session, matrix)
     jobs = [cell.job for cell in planned if not cell.reason]
     todo = to_run(session.study, jobs, options.no_test, options.retry_failed)
     if todo:
@@ -180,7 +183,7 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
 
     if len(session.splits) > 1:
         known = session.settings.get("teacher_saw") != UNKNOWN
-        session = _with_contrasts(session, contrasts(matrix), known)
+        session = _with_contrasts(session, matrix, known)
     if options.dry_run:
         _tell_assumed(session, matrix, options, jobs())
         return session
@@ -191,6 +194,8 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
         session = replace(session, settings=session.settings | chosen)
     if (options.workers or matrix.workers) is None:
         session = fill_machine(session, jobs())
+    if named := session.settings.get("contrasts"):  # now that settings decide the ids of jobs
+        session = replace(session, settings=session.settings | {"contrast_jobs": jobs_of(named, jobs())})
     return session
 
 
@@ -213,22 +218,32 @@ def _tell_assumed(session: Session, matrix: Matrix, options: Options, jobs: list
         )
 
 
-def _with_contrasts(session: Session, named: list[str], known: bool) -> Session:
+def _with_contrasts(session: Session, matrix: Matrix, known: bool) -> Session:
     """A new study's session with the differences that it may claim, named before anything is trained.
 
     ``known``: which patients the teacher saw; else there are none.
     """
+    named = contrasts(matrix) if known else []
     if not known:
-        named = []
         log.warning("no difference may be claimed: the teacher may have seen the patients that are tested")
     elif named:
         log.info(f"differences to plain training that may be claimed: {', '.join(named)}")
-    else:
+    elif matrix.contrasts is None and differences(matrix):
         log.warning(
             f"no difference may be claimed: there are more than {CONTRASTS}; `contrasts:` in the matrix "
             f"names up to {CONTRASTS} of them"
         )
     return replace(session, settings=session.settings | {"contrasts": named})
+
+
+def _tell_other_contrasts(session: Session, matrix: Matrix) -> None:
+    """One line where a matrix names other contrasts than the study was begun with, which stay."""
+    begun, named = session.settings.get("contrasts"), contrasts(matrix)
+    if begun is not None and set(begun) != set(named):
+        log.warning(
+            f"the matrix's contrasts are not used ({', '.join(named) or 'none'}): the study was begun with "
+            f"{', '.join(begun) or 'none'}"
+        )
 
 
 def write_plan(plan: Plan) -> None:

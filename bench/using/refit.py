@@ -49,9 +49,9 @@ def refit(study: Study, job_id: str, data: Path | None) -> tuple[Study, str]:
         raise UserError("--refit: trains on the study's images, so it needs them; give --data FOLDER")
     split = _everybody(study, dataset)
     home = Study(study.root / FOLDER)
-    settings = {
-        key: value for key, value in (study.settings() or {}).items() if key not in ("folds", "contrasts")
-    } | {"split": split.fingerprint}
+    of_folds = ("folds", "contrasts", "contrast_jobs")
+    settings = {key: value for key, value in (study.settings() or {}).items() if key not in of_folds}
+    settings["split"] = split.fingerprint
     if home.settings() not in (None, settings):
         raise UserError(f"{home.root}: was begun from another state of the study; remove it")
     home.create(settings, dataset.synthetic)

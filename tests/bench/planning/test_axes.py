@@ -8,6 +8,7 @@ from samples import a_setting
 
 from bench.errors import UserError
 from bench.planning.cells import cells
+from bench.planning.contrasts import jobs_of
 from bench.planning.matrix import contrasts, parse_matrix, read_matrix
 
 PAIR = {"teacher": "unet-4-8-16", "students": ["unet-2-4"], "methods": ["baseline", "pm-kd"]}
@@ -156,6 +157,31 @@ def test_contrasts_are_those_named_or_all_where_they_are_few():
     assert contrasts(parse_matrix(PAIR, "m")) == ["unet-2-4:pm-kd"]
     assert contrasts(parse_matrix(PAIR | NINE, "m")) == []
     assert len(contrasts(read_matrix("unets"))) == 6
+
+
+def test_a_contrast_is_named_as_its_recipe_whatever_was_typed():
+    typed = PAIR | {
+        "methods": ["baseline", "at-kd+pm-kd", "pm-kd[weight=0.1]", "pm-kd [weight=1]", "cwd + dist"]
+    }
+    own = ["unet-2-4:combined", "unet-2-4:pm-kd", "unet-2-4:pm-kd[weight=1.0]", "unet-2-4:cwd+dist"]
+    assert contrasts(parse_matrix(typed, "m")) == own
+    named = {"contrasts": ["unet-2-4:pm-kd+at-kd", "unet-2-4:pm-kd[weight=1]"]}
+    matrix = parse_matrix(typed | named, "m")
+    assert contrasts(matrix) == [own[0], own[2]]
+    jobs = [cell.job for cell in cells(matrix, a_setting(train_cases=640))]
+    meant = {
+        job.id for job in jobs if job.method == "combined" or dict(job.parameters).get("weight") == 1.0
+    }
+    assert set(jobs_of(contrasts(matrix), jobs)) == meant
+
+
+def test_of_several_cells_a_contrast_means_the_usual_one_with_every_seed():
+    matrix = parse_matrix(
+        PAIR | {"updates": [500, 2000], "seeds": [0, 1], "seg_loss": ["bce", "dice-bce"]}, "m"
+    )
+    jobs = [cell.job for cell in cells(matrix, a_setting(train_cases=640))]
+    named = [job for job in jobs if job.id in jobs_of(contrasts(matrix), jobs)]
+    assert [(j.seed, j.seg_loss, j.updates) for j in named] == [(s, "dice-bce", 2000) for s in (0, 1)]
 
 
 def test_a_network_that_a_side_is_too_small_for_is_skipped_and_no_other():

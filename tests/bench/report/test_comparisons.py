@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
+from bench.files.atomic import write_json
 from bench.report import frames
+from bench.report.cells import groups
 from bench.report.comparisons import comparisons, leaders, levels
+from bench.report.doubts import patients
 from bench.report.gaps import gap_closed
 from bench.report.statistics import MIN_PATIENTS
 
@@ -23,8 +26,8 @@ def compare(study, part="val"):
     done = frames.summary(study)
     done = done[done.status == "done"]
     cases = frames.cases(study, part)
-    contrasts = (study.settings() or {}).get("contrasts", ())
-    return done, cases, comparisons(done, cases, contrasts)
+    named = study.settings() or {}
+    return done, cases, comparisons(done, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()))
 
 
 def row(compared, method, against="baseline", network=SMALL):
@@ -88,7 +91,7 @@ def test_a_claim_follows_from_fold_means_by_hand(folded):
 
 
 @pytest.mark.parametrize(
-    ("folds", "says"), [(1, "none (1 fold)"), (2, "none (2 folds)"), (3, None), (0, "none (no folds)")]
+    ("folds", "says"), [(1, "none (1 fold)"), (2, "none (2 folds)"), (0, "none (no folds)")]
 )
 def test_too_few_folds_say_so_and_claim_nothing(simulated, folded, folds, says):
     if folds:
@@ -96,14 +99,61 @@ def test_too_few_folds_say_so_and_claim_nothing(simulated, folded, folds, says):
     else:
         study, part = simulated.fill(students=1), "val"
     done, cases, compared = compare(study, part)
-    if says is None:
-        assert not any(verdict.startswith("none") for verdict in compared.verdict)
-        assert compared.low_method.notna().all()
-        return
     assert set(compared.verdict) == {says}
     assert compared.low_method.isna().all()
     assert compared.smallest.isna().all()
     assert leaders(done, cases) == set()
+
+
+def test_nothing_is_claimed_before_all_folds_are_there(folded):
+    """Three looks at a study would be three chances of a false claim."""
+    for fold in (3, 4):
+        _, _, early = compare(folded.name(*NAMED).fill(range(fold)).study, "test")
+        assert set(early.verdict) == {f"none ({fold} of 5 folds)"}
+        assert early.low_method.notna().all(), "what was found so far is there"
+    _, _, compared = compare(folded.fill().study, "test")
+    assert row(compared, "combined").verdict == "gain"
+
+
+def test_validation_scores_claim_nothing_and_count_each_patient_once(folded):
+    """Validation patients have chosen each network's epoch, and lie in several folds."""
+    folded.simulated.part = "val"
+    study = folded.name(*NAMED).fill().study
+    for record in study.records():
+        rewrite(study, record["id"], lambda case: case.update(patient=f"p{int(case['patient'][1:]) % 12}"))
+    done, _, compared = compare(study)
+    assert set(compared.verdict) == {"none (validation scores)"}
+    assert {patients(group) for _, group in groups(done)} == {12}
+
+
+def test_a_contrast_stays_what_it_was_when_more_is_added(folded):
+    """A larger image makes other cells the usual ones; what was named are those of before."""
+    study = folded.name(*NAMED).fill().study
+    _, _, before = compare(study, "test")
+    jobs = [r["id"] for r in study.records() if r["job"]["method"] != "baseline"]
+    write_json(study.root / "study.json", study.settings() | {"contrast_jobs": jobs})
+    _, _, after = compare(study, "test")
+    assert list(after.verdict) == list(before.verdict)
+    for fold in range(5):
+        for method in ("baseline", "combined"):
+            folded.add(SMALL, method, fold, image_size=128)
+    _, _, later = compare(study, "test")
+    gains = later[later.against == "baseline"]
+    kept = gains[gains.image_size == 96].set_index("method").verdict
+    assert kept.to_dict() == before[before.against == "baseline"].set_index("method").verdict.to_dict()
+    assert not gains[gains.image_size == 128].contrast.any()
+
+
+def test_parameters_belong_to_the_name_of_a_contrast(folded):
+    folded.name(f"{SMALL}:combined[temperature=2.0]").fill(names=("baseline", "combined"))
+    ids = [folded.add(SMALL, "combined[temperature=2]", fold, effect=0.06) for fold in range(5)]
+    study = folded.study
+    write_json(study.root / "study.json", study.settings() | {"contrast_jobs": ids})
+    _, _, compared = compare(study, "test")
+    named = compared[compared.contrast.astype(bool)]
+    assert len(named) == 1
+    assert "temperature=2.0" in named.method_parameters.iloc[0]
+    assert named.verdict.iloc[0] == "gain"
 
 
 def test_as_good_as_the_teacher_is_non_inferiority_over_folds(folded):
@@ -284,9 +334,10 @@ def made(differences, train_patients=40, contrasts=(f"{SMALL}:combined",)):
         dataset="x", image_size=96, spatial_dims=2, seg_loss="dice-bce", architecture=SMALL, variant="",
         method_parameters="", changed="", teacher="", teachers="", labels="all", teacher_labels="same",
         unlabelled="none", updates_asked="", slices="", drawn="", parameters=1,
-        train_patients=train_patients, status="done", dice=0.5, dice_val=0.5, updates=500, val_falls=False,
-        patients=10,
+        folds=len(differences), train_patients=train_patients, status="done", dice=0.5, dice_val=0.5,
+        updates=500, val_falls=False,
     )  # fmt: skip
+    done["scored_on"] = [frozenset(range(10))] * len(done)
     [found] = comparisons(done, pd.DataFrame(rows), contrasts).itertuples()
     return found
 

@@ -30,6 +30,7 @@ def test_no_more_than_five_percent_of_families_make_a_false_claim(sd, shared):
     found = claims(Truth(sd_network=sd, shared=shared), repeats=2000)
     assert found.any_of_six <= 0.06
     assert found.single <= 0.06
+    assert found.any_of_six_early > found.any_of_six, "so nothing is claimed before all folds are there"
 
 
 def test_a_clear_gain_is_claimed_and_the_smallest_one_is_what_it_says():
