@@ -130,13 +130,17 @@ def report(
         bool,
         typer.Option("--masks", help="Predicted masks as NIfTI or PNG, beside their images, in masks/."),
     ] = False,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another study of the same data and split, for a table of both; remembered."),
+    ] = None,
 ) -> None:
     """Write a study's tables and figures from its records; trains and measures nothing."""
     from bench import plugins
     from bench.commands import existing, report_study
 
     plugins.load(options.plugin)
-    report_study(existing(study), options.data, masks)
+    report_study(existing(study), options.data, masks, tuple(beside or ()))
 
 
 @app.command()

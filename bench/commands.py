@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import architectures
@@ -20,6 +20,7 @@ from bench.planning.matrix import BUILT_IN
 from bench.planning.options import Options
 from bench.planning.session import data_again
 from bench.planning.todo import is_to_make_again, kind, states
+from bench.report.beside import remember
 from bench.report.masks import write_masks
 from bench.report.report import write_report
 from bench.running.executors import Engine, engine, local
@@ -148,14 +149,19 @@ def profile_study(study: Study, jobs: list[Job]) -> None:
         profile(study, jobs)
 
 
-def report_study(study: Study, data: Path | None, masks: bool = False) -> None:
+def report_study(study: Study, data: Path | None, masks: bool = False, beside: Sequence[Path] = ()) -> None:
     """Write a study's report; with its images where they are built in or ``data`` names them.
 
-    ``masks``: also the predicted masks as files, which needs the images.
+    Args:
+        study: the study.
+        data: its images.
+        masks: also write the predicted masks as files, which needs the images.
+        beside: other studies of the same data and split, for a table of both; they are remembered.
 
     Raises:
-        UserError: ``data`` is not what the study was made from.
+        UserError: ``data`` is not what the study was made from, or another study was made from other data.
     """
+    remember(study, beside)
     dataset = data_again(study, data)
     if masks and dataset is None:
         raise UserError("--masks: writes masks beside their images, so it needs them; give --data FOLDER")

@@ -71,7 +71,11 @@ def comparisons(
             for its standard cell.
     """
     known, found = by_fold(cases), doubts(done)
-    usual = {name for _, own in done.groupby(["seg_loss", "slices"]) for name in standard(own).id}
+    usual = {
+        name
+        for _, own in done.groupby(["seg_loss", "slices", "updates_asked"])
+        for name in standard(own).id
+    }
     named, family = set(jobs) or _named(done, contrasts), len(set(contrasts))
     planned, part = done.folds.max() if len(done) else pd.NA, score_column(done)[1]
     doubted = {job: found[cell] for cell, group in groups(done) for job in group.id}

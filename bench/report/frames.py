@@ -103,6 +103,7 @@ def summary(study: Study) -> pd.DataFrame:
         "parameters": lambda values: -values,
         "method": lambda values: values.map(order),
         "labels": lambda values: pd.to_numeric(values, errors="coerce"),  # all of them last
+        "updates_asked": lambda values: pd.to_numeric(values, errors="coerce").fillna(0),  # the usual first
     }
     by = [
         "parameters",
@@ -112,6 +113,7 @@ def summary(study: Study) -> pd.DataFrame:
         "labels",
         "teacher_labels",
         "unlabelled",
+        "updates_asked",
         "seed",
     ]
     return frame.sort_values(

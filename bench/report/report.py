@@ -8,6 +8,7 @@ from collections.abc import Collection
 from bench.data.dataset import Dataset
 from bench.files.atomic import write_text
 from bench.report import frames, published
+from bench.report.beside import beside_tables
 from bench.report.comparisons import comparisons
 from bench.report.figures.cases import chosen_jobs, write_panel
 from bench.report.figures.figures import write_figures, write_figures_of_made
@@ -62,6 +63,7 @@ def write_report(
             *published.tables(done, compared),
         ]
     tables += [compression, one_graph_table(made, all_scored), runtimes_table(latency)]
+    tables += (side_by_side := beside_tables(study))
     written = [write_table(root / "tables", table) for table in tables if len(table.frame)]
     curves = frames.curves(study)
     figures = write_figures(root / "figures", shown, scored, curves, compared, published.figures)
@@ -71,7 +73,7 @@ def write_report(
     else:
         jobs = chosen_jobs(shown, study, published.DISTILLED)
         figures += write_panel(root / "figures", study, dataset, jobs, scored)
-    page = write_page(study, dataset, everything, all_scored, curves, compared)
+    page = write_page(study, dataset, everything, all_scored, curves, compared, side_by_side)
     log.info(f"report: {len(written)} tables and {len(figures)} figures in {root}; open {page}")
     closing = closing_tables(trained_only(summary), published.closing_table(done, compared), asked)
     for text in [*closing, *([as_text(short(compression))] if len(compression.frame) else [])]:

@@ -24,7 +24,7 @@ def standard(done: pd.DataFrame, other_parameters: bool = False) -> pd.DataFrame
         wanted = own[name].where(plain, _usual(own[name][~plain], default)).where(~plain, default)
         own = own[own[name] == wanted]
     sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
-    teachers = sorted({t for t in own.teacher if t}, key=lambda name: sizes.get(name, 0))
+    teachers = sorted({t for t in own.teacher if t}, key=lambda name: (sizes.get(name, 0), name))
     return own[own.teacher.isin(["", *teachers[-1:]])]
 
 
@@ -34,23 +34,28 @@ def _most(parameters: pd.Series) -> str:
 
 
 def usual_cells(done: pd.DataFrame) -> pd.Series:
-    """Which jobs the main table compares: default parameters and recipe."""
-    return done.id.isin(standard(done[done.seg_loss == "dice-bce"]).id)
+    """Which jobs the main table compares: default parameters and recipe, at each number of updates."""
+    usual = done[done.seg_loss == "dice-bce"]
+    parts = [standard(usual[usual.updates_asked == asked]) for asked in usual.updates_asked.unique()]
+    return done.id.isin({name for own in parts for name in own.id})
 
 
 def sets(done: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The standard cells of every L_seg, of volumes and of slices, which no picture may mix.
+    """The standard cells of every L_seg and number of updates, of volumes and of slices.
+
+    No picture mixes them.
 
     By what is added to the names of files: nothing for the default L_seg and what is usually seen.
     """
-    found, usual = {}, _usual(done.slices, "")
-    for loss in sorted(done.seg_loss.unique(), reverse=True):
-        for slices in sorted(done.slices.unique()):
-            own = standard(done[(done.seg_loss == loss) & (done.slices == slices)], other_parameters=True)
-            suffix = "" if loss == "dice-bce" else f"_{loss}"
-            suffix += "" if slices == usual else f"_{slices}"
-            if len(own):
-                found[suffix] = own
+    found, usual, asked_usually = {}, _usual(done.slices, ""), _usual(done.updates_asked, "")
+    groups = done.groupby(["seg_loss", "slices", "updates_asked"])
+    for loss, slices, asked in sorted(groups.groups, key=lambda key: (key[0] != "dice-bce", key)):
+        own = standard(groups.get_group((loss, slices, asked)), other_parameters=True)
+        suffix = "" if loss == "dice-bce" else f"_{loss}"
+        suffix += "" if slices == usual else f"_{slices}"
+        suffix += "" if asked == asked_usually else f"_{asked or 'usual'}-updates"
+        if len(own):
+            found[suffix] = own
     return found
 
 

@@ -20,6 +20,9 @@ from bench.report.figures.style import STYLE, Look, save
 from bench.report.gaps import gap_closed
 from bench.report.standard import sets
 
+OWN = ["seg_loss", "slices", "updates_asked"]
+"""What the jobs of one set have in common."""
+
 
 def write_figures(
     folder: Path,
@@ -29,7 +32,7 @@ def write_figures(
     compared: pd.DataFrame,
     more: Callable[[pd.DataFrame, Look], Mapping[str, Callable[[], Figure | None]]] = lambda own, look: {},
 ) -> list[Path]:
-    """Write every figure that the frames can fill, a set for each L_seg and for slices; returns the files.
+    """Write every figure that the frames can fill, a set for each of ``sets``; returns the files.
 
     Args:
         folder: where to write.
@@ -59,7 +62,7 @@ def write_figures(
 
 
 def write_figures_of_made(folder: Path, made: pd.DataFrame) -> list[Path]:
-    """What was made from trained networks beside them, a figure for each L_seg and for slices.
+    """What was made from trained networks beside them, a figure for each of ``sets``.
 
     Args:
         folder: where to write.
@@ -93,9 +96,7 @@ def _figures(
         "dice_by_method": lambda: dice_by_method(own, scored, look),
         "dice_by_organ_size": lambda: dice_by_organ_size(own, scored, look),
         "dice_against_cost": lambda: dice_against_cost(own, look),
-        "dice_by_labels": lambda: dice_by_labels(
-            done[done.seg_loss.isin(own.seg_loss) & done.slices.isin(own.slices)]
-        ),
+        "dice_by_labels": lambda: dice_by_labels(done[(done[OWN] == own[OWN].iloc[0]).all(axis=1)]),
         "gain_by_size": lambda: gain_by_size(own, compared, look),
         "gap_closed": lambda: share_of_gap(own, gap_closed(with_teachers, cases, compared), look),
         "significance": lambda: significance_map(own, compared),

@@ -20,10 +20,10 @@ IMAGES = {"none": "", "maps": ", on all images"}
 def dice_by_labels(done: pd.DataFrame) -> Figure | None:
     """Mean Dice over seeds and folds, and the band from the lowest to the highest, a panel a student.
 
-    Of the usual teacher, the largest, and with the protocol's updates. None where there are not two
-    lines. What is known at one number of labels only is no line: it stands in the tables.
+    Of the usual teacher, the largest. None where there are not two lines. What is known at one number of
+    labels only is no line: it stands in the tables.
     """
-    own = done[(done.updates_asked == "") & (done.drawn == "") & done.architecture.isin(_students(done))]
+    own = done[(done.drawn == "") & done.architecture.isin(_students(done))]
     own = own[(own.method != "baseline") | (own.teacher_labels == "same")]
     own = own[own.teacher.isin(["", _usual_teacher(done)])]
     own = own[own.groupby(["architecture", *WAY]).labels.transform("nunique") > 1]

@@ -25,7 +25,7 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Path2D
 
 from bench.files.atomic import write_file
-from bench.report.captions import progress, repeats
+from bench.report.captions import progress, repeats, updates
 from bench.report.frames import score_column
 from bench.report.method_names import in_order, label, rank
 from bench.report.old_records import METHODS
@@ -132,9 +132,9 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def heading(frame: pd.DataFrame, part: bool = True) -> str:
-    """What every figure says above it: which data and part, whether synthetic, how many folds or seeds.
+    """What every figure says above it: which data and part, whether synthetic, how many updates.
 
-    And how much of the study is done, where it is not all.
+    And how many folds or seeds, and how much of the study is done, where it is not all.
     """
     names = ", ".join(sorted(plain(name) for name in frame.dataset.unique()))
     synthetic = " (synthetic)" if frame.synthetic.fillna(False).any() else ""
@@ -148,8 +148,9 @@ def heading(frame: pd.DataFrame, part: bool = True) -> str:
         for method, own in trained
         if own.nunique() == 1 and own.iloc[0]
     )
-    return (
-        f"{names}{synthetic}{recipe}{scored}, {', '.join(filter(None, (repeats(frame), progress(frame))))}"
+    trained_for = f"{updates(frame)} updates" if updates(frame) else ""
+    return f"{names}{synthetic}{recipe}{scored}, " + ", ".join(
+        filter(None, (trained_for, repeats(frame), progress(frame)))
     )
 
 

@@ -38,6 +38,7 @@ from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order
 from bench.report.page.pictures import script, write_pictures
 from bench.report.tables.compression import trained_only
+from bench.report.tables.markup import Table
 from bench.report.tables.wording import sees
 from bench.study.class_colours import as_hex
 from bench.study.store import Study
@@ -63,12 +64,14 @@ def write_page(
     cases: pd.DataFrame,
     curves: pd.DataFrame,
     compared: pd.DataFrame,
+    beside: Sequence[Table] = (),
 ) -> Path:
     """Write the page of ``frame``, the scored ``cases`` and ``curves``; returns the path of ``index.html``.
 
     Args:
         dataset: for the pictures of cases; None leaves those that are there as they are.
         compared: the cells over all folds and seeds, from ``comparisons``.
+        beside: tables of this study and others.
     """
     index, folder = study.root / "index.html", study.root / "page"
     for source in sorted(STATIC.iterdir()):
@@ -78,6 +81,8 @@ def write_page(
     if dataset is not None and len(cases):
         write_pictures(folder / "cases", study, dataset, list(dict.fromkeys(cases.case)))
     content = page_data(study, frame, cases, curves, compared)
+    if beside:
+        content["beside"] = [_as_text(table) for table in beside]
     write_text(study.root / "page-data.js", f"window.benchStudy = {script(content)};\n")
     return index
 
@@ -142,6 +147,14 @@ def page_data(
         **_said(done, compared),
         "jobs": entries,
     }
+
+
+def _as_text(table: Table) -> dict[str, Any]:
+    """A table as the page shows it; an empty text for what is not known."""
+    rows = [
+        ["" if pd.isna(value) else str(value) for value in row] for row in table.frame.to_numpy().tolist()
+    ]
+    return {"caption": table.caption, "columns": list(table.frame.columns), "rows": rows}
 
 
 def _of_cases(own: pd.DataFrame, order: pd.Series, classes: Sequence[str]) -> dict[str, Any]:

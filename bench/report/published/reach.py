@@ -12,7 +12,7 @@ from bench.report.captions import cautions, origin
 from bench.report.figures.style import ONE_COLUMN, TWO_COLUMNS, Look, heading, plain, title
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order, label
-from bench.report.standard import usual_cells
+from bench.report.standard import standard
 from bench.report.tables.markup import Table
 
 LIKE_SIZE = 1.25
@@ -34,7 +34,7 @@ def pairs(own: pd.DataFrame) -> list[tuple[str, str]]:
 
 def reach_table(done: pd.DataFrame) -> Table:
     """Networks of equal parameters, one with more levels than the other."""
-    own = done[usual_cells(done)]
+    own = standard(done[done.seg_loss == "dice-bce"])
     caption = (
         f"Reach against width, pairs of equal parameters: {origin(own)}, Dice by method. Sees: the side of "
         f"the receptive field of an output pixel, computed.{cautions(own)}"

@@ -22,25 +22,28 @@ def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
     """The report's own table, its figures beside ours; empty unless one of its networks was run."""
     score, part = score_column(done)
     ours = done[usual_cells(done)]
-    dice = {key: by_repeat(group, score).mean() for key, group in ours.groupby(["architecture", "method"])}
+    network = ["architecture", "updates_asked"]
+    dice = {key: by_repeat(group, score).mean() for key, group in ours.groupby([*network, "method"])}
     own = of_cells(ours, compared)
-    own = own[(own.against == "baseline") & (own.method == DISTILLED)].drop_duplicates("architecture")
-    gains = {row.architecture: row for row in own.itertuples()}
+    own = own[(own.against == "baseline") & (own.method == DISTILLED)].drop_duplicates(network)
+    gains = {(row.architecture, row.updates_asked): row for row in own.itertuples()}
     rows: list[dict[str, Any]] = []
     marks: dict[tuple[int, str], str] = {}
-    for architecture in (name for name in by_size(ours) if name in REPORT):
-        theirs, gain = REPORT[architecture], gains.get(architecture)
+    known = ours[ours.architecture.isin(list(REPORT))].groupby(network, sort=False)
+    order = {name: k for k, name in enumerate(by_size(ours))}
+    for (architecture, asked), jobs in sorted(known, key=lambda item: order[item[0][0]]):
+        theirs, gain = REPORT[architecture], gains.get((architecture, asked))
         if gain is not None:
             marks[len(rows), GAIN] = mark(gain.verdict)
         rows.append(
             {
                 "network": architecture,
                 "parameters": f"{theirs.parameters:,}",
-                "updates": updates(ours[ours.architecture == architecture]) or None,
-                f"plain ({part})": dice.get((architecture, "baseline")),
-                "PM": dice.get((architecture, "pm-kd")),
-                "AT": dice.get((architecture, "at-kd")),
-                "PM + AT (distilled)": dice.get((architecture, DISTILLED)),
+                "updates": updates(jobs) or None,
+                f"plain ({part})": dice.get((architecture, asked, "baseline")),
+                "PM": dice.get((architecture, asked, "pm-kd")),
+                "AT": dice.get((architecture, asked, "at-kd")),
+                "PM + AT (distilled)": dice.get((architecture, asked, DISTILLED)),
                 GAIN: points(gain),
                 "gain, these networks": networks(gain),
                 "claim": None if gain is None else gain.verdict,
@@ -88,6 +91,7 @@ def beside_report(report: Table) -> Table:
     short = pd.DataFrame(
         {
             "network": frame.network,
+            "updates": frame.get("updates"),
             "plain": frame[plain],
             "PM": frame.PM,
             "AT": frame["AT"],

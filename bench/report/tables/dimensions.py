@@ -10,16 +10,19 @@ from bench.report.tables.markup import Table
 
 
 def dimensions_table(frame: pd.DataFrame) -> Table:
-    """Two rows a network and method; empty unless a study holds volumes and slices of one network."""
+    """A row a network, method and kind of image, for each number of updates.
+
+    Empty unless a study holds volumes and slices of one network.
+    """
     done = frame[frame.status == "done"]
     score, part = score_column(done)
     suffix = "_val" if part == "validation" else ""
     cell = ["architecture", "method", "seg_loss", "method_parameters", "image_size"]
-    cell += ["labels", "teacher_labels", "unlabelled", "updates_asked", "teacher", "drawn"]
+    cell += ["labels", "teacher_labels", "unlabelled", "teacher", "drawn"]
     both = done.groupby(cell, dropna=False).slices.transform("nunique") > 1
     rows = []
-    for key, group in done[both].groupby([*cell, "slices"], sort=False, dropna=False):
-        architecture, method, *_, slices = key
+    for key, group in done[both].groupby([*cell, "slices", "updates_asked"], sort=False, dropna=False):
+        architecture, method, *_, slices, _ = key
         rows.append(
             {
                 "network": architecture,

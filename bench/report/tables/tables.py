@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.captions import cautions, origin, repeat
+from bench.report.captions import cautions, origin, repeat, updates
 from bench.report.cells import NETWORK, groups, is_plain, network
 from bench.report.frames import by_size
 from bench.report.method_names import in_order, label
@@ -116,7 +116,7 @@ def _all(shown: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _which(own: pd.DataFrame) -> dict[str, Any]:
     """What tells the jobs of a set from those of the others."""
-    return {"L_seg": own.seg_loss.iloc[0], "sees": sees(own)}
+    return {"L_seg": own.seg_loss.iloc[0], "sees": sees(own), "updates": updates(own)}
 
 
 def _cases_of(own: pd.DataFrame, cases: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:

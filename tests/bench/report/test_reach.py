@@ -44,6 +44,7 @@ def jobs(*names):
             "progress": "",
             "odd_data": (),
             **dict.fromkeys(("variant", "method_parameters", "updates_asked", "slices", "drawn"), ""),
+            "updates": 500,
             "stride": reach(name)[0],
             "receptive_field": reach(name)[1],
         }

@@ -30,6 +30,7 @@ for (const job of jobs) {
   [job.gain] = comparedWith(job, "baseline");
   job.closed = comparedWith(job, "baseline")[4] ?? undefined;
   [job.gap] = comparedWith(job, "teacher");
+  job.updates_asked ??= "usual";
 }
 
 /** The numbers of a job, in the matrix' order. `against`: a difference, with its interval; `scale` divides; `cost` columns can be plotted against Dice;
@@ -94,7 +95,7 @@ function label(row) {
   if (row.drawn) parts.push(`drawn ${row.drawn}`);
   if (varies("teacher_labels") && row.teacher) parts.push(`teacher’s labels ${row.teacher_labels}`);
   if (varies("unlabelled")) parts.push(`unlabelled ${row.unlabelled}`);
-  if (varies("updates_asked")) parts.push(`${row.updates_asked ?? "usual"} updates`);
+  if (varies("updates_asked")) parts.push(`${row.updates_asked} updates`);
   const [run] = row.runs;
   if (row.runs.length > 1) parts.push(`${distinct(row.runs, repeat)} ${repeat}s`);
   else parts.push(...(study.folds ? [`fold ${run.fold}`] : []), ...(oneSeedAFold ? [] : [`seed ${run.seed}`]));
@@ -102,14 +103,14 @@ function label(row) {
 }
 for (const job of jobs) job.runs = [job];
 
-/** Colour a method, sign a network: those of the figures. Other L_seg, and slices beside volumes, have hollow
-    signs and dashed curves. */
+/** Colour a method, sign a network: those of the figures. Another L_seg, slices beside volumes, and other updates
+    have hollow signs and dashed curves. */
 const colourOf = Object.fromEntries(study.methods.map((method) => [method.name, method.colour]));
 const methodColour = (row) => colourOf[row.kind] ?? "#888888";
 const signOf = (row) => study.marks[row.architecture] ?? "M-1 0L1 0";
 const dashes = [[], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3]];
-const recipe = (row) => ["seg_loss", "sees"].filter(varies).map((key) => row[key]).join(", ");
-const usualFirst = (a, b) => (b.seg_loss === "dice-bce") - (a.seg_loss === "dice-bce") || (b.sees === "volumes") - (a.sees === "volumes");
+const recipe = (row) => ["seg_loss", "sees", "updates_asked"].filter(varies).map((key) => row[key]).join(", ");
+const usualFirst = (a, b) => (b.seg_loss === "dice-bce") - (a.seg_loss === "dice-bce") || (b.sees === "volumes") - (a.sees === "volumes") || (b.updates_asked === "usual") - (a.updates_asked === "usual");
 const recipes = [...new Set([...done].sort(usualFirst).map(recipe))];
 const isUsual = (row) => recipe(row) === recipes[0];
 const dashOf = (row) => dashes[Math.max(recipes.indexOf(recipe(row)), 0) % dashes.length];

@@ -12,7 +12,7 @@ const wayParts = {
   seg_loss: (row) => row.seg_loss,
   sees: (row) => row.sees,
   image_size: (row) => side(row),
-  updates_asked: (row) => (row.updates_asked ? `${row.updates_asked} updates` : "usual updates"),
+  updates_asked: (row) => `${row.updates_asked} updates`,
   teacher: (row) => row.teacher && (row.teacher === row.architecture ? "of its plain twin" : `of ${row.teacher}`),
   teacher_labels: (row) => row.teacher && { same: "teacher of the same labels", disjoint: "teacher of others", all: "teacher saw all labels" }[row.teacher_labels],
   unlabelled: (row) => row.teacher && { none: "on labelled images", maps: "on all images" }[row.unlabelled],

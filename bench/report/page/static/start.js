@@ -51,8 +51,23 @@ function buildTheme() {
   });
 }
 
+/** Tables of this study and others, as the report wrote them. */
+function buildBeside() {
+  $("beside-section").hidden = !study.beside;
+  for (const { caption, columns, rows } of study.beside ?? []) {
+    const shown = columns.map((name, k) => [name, k]).filter(([name]) => name !== "records");
+    $("beside-section").append(
+      el("p", { class: "quiet" }, caption),
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption.split(",")[0] },
+        el("table", {},
+          el("thead", {}, el("tr", {}, ...shown.map(([name]) => el("th", { scope: "col" }, name)))),
+          el("tbody", {}, ...rows.map((row) => el("tr", {}, ...shown.map(([, k], first) => el(first ? "td" : "th", first ? {} : { scope: "row" }, row[k] || "–"))))))));
+  }
+}
+
 buildTheme();
 buildHeader();
+buildBeside();
 buildFilters();
 buildCost();
 buildCases();

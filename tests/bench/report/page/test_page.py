@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from page_studies import HOSTILE, fail, make_job, make_study, write
 
@@ -10,6 +11,7 @@ import methods
 from bench.data import phantom
 from bench.data.dataset import Dataset
 from bench.files.atomic import write_json
+from bench.report.beside import remember
 from bench.report.report import write_report
 
 
@@ -93,3 +95,24 @@ def test_five_hundred_jobs(tmp_path, open_page, scans, capsys):
         print(
             f"500 jobs: {size / 1e6:.1f} MB of data, open in {seconds:.2f} s, filtered in {filtered:.2f} s"
         )
+
+
+def test_two_budgets_are_told_apart(tmp_path, open_page, scans):
+    """By a filter, in the name of a job, by another dash in the curves, and in a table of two studies."""
+    job = make_job("unet-32-64", "baseline")
+    study = make_study(tmp_path / "s", scans, [job, replace(job, updates=2000)])
+    other = make_study(tmp_path / "other", scans, [replace(job, updates=4000)])
+    remember(study, [other.root])
+    write_report(study, None)
+    page = open_page(study.root / "index.html")
+    assert page.get_by_label("Updates asked").locator("option").all_inner_texts()[1:] == ["usual", "2000"]
+    names = page.locator("#job-a option").all_inner_texts()
+    assert [("usual updates" in name, "2000 updates" in name) for name in names] == [
+        (True, False),
+        (False, True),
+    ]
+    assert page.evaluate("new Set(done.map(dashOf)).size") == 2
+    assert page.locator("#beside-section").is_visible()
+    assert page.locator("#beside-section tbody tr").count() == 1
+    page = open_page(write(other, scans))
+    assert not page.locator("#beside-section").is_visible()

@@ -1,0 +1,176 @@
+"""Two studies side by side: the same networks and methods with other updates, or on another machine.
+
+``report STUDY --beside OTHER`` keeps in ``beside.json`` where the other one lies, so that every later
+report of the study has the table again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import UserError
+from bench.files.atomic import write_json
+from bench.files.checked import read_json
+from bench.report import frames
+from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, origin, repeat, updates
+from bench.report.cells import NO_FOLD, Cell, by_fold, cells_of, difference, groups, overall, scores
+from bench.report.comparisons import comparisons
+from bench.report.standard import usual_cells
+from bench.report.tables.compression import trained_only
+from bench.report.tables.markup import Table
+from bench.report.tables.matrix import GAIN, settings, without_constant
+from bench.report.tables.wording import closed, number, points, spread
+from bench.study.store import Study, existing
+
+log = logging.getLogger(__name__)
+
+FILE = "beside.json"
+MADE_FROM = ("data", "split")
+"""What two studies must share in ``study.json``."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is shown of one study: its usual cells on the repeats that both have."""
+
+    name: str
+    done: pd.DataFrame
+    cases: pd.DataFrame
+    compared: pd.DataFrame
+
+
+def remember(study: Study, others: Sequence[Path]) -> None:
+    """Keep where other studies lie, after checking that they can stand beside it.
+
+    Raises:
+        UserError: no study, one of other data or of another split, or the study itself.
+    """
+    kept = remembered(study)
+    for path in others:
+        other = existing(path)
+        if other.root.resolve() == study.root.resolve():
+            raise UserError(f"--beside {path}: is the study itself")
+        _check(study, other)
+        kept.append(Path(os.path.relpath(path, study.root)))
+    if others:
+        write_json(study.root / FILE, [path.as_posix() for path in dict.fromkeys(kept)])
+
+
+def remembered(study: Study) -> list[Path]:
+    """The folders of other studies, relative to the study's.
+
+    Raises:
+        UserError: ``beside.json`` is damaged.
+    """
+    path = study.root / FILE
+    content = read_json(path) if path.is_file() else []
+    if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
+        raise UserError(f"{path}: must be a list of folders")
+    return [Path(name) for name in content]
+
+
+def beside_tables(study: Study) -> list[Table]:
+    """A table for each study that is remembered and there."""
+    tables = []
+    for path in remembered(study):
+        folder = study.root / path
+        if not (folder / "study.json").is_file():
+            log.warning(f"report: {path} is no study any more: no table of both")
+            continue
+        other = existing(folder)
+        _check(study, other)
+        tables.append(_table(study, other))
+    return [table for table in tables if len(table.frame)]
+
+
+def _check(study: Study, other: Study) -> None:
+    ours, theirs = study.settings() or {}, other.settings() or {}
+    for key in MADE_FROM:
+        if ours.get(key) != theirs.get(key):
+            what = "data" if key == "data" else "a split"
+            raise UserError(f"--beside {other.root}: was made from {what} other than {study.root}")
+
+
+def _table(study: Study, other: Study) -> Table:
+    """A row for each cell that both have."""
+    one, two = _sides(study, other)
+    ours, theirs = _cells(one), _cells(two)
+    part = frames.score_column(one.done)[1]
+    rows: list[dict[str, Any]] = []
+    for key, (cell, group) in ours.items():
+        if key not in theirs:
+            continue
+        theirs_group = theirs[key][1]
+        own = {k: v for k, v in settings(cell, group).items() if k not in ("updates", "folds", "seeds")}
+        gained = difference(
+            scores(by_fold(two.cases), theirs_group.id), scores(by_fold(one.cases), group.id)
+        )
+        rows.append(
+            {
+                **own,
+                **_scores(one, key, ours, part),
+                **_scores(two, key, theirs, part),
+                "from the first to the second, points": number(100 * overall(gained), "+.1f"),
+                "parameters": number(group.parameters.iloc[0], ",.0f"),
+                "records": " ".join([*group.id, *theirs_group.id]),
+            }
+        )
+    caption = (
+        f"Side by side, on what both have: {one.name}: {origin(one.done)}; {two.name}: {origin(two.done)}. "
+        f"Dice: mean over patients ± sd over {repeat(one.done)}s. {CLAIMS} {GAP}"
+        f"{cautions(pd.concat([one.done, two.done]))}"
+    )
+    name = f"beside_{other.root.resolve().name}"
+    return Table(name, caption, without_constant(pd.DataFrame(rows)), wide=("records",))
+
+
+def _sides(study: Study, other: Study) -> tuple[Side, Side]:
+    """Both, of one part of the patients and the repeats that both have."""
+    summaries = [trained_only(frames.summary(each)) for each in (study, other)]
+    part = "val" if any(frames.score_column(frame)[1] != "test" for frame in summaries) else "test"
+    done = [frame[frame.status == "done"] for frame in summaries]
+    done = [own[usual_cells(own)] for own in done]
+    if part == "val":
+        done = [own.assign(dice=float("nan")) for own in done]
+    repeats = [pd.MultiIndex.from_arrays([own.fold.fillna(NO_FOLD), own.seed]) for own in done]
+    both = repeats[0].intersection(repeats[1])
+    names = [f"{updates(own)} updates" for own in done]
+    if names[0] == names[1]:
+        names = [each.root.resolve().name for each in (study, other)]
+    sides = []
+    for each, own, name, repeat_of in zip((study, other), done, names, repeats, strict=True):
+        kept = own[repeat_of.isin(both)]
+        cases = frames.cases(each, part)
+        cases = cases[cases.id.isin(kept.id)]
+        named = each.settings() or {}
+        found = comparisons(kept, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()))
+        sides.append(Side(name, kept, cases, found))
+    return sides[0], sides[1]
+
+
+def _cells(side: Side) -> dict[Cell, tuple[Cell, pd.DataFrame]]:
+    """Every cell by all that it is but its updates."""
+    return {cell._replace(updates_asked=""): (cell, group) for cell, group in groups(side.done)}
+
+
+def _scores(
+    side: Side, key: Cell, cells: dict[Cell, tuple[Cell, pd.DataFrame]], part: str
+) -> dict[str, Any]:
+    """A cell's columns of one study."""
+    cell, group = cells[key]
+    gains = side.compared[side.compared.against == "baseline"]
+    plain = dict(zip(cells_of(gains), gains.itertuples(index=False), strict=True)).get(cell)
+    column = "dice" if part == "test" else "dice_val"
+    return {
+        f"Dice ({part}), {side.name}": spread(by_repeat(group, column)),
+        f"{GAIN}, {side.name}": points(plain),
+        f"gap closed, {side.name}": closed(plain),
+        f"claim, {side.name}": None if plain is None else plain.verdict,
+    }

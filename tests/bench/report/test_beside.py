@@ -1,0 +1,122 @@
+"""Two studies side by side, as ``report --beside`` writes them, and two budgets in one study."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from bench.files.atomic import write_json
+from bench.report import frames
+from bench.report.figures.style import heading
+from bench.report.report import write_report
+from bench.report.standard import sets
+from bench.study.store import Study
+
+TEACHER, SMALL = "unet-64-128-256-512", "unet-32-64"
+NAMED = (f"{SMALL}:combined",)
+
+
+def with_settings(folded):
+    """A begun study: which data and split it was made from."""
+    settings = json.loads((folded.study.root / "study.json").read_text())
+    made_from = {"dataset": "liver-ct", "data": "d", "split": "s"}
+    write_json(folded.study.root / "study.json", settings | made_from)
+    return folded.study.root
+
+
+def add(part, fold, **more):
+    """Teacher, plain and distilled student of a fold."""
+    teacher = part.add(TEACHER, "baseline", fold, **more)
+    part.add(SMALL, "baseline", fold, **more)
+    part.add(SMALL, "combined", fold, teachers=(teacher,), **more)
+
+
+@pytest.fixture
+def both(folded, tmp_path):
+    """Five folds of 500 updates, and the first of them once more with 2,000."""
+    longer = replace(folded, simulated=replace(folded.simulated, study=Study(tmp_path / "longer")))
+    for part, folds, more in ((folded, range(5), {}), (longer, [0], {"updates": 2000, "made": 2000})):
+        part.name(*NAMED)
+        for fold in folds:
+            add(part, fold, **more)
+    for fold in range(5):
+        folded.add(SMALL, "pm-kd", fold)
+    return with_settings(folded), with_settings(longer)
+
+
+def test_what_both_have_stands_in_one_table_and_on_the_page(both, bench, no_figures):
+    ours, theirs = both
+    done = bench("report", ours, "--beside", theirs)
+    assert done.code == 0, done.err
+    table = pd.read_csv(ours / "tables" / "beside_longer.csv")
+    assert list(table.method) == ["baseline", "baseline", "combined"], "the other study has no pm-kd"
+    assert {"Dice (test), 500 updates", "Dice (test), 2,000 updates"} <= set(table.columns)
+    cases = [pd.read_csv(root / "cases.csv") for root in (ours, ours)]
+    bench("report", theirs)
+    cases[1] = pd.read_csv(theirs / "cases.csv")
+    means = [
+        own[(own.method == "combined") & (own.fold == 0)].groupby("patient").dice.mean() for own in cases
+    ]
+    row = table.set_index("method").loc["combined"]
+    assert float(row["Dice (test), 500 updates"]) == pytest.approx(means[0].mean(), abs=5e-4), (
+        "fold 0 alone"
+    )
+    gained = 100 * (means[1] - means[0]).mean()
+    assert float(row["from the first to the second, points"]) == pytest.approx(gained, abs=0.05)
+    assert row["claim, 2,000 updates"] == "none (1 fold)"
+    caption = (ours / "tables" / "beside_longer.md").read_text()
+    assert "1 of 5 folds, 500 updates a job" in caption
+    assert "1 of 5 folds, 2,000 updates a job" in caption
+    assert '"beside":[{"caption"' in (ours / "page-data.js").read_text()
+
+
+def test_it_is_remembered_and_said_where_the_other_one_is_gone(both, bench, no_figures):
+    ours, theirs = both
+    bench("report", ours, "--beside", theirs)
+    (ours / "tables" / "beside_longer.md").unlink()
+    bench("report", ours)
+    assert (ours / "tables" / "beside_longer.md").is_file()
+    theirs.rename(theirs.with_name("elsewhere"))
+    done = bench("report", ours)
+    assert done.code == 0
+    assert "../longer is no study any more" in done.out + done.err
+
+
+@pytest.mark.parametrize(("key", "says"), [("data", "from data other"), ("split", "from a split other")])
+def test_studies_of_other_patients_are_refused(folded, both, refused, key, says):
+    ours, theirs = both
+    content = json.loads((theirs / "study.json").read_text())
+    write_json(theirs / "study.json", content | {key: "x"})
+    assert says in refused("report", ours, "--beside", theirs)
+    assert not (ours / "beside.json").exists()
+
+
+def test_a_study_beside_itself_or_none_is_refused(both, refused, tmp_path):
+    ours, _ = both
+    assert "is the study itself" in refused("report", ours, "--beside", ours)
+    assert "no study.json here" in refused("report", ours, "--beside", tmp_path / "none")
+    (ours / "beside.json").write_text("{}")
+    assert "must be a list of folders" in refused("report", ours)
+
+
+def test_two_budgets_of_one_study_stand_in_its_tables_and_figures(folded, told):
+    for more in ({}, {"updates": 2000, "made": 2000, "effect": 0.1}):
+        for fold in range(3):
+            add(folded, fold, **more)
+    write_report(folded.study, None)
+    tables = folded.study.root / "tables"
+    matrix = pd.read_csv(tables / "matrix.csv")
+    assert list(matrix.updates) == ["500", "2,000"] * 3
+    report = pd.read_csv(tables / "report.csv")
+    assert list(report.updates) == ["500", "2,000"] * 2
+    assert report["PM + AT (distilled)"].diff().iloc[3] == pytest.approx(0.1 - 0.03, abs=0.01)
+    assert set(pd.read_csv(tables / "patients.csv").updates) == {"500", "2,000"}
+    assert not (tables / "recipes.md").exists()
+    for name in ("dice_by_method", "dice_against_cost", "learning_curves"):
+        for suffix in ("", "_2000-updates"):
+            assert (folded.study.root / "figures" / f"{name}{suffix}.png").is_file(), name
+    frame = frames.summary(folded.study)
+    heads = {suffix: heading(own) for suffix, own in sets(frame).items()}
+    assert "500 updates" in heads[""]
+    assert "2,000 updates" in heads["_2000-updates"]
