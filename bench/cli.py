@@ -134,13 +134,19 @@ def report(
         list[Path] | None,
         typer.Option(help="Another study of the same data and split, for a table of both; remembered."),
     ] = None,
+    chosen_on: Annotated[
+        Path | None,
+        typer.Option(
+            help="Patients that choices were made on, one a line: contrasts stand on the others, too."
+        ),
+    ] = None,
 ) -> None:
     """Write a study's tables and figures from its records; trains and measures nothing."""
     from bench import plugins
     from bench.commands import existing, report_study
 
     plugins.load(options.plugin)
-    report_study(existing(study), options.data, masks, tuple(beside or ()))
+    report_study(existing(study), options.data, masks, tuple(beside or ()), chosen_on)
 
 
 @app.command()

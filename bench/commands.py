@@ -21,6 +21,7 @@ from bench.planning.options import Options
 from bench.planning.session import data_again
 from bench.planning.todo import is_to_make_again, kind, states
 from bench.report.beside import remember
+from bench.report.chosen_on import keep
 from bench.report.masks import write_masks
 from bench.report.report import write_report
 from bench.running.executors import Engine, engine, local
@@ -149,7 +150,13 @@ def profile_study(study: Study, jobs: list[Job]) -> None:
         profile(study, jobs)
 
 
-def report_study(study: Study, data: Path | None, masks: bool = False, beside: Sequence[Path] = ()) -> None:
+def report_study(
+    study: Study,
+    data: Path | None,
+    masks: bool = False,
+    beside: Sequence[Path] = (),
+    chosen_on: Path | None = None,
+) -> None:
     """Write a study's report; with its images where they are built in or ``data`` names them.
 
     Args:
@@ -157,11 +164,15 @@ def report_study(study: Study, data: Path | None, masks: bool = False, beside: S
         data: its images.
         masks: also write the predicted masks as files, which needs the images.
         beside: other studies of the same data and split, for a table of both; they are remembered.
+        chosen_on: a file of the patients that choices were made on before the study; they are remembered.
 
     Raises:
-        UserError: ``data`` is not what the study was made from, or another study was made from other data.
+        UserError: ``data`` is not what the study was made from, another study was made from other data, or
+            a patient is not of this study.
     """
     remember(study, beside)
+    if chosen_on is not None:
+        keep(study, chosen_on)
     dataset = data_again(study, data)
     if masks and dataset is None:
         raise UserError("--masks: writes masks beside their images, so it needs them; give --data FOLDER")

@@ -27,6 +27,10 @@ class Unlabelled:
     turns: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
 
+PUBLIC = ("public domain", "cc0")
+"""How the licence of images begins that anybody may publish."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images with masks, decoded.
@@ -88,6 +92,11 @@ class Dataset:
     def spatial_dims(self) -> int:
         """2 or 3."""
         return int(self.masks[0].ndim)
+
+    @property
+    def may_be_shown(self) -> bool:
+        """Whether its pictures may be published: it is synthetic, or in the public domain."""
+        return self.synthetic or self.licence.lower().startswith(PUBLIC)
 
     @property
     def out_channels(self) -> int:

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.data.dataset import Dataset
 from bench.errors import UserError
@@ -80,3 +81,26 @@ def odd_patients(dataset: Dataset) -> list[str]:
             f"patients {twice[0]!r} and {twice[1]!r} differ in upper and lower case alone: taken for two"
         )
     return odd
+
+
+def read_patients(path: Path, said: str, instead: str = "") -> frozenset[str]:
+    """The patients that a text file names, one a line.
+
+    Args:
+        path: the file.
+        said: the option that named it, for errors.
+        instead: what might stand there instead of a file.
+
+    Raises:
+        UserError: no such file, or one that names nobody.
+    """
+    must = f"must be a file with a patient a line{instead}"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise UserError(f"{said}: can't be read ({why}); {must}") from None
+    named = frozenset(nfc(line.strip()) for line in lines if line.strip())
+    if not named:
+        raise UserError(f"{said}: names no patient; {must}")
+    return named

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.dataset import Dataset
-from bench.data.patients import nfc
+from bench.data.patients import read_patients
 from bench.data.splits import Split
 from bench.errors import UserError
 from bench.files.checksums import digest
@@ -22,17 +22,7 @@ def patients_seen(said: str) -> frozenset[str] | None:
     """
     if said == UNKNOWN:
         return None
-    try:
-        lines = Path(said).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not text in UTF-8"
-        raise UserError(
-            f"--teacher-saw {said}: can't be read ({why}); must be a file with a patient a line, or unknown"
-        ) from None
-    seen = frozenset(nfc(line.strip()) for line in lines if line.strip())
-    if not seen:
-        raise UserError(f"--teacher-saw {said}: names no patient; one a line, or unknown instead of a file")
-    return seen
+    return read_patients(Path(said), f"--teacher-saw {said}", f", or {UNKNOWN}")
 
 
 def kept(said: str) -> str:

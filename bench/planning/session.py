@@ -74,8 +74,8 @@ class Session:
         if new or not splits.is_file():
             write_splits(splits, self.splits)
         if new:  # after the split: with its settings a study is begun
-            self.study.create(self.settings, self.dataset.synthetic)
-        self.study.keep_from_git(self.dataset.synthetic)
+            self.study.create(self.settings, self.dataset.synthetic, self.dataset.may_be_shown)
+        self.study.keep_from_git(self.dataset.synthetic, self.dataset.may_be_shown)
         self.study.tidy()
         keep_decoded(self.study.root / "cache", self.dataset)
 

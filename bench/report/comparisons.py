@@ -48,12 +48,23 @@ COMPARISON_COLUMNS = (
     *Cell._fields,
     *("standard", "against", "contrast", "patients", "seeds", "folds", "difference"),
     *("low", "high", "low_method", "high_method", "sd", "of_each", "gap_closed", "beyond_twin"),
-    *("p", "p_holm", "smallest", "verdict"),
+    *("p", "p_holm", "smallest", "unseen", "low_unseen", "high_unseen", "patients_unseen", "verdict"),
 )
+UNSEEN = {
+    "unseen": "difference",
+    "low_unseen": "low_method",
+    "high_unseen": "high_method",
+    "patients_unseen": "patients",
+}
+"""Columns of a contrast on the patients that no choice was made on, and what they are elsewhere."""
 
 
 def comparisons(
-    done: pd.DataFrame, cases: pd.DataFrame, contrasts: Collection[str] = (), jobs: Collection[str] = ()
+    done: pd.DataFrame,
+    cases: pd.DataFrame,
+    contrasts: Collection[str] = (),
+    jobs: Collection[str] = (),
+    chosen_on: Collection[str] = (),
 ) -> pd.DataFrame:
     """Every cell against the same student's baseline and against its teacher, over the repeats both have.
 
@@ -69,6 +80,8 @@ def comparisons(
             claimed, each against the plain student.
         jobs: ids of the jobs that they stand for. Older studies have not kept them: there a contrast stands
             for its standard cell.
+        chosen_on: patients that choices were made on before. ``unseen`` is the difference over the others,
+            with its interval over folds, of the contrasts.
     """
     known, found = by_fold(cases), doubts(done)
     usual = {
@@ -98,6 +111,9 @@ def comparisons(
                 row["contrast"] = not named.isdisjoint(group.id)
                 if row["contrast"] and row["folds"] >= MIN_FOLDS:
                     row["smallest"] = float(smallest_claim(row["error"], row["folds"], family))
+                if row["contrast"] and chosen_on:
+                    others = _describe(paired.drop(index=chosen_on, errors="ignore"), ratio)
+                    row |= {name: others.get(key, np.nan) for name, key in UNSEEN.items()}
                 if "teacher" in theirs:
                     row["gap_closed"] = share(ours, reference, theirs["teacher"], ratio)
             rows.append(row)

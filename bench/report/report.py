@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from bench.data.dataset import Dataset
 from bench.files.atomic import write_text
-from bench.report import frames, published
+from bench.report import chosen_on, frames, published
 from bench.report.beside import beside_tables
 from bench.report.comparisons import comparisons
 from bench.report.figures.cases import chosen_jobs, write_panel
@@ -24,6 +24,9 @@ from bench.report.tables.writing import write_table
 from bench.study.store import Study
 
 log = logging.getLogger(__name__)
+
+SELDOM = ("drawn", "beyond_twin", "unseen", "low_unseen", "high_unseen", "patients_unseen")
+"""Columns of ``comparisons.csv`` that are left out where they hold nothing."""
 
 
 def write_report(
@@ -52,8 +55,9 @@ def write_report(
     compression = compression_table(made, scored, latency)
     all_scored, scored = scored, scored[scored.id.isin(shown.id)]
     settings = study.settings() or {}
-    compared = comparisons(done, scored, settings.get("contrasts", ()), settings.get("contrast_jobs", ()))
-    unsaid = [name for name in ("drawn", "beyond_twin") if not compared[name].replace("", None).count()]
+    named = (settings.get("contrasts", ()), settings.get("contrast_jobs", ()))
+    compared = comparisons(done, scored, *named, chosen_on.kept(study))
+    unsaid = [name for name in SELDOM if not compared[name].replace("", None).count()]
     write_text(root / "comparisons.csv", csv_text(compared.drop(columns=unsaid)))
     tables = []
     if len(done):

@@ -50,7 +50,7 @@ GIT_IGNORED = (
     "tensorboard/",
     "*.corrupt*",
 )
-GIT_IGNORED_REAL = ("predictions/", "figures/cases*")
+PREDICTED, PICTURES = ("predictions/",), ("figures/cases*",)
 FILES = ("weights", "predictions")
 """What a job leaves beside its record, which holds their checksums."""
 SUFFIXES = {"weights": ".safetensors", "predictions": ".npz", "checkpoints": ".checkpoint", "logs": ".log"}
@@ -82,16 +82,20 @@ class Study:
         content = read_json(path)
         return None if content is None else check_settings(content, path)
 
-    def create(self, settings: dict[str, Any], synthetic: bool) -> None:
+    def create(self, settings: dict[str, Any], synthetic: bool, may_be_shown: bool = False) -> None:
         """Make the folder and freeze ``settings``."""
-        self.keep_from_git(synthetic)
+        self.keep_from_git(synthetic, may_be_shown)
         write_json(self.root / "study.json", settings)
 
-    def keep_from_git(self, synthetic: bool) -> None:
-        """Name in ``.gitignore`` what is not for git, unless it is named there."""
+    def keep_from_git(self, synthetic: bool, may_be_shown: bool) -> None:
+        """Name in ``.gitignore`` what is not for git, unless it is named there.
+
+        Of real data that is what was predicted, and pictures that not everybody may be shown.
+        """
         path = self.root / ".gitignore"
         lines = path.read_text().splitlines() if path.is_file() else []
-        wanted = GIT_IGNORED if synthetic else GIT_IGNORED + GIT_IGNORED_REAL
+        pictures = () if synthetic or may_be_shown else PICTURES
+        wanted = GIT_IGNORED + (() if synthetic else PREDICTED) + pictures
         missing = [line for line in wanted if line not in lines]
         if missing:
             write_text(path, "".join(f"{line}\n" for line in [*lines, *missing]))

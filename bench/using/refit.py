@@ -54,7 +54,7 @@ def refit(study: Study, job_id: str, data: Path | None) -> tuple[Study, str]:
     settings["split"] = split.fingerprint
     if home.settings() not in (None, settings):
         raise UserError(f"{home.root}: was begun from another state of the study; remove it")
-    home.create(settings, dataset.synthetic)
+    home.create(settings, dataset.synthetic, dataset.may_be_shown)
     home.keep_plugins(study.plugins())
     session = Session(home, dataset, (split,), choose_device(settings["device"]), settings)
     made: dict[str, Job] = {}

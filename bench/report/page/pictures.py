@@ -1,8 +1,8 @@
 """Pictures of cases for the page: images as PNG, masks as outlines, in ``page/cases/``.
 
 Masks become SVG paths: crisp at any size, and a kilobyte or less a case. A page from disk may not read
-files, but may run scripts, so each file of outlines is one call. Of a real dataset the folder ignores
-itself in git.
+files, but may run scripts, so each file of outlines is one call. Of a dataset that not everybody
+may be shown the folder ignores itself in git.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench.study.store import Study
 
 def write_pictures(folder: Path, study: Study, dataset: Dataset, cases: list[str]) -> None:
     """Write image and true outlines of ``cases``, and the outlines of every job with predictions."""
-    if not dataset.synthetic:
+    if not dataset.may_be_shown:
         write_text(folder / ".gitignore", "*\n")
     where = {case: k for k, case in enumerate(dataset.cases)}
     classes = len(dataset.classes)

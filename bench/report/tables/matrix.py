@@ -23,9 +23,11 @@ from bench.report.tables.wording import (
     sees,
     size,
     spread,
+    unseen,
 )
 
 GAIN, TO_TEACHER = "Δ plain, points [95 % CI]", "Δ teacher, points [95 % CI]"
+UNSEEN = "Δ plain, unseen patients"
 BEYOND = "beyond its plain twin, points"
 GAIN_NETWORKS, TO_TEACHER_NETWORKS = "Δ plain, these networks", "Δ teacher, these networks"
 DULL = (
@@ -68,7 +70,11 @@ def _said(shown: pd.DataFrame, compared: pd.DataFrame) -> str:
     """How the numbers of a table with gains are to be read."""
     own = of_cells(shown, compared)
     gap = f" {GAP}" if own.gap_closed.notna().any() else ""
-    return f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}{claimable(own)}{gap}"
+    unseen = own.patients_unseen.dropna().astype(int)
+    others = (
+        f" Unseen: the {unseen.max()} patients that no choice was made on before." if len(unseen) else ""
+    )
+    return f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}{claimable(own)}{others}{gap}"
 
 
 def _cells(
@@ -126,6 +132,7 @@ def _differences(plain: Any, teacher: Any, repeat: str) -> dict[str, Any]:
     return {
         GAIN: points(plain),
         GAIN_NETWORKS: networks(plain),
+        UNSEEN: None if plain is None else unseen(plain),
         "gap closed": closed(plain),
         BEYOND: None if plain is None else number(100 * plain.beyond_twin, "+.1f"),
         f"sd over {repeat}s": None if plain is None else number(100 * plain.sd, ".1f"),

@@ -20,6 +20,13 @@ def points(row: Any) -> str | None:
     return f"{100 * row.difference:+.1f}" + (f" {method}" if method else "")
 
 
+def unseen(row: Any) -> str | None:
+    """A contrast on the patients that no choice was made on, in Dice points; None of other comparisons."""
+    if pd.isna(row.unseen):
+        return None
+    return " ".join(filter(None, (f"{100 * row.unseen:+.1f}", _interval(row.low_unseen, row.high_unseen))))
+
+
 def networks(row: Any) -> str | None:
     """The interval of a comparison over patients, for these networks."""
     return None if row is None else _interval(row.low, row.high)

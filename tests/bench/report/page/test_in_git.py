@@ -10,6 +10,7 @@ import pytest
 from page_studies import make_job, make_study, write
 
 from bench.data.dataset import Dataset
+from bench.files.atomic import write_text
 from bench.report import frames
 from bench.report.page.page import STATIC
 from bench.study.store import Study
@@ -49,6 +50,22 @@ def test_real_cases_stay_numbers_in_git(tmp_path, open_page, scans):
     # Reports without images say so in the page's data, and nothing is asked for.
     quiet = open_page(write(Study(clone), None))
     assert quiet.locator("#no-pictures").is_visible()
+
+
+def test_what_everybody_may_see_can_be_committed(tmp_path, scans):
+    """Pictures of data in the public domain; what networks predicted of them is too large for git."""
+    real = Dataset(**{**vars(scans), "synthetic": False, "licence": "Public domain, somewhere"})
+    study = make_study(tmp_path / "study", real, [make_job("unet-32-64", "baseline")])
+    study.keep_from_git(real.synthetic, real.may_be_shown)
+    write(study, real)
+    write_text(study.root / "figures" / "cases.png", "")
+    git = ["git", "-C", str(study.root)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    kept = subprocess.run([*git, "ls-files"], check=True, capture_output=True, text=True).stdout.split()
+    assert "page/cases/0000.png" in kept
+    assert "figures/cases.png" in kept
+    assert not any(name.startswith("predictions/") for name in kept)
 
 
 def test_what_draws_the_page_is_in_git_once(tmp_path, open_page, scans):
