@@ -120,6 +120,12 @@ def _labels(matrix: Matrix, more_images: bool) -> list[Known]:
     (``more_images``), what is made of images without labels.
     """
     found: list[Known] = []
+    for known_to_teacher in matrix.teacher_labels if set(matrix.labels) == {"all"} else ():
+        if known_to_teacher != "same":
+            raise UserError(
+                f"teacher_labels {known_to_teacher}: where students know all labels, so does the teacher; "
+                "give labels, the number of labelled patients"
+            )
     for labels, teacher, unlabelled in itertools.product(
         matrix.labels, matrix.teacher_labels, matrix.unlabelled
     ):

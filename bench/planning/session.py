@@ -255,8 +255,9 @@ def _splits(
             f"--folds {options.folds}: the study {root} was begun {begun}; name another folder with "
             "--results"
         )
-    if path is None:
-        return folds_by_patient(dataset, options.folds) if options.folds else (split_by_patient(dataset),)
+    if path is None:  # of a study that has lost its file they are made again
+        count = options.folds or (frozen or {}).get("folds")
+        return folds_by_patient(dataset, count) if count else (split_by_patient(dataset),)
     splits = read_splits(path, dataset)
     if options.folds and options.folds != len(splits):
         raise UserError(
@@ -286,6 +287,11 @@ def _check_frozen(path: Path, frozen: dict[str, Any], asked: dict[str, Any]) -> 
     missing = [name for name in FROZEN if name not in frozen]
     if missing:
         raise UserError(f"{path}: the key {missing[0]!r} is missing; remove it or restore it")
+    if frozen["protocol"] != PROTOCOL_VERSION:
+        raise UserError(
+            f"{path}: the study is of version {frozen['protocol']} of the protocol, now it is "
+            f"{PROTOCOL_VERSION}: it can be reported, not gone on with; name another folder with --results"
+        )
     for key in sorted(asked):
         begun = frozen.get(key, {"micro_batch": BATCH_SIZE}.get(key))
         if begun != asked[key]:

@@ -87,7 +87,7 @@ class Study:
         self.keep_from_git(synthetic, may_be_shown)
         write_json(self.root / "study.json", settings)
 
-    def keep_from_git(self, synthetic: bool, may_be_shown: bool) -> None:
+    def keep_from_git(self, synthetic: bool, may_be_shown: bool = False) -> None:
         """Name in ``.gitignore`` what is not for git, unless it is named there.
 
         Of real data that is what was predicted, and pictures that not everybody may be shown.

@@ -1,12 +1,15 @@
 """Studies in folds and with few labels, as a user runs them."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bench.study.store import Study
 
+V1 = Path(__file__).resolve().parents[2] / "results" / "v1" / "phantom"
 MATRIX = {
     "teacher": "unet-4-8",
     "students": ["unet-2"],
@@ -103,3 +106,61 @@ def test_folds_are_frozen_with_the_study(bench, refused, arguments, nothing_runs
 def test_given_weights_teach_no_folds(refused, arguments, tmp_path):
     line = refused(*arguments, "--folds", 3, "--teacher", tmp_path / "w.safetensors")
     assert "what it was trained on is not known, so a study with folds" in line
+
+
+def test_folds_are_never_fewer_than_a_study_was_begun_with(
+    bench, refused, arguments, nothing_runs, tmp_path
+):
+    assert bench(*arguments, "--folds", 5).code == 0
+    assert "was begun with 5 folds; name another folder" in refused(*arguments, "--folds", 3)
+    before = (tmp_path / "s" / "splits.json").read_bytes()
+    (tmp_path / "s" / "splits.json").unlink()
+    assert bench(*arguments).code == 0, "lost splits are made again, without --folds being typed"
+    assert (tmp_path / "s" / "splits.json").read_bytes() == before
+
+
+def test_contrasts_are_frozen_with_their_jobs(bench, arguments, nothing_runs, tmp_path):
+    """Whatever a later matrix names, more updates among it, the study claims what it was begun with."""
+    assert bench(*arguments, "--folds", 3).code == 0
+    study = Study(tmp_path / "s")
+    begun = study.settings()
+    planned = {study.job(name).id for name in begun["contrast_jobs"]}
+    assert {(study.job(name).method, study.job(name).fold) for name in planned} == {
+        ("pm-kd", fold) for fold in range(3)
+    }
+    other = write(tmp_path / "m.yaml", methods=["baseline", "pm-kd", "at-kd"], contrasts=["unet-2:at-kd"])
+    done = bench("--matrix", other, *arguments[2:], "--updates", 160)
+    assert (
+        "contrasts are not used (unet-2:at-kd): the study was begun with unet-2:pm-kd"
+        in done.out + done.err
+    )
+    assert study.settings() == begun
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"methods": ["baseline"]}, ""),
+        ({"contrasts": []}, ""),
+        ({"methods": ["baseline", *(f"pm-kd[weight={k}]" for k in range(1, 8))]}, "there are more than 6"),
+    ],
+)
+def test_a_warning_on_contrasts_only_where_there_are_too_many(
+    bench, arguments, nothing_runs, tmp_path, more, says
+):
+    done = bench("--matrix", write(tmp_path / "m.yaml", **more), *arguments[2:], "--folds", 3)
+    said = done.out + done.err
+    assert says in said
+    assert ("may be claimed" in said) == bool(says)
+
+
+def test_a_study_of_an_earlier_protocol_says_so(refused, tmp_path):
+    old = shutil.copytree(V1, tmp_path / "phantom")
+    line = refused("--matrix", "quick", "--results", old, "--device", "cpu")
+    assert "is of version 1 of the protocol, now it is 2: it can be reported, not gone on with" in line
+
+
+def test_a_teacher_of_other_labels_needs_some_to_be_withheld(refused, arguments, tmp_path):
+    write(tmp_path / "m.yaml", teacher_labels=["same", "disjoint"])
+    line = refused(*arguments, "--dry-run")
+    assert "teacher_labels disjoint: where students know all labels, so does the teacher" in line

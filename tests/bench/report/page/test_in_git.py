@@ -56,6 +56,7 @@ def test_what_everybody_may_see_can_be_committed(tmp_path, scans):
     """Pictures of data in the public domain; what networks predicted of them is too large for git."""
     real = Dataset(**{**vars(scans), "synthetic": False, "licence": "Public domain, somewhere"})
     study = make_study(tmp_path / "study", real, [make_job("unet-32-64", "baseline")])
+    (study.root / ".gitignore").unlink()
     study.keep_from_git(real.synthetic, real.may_be_shown)
     write(study, real)
     write_text(study.root / "figures" / "cases.png", "")
