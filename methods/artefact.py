@@ -29,6 +29,11 @@ PART = "part/"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
+def parameters_of(module: nn.Module) -> int:
+    """How many numbers training changes in a network."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 @dataclass(frozen=True)
 class About:
     """What an artefact is, as its file says it."""

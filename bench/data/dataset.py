@@ -100,8 +100,13 @@ class Dataset:
 
     @property
     def out_channels(self) -> int:
-        """Channels of the logits: one for one class (sigmoid), else one a class and background."""
-        return 1 if len(self.classes) == 1 else len(self.classes) + 1
+        """Channels of the logits."""
+        return out_channels(self.classes)
+
+
+def out_channels(classes: Sequence[str]) -> int:
+    """Channels of the logits: one for one foreground class (sigmoid), else one a class and background."""
+    return 1 if len(classes) == 1 else len(classes) + 1
 
 
 def nothing(image: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -73,9 +73,10 @@ class Session:
         new = self.study.settings() is None
         if new or not splits.is_file():
             write_splits(splits, self.splits)
+        whose = (self.dataset.synthetic, self.dataset.may_be_shown)
         if new:  # after the split: with its settings a study is begun
-            self.study.create(self.settings, self.dataset.synthetic, self.dataset.may_be_shown)
-        self.study.keep_from_git(self.dataset.synthetic, self.dataset.may_be_shown)
+            self.study.create(self.settings, *whose)
+        self.study.keep_from_git(*whose)
         self.study.tidy()
         keep_decoded(self.study.root / "cache", self.dataset)
 
@@ -227,12 +228,7 @@ def _odd(dataset: Dataset, splits: tuple[Split, ...]) -> list[str]:
     Raises:
         UserError: there is nothing to learn.
     """
-    odd = (
-        *dataset.warnings,
-        *odd_patients(dataset),
-        *odd_content(dataset),
-        *untested(dataset, splits),
-    )
+    odd = (*dataset.warnings, *odd_patients(dataset), *odd_content(dataset), *untested(dataset, splits))
     return [one_line(text) for text in (*odd, *check_foreground(dataset, splits))]
 
 
@@ -252,11 +248,10 @@ def _splits(
     if frozen is not None and options.folds not in (None, frozen.get("folds")):
         begun = f"with {frozen['folds']} folds" if "folds" in frozen else "without folds"
         raise UserError(
-            f"--folds {options.folds}: the study {root} was begun {begun}; name another folder with "
-            "--results"
+            f"--folds {options.folds}: {root} was begun {begun}; name another folder with --results"
         )
-    if path is None:  # of a study that has lost its file they are made again
-        count = options.folds or (frozen or {}).get("folds")
+    if path is None:
+        count = options.folds or (frozen or {}).get("folds")  # of a study that has lost its file
         return folds_by_patient(dataset, count) if count else (split_by_patient(dataset),)
     splits = read_splits(path, dataset)
     if options.folds and options.folds != len(splits):

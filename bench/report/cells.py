@@ -94,17 +94,22 @@ def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
     if own:
         return list(own)
     others = done[done.architecture != cell.architecture]
-    if set(group.id) & {name for names in others.teachers.fillna("") for name in names.split()}:
+    if not teacher_ids(others).isdisjoint(group.id):
         return []
     near = done[(done[list(SETTING)] == [getattr(cell, name) for name in SETTING]).all(axis=1)]
     taught = near[near.teachers.fillna("") != ""]
     usual = taught[taught.teacher_labels == "same"]
-    everyone = {name for names in (usual if len(usual) else taught).teachers for name in names.split()}
+    everyone = teacher_ids(usual if len(usual) else taught)
     teaching = done[done.id.isin(everyone) & (done.method == "baseline") & (done.drawn == "")]
     if not len(teaching):
         return []
     largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]
     return [] if largest == cell.architecture else list(teaching.id[teaching.architecture == largest])
+
+
+def teacher_ids(jobs: pd.DataFrame) -> set[str]:
+    """Ids of the jobs whose networks teach ``jobs``."""
+    return {name for names in jobs.teachers.fillna("") for name in names.split()}
 
 
 def by_fold(cases: pd.DataFrame) -> pd.DataFrame:

@@ -83,14 +83,8 @@ def comparisons(
         chosen_on: patients that choices were made on before. ``unseen`` is the difference over the others,
             with its interval over folds, of the contrasts.
     """
-    known, found = by_fold(cases), doubts(done)
-    usual = {
-        name
-        for _, own in done.groupby(["seg_loss", "slices", "updates_asked"])
-        for name in standard(own).id
-    }
+    known, found, usual = by_fold(cases), doubts(done), _usual(done)
     named, family = set(jobs) or _named(done, contrasts), len(set(contrasts))
-    planned, part = done.folds.max() if len(done) else pd.NA, score_column(done)[1]
     doubted = {job: found[cell] for cell, group in groups(done) for job in group.id}
     rows = []
     for cell, group in groups(done):
@@ -104,9 +98,8 @@ def comparisons(
                 continue
             row = {**cell._asdict(), "standard": set(group.id) <= usual, "against": against}
             row |= {"contrast": False, **_describe(paired, ratio)}
-            row["doubt"] = next(
-                (why for job in (*group.id, *references[against]) for why in doubted[job]), ""
-            )
+            why = (why for job in (*group.id, *references[against]) for why in doubted[job])
+            row["doubt"] = next(why, "") or _too_early(row["folds"], done)
             if against == "baseline":
                 row["contrast"] = not named.isdisjoint(group.id)
                 if row["contrast"] and row["folds"] >= MIN_FOLDS:
@@ -120,13 +113,14 @@ def comparisons(
     frame = pd.DataFrame(rows, columns=[*COMPARISON_COLUMNS, "doubt"])
     frame["p_holm"] = holm(frame.p.where(frame.contrast.astype(bool)).astype(float), family)
     frame["beyond_twin"] = _beyond_twin(frame)
-    frame["verdict"] = [
-        f"none ({row.doubt or _too_early(row, planned, part)})"
-        if row.doubt or _too_early(row, planned, part)
-        else _verdict(row)
-        for row in frame.itertuples()
-    ]
+    frame["verdict"] = [f"none ({row.doubt})" if row.doubt else _verdict(row) for row in frame.itertuples()]
     return frame.drop(columns="doubt")
+
+
+def _usual(done: pd.DataFrame) -> set[str]:
+    """Ids of the standard cells' jobs, of every loss, kind of image and number of updates."""
+    parts = [standard(own) for _, own in done.groupby(["seg_loss", "slices", "updates_asked"])]
+    return {name for own in parts for name in own.id}
 
 
 def _beyond_twin(compared: pd.DataFrame) -> pd.Series:
@@ -235,17 +229,18 @@ def _seeds(paired: pd.DataFrame) -> int:
     return int(repeats.groupby("fold").seed.nunique().max())
 
 
-def _too_early(row: Any, planned: Any, part: str) -> str:
+def _too_early(folds: int, done: pd.DataFrame) -> str:
     """Why nothing may be said of a comparison yet; empty where it may.
 
     A study that is read after three, four and five folds would make its false claims three times over, and
     validation scores are of patients that chose each network's epoch, the same ones in several folds.
     """
-    if row.folds < MIN_FOLDS:
-        return f"{row.folds or 'no'} fold{'' if row.folds == 1 else 's'}"
-    if part != "test":
+    if folds < MIN_FOLDS:
+        return f"{folds or 'no'} fold{'' if folds == 1 else 's'}"
+    if score_column(done)[1] != "test":
         return "validation scores"
-    return "" if pd.isna(planned) or row.folds >= planned else f"{row.folds} of {planned} folds"
+    planned = done.folds.max()
+    return "" if pd.isna(planned) or folds >= planned else f"{folds} of {planned} folds"
 
 
 def _verdict(row: Any) -> str:

@@ -16,7 +16,7 @@ from bench.running.work import Work, calibration_facts, material
 from bench.training.artefacts import about_of, fresh_network
 from bench.training.job_parts import load_artefact, step_of
 from bench.training.loop import Trained
-from methods.artefact import About, Artefact, TorchArtefact
+from methods.artefact import About, Artefact, TorchArtefact, parameters_of
 from methods.converting.agreement import DIFFERENCE, differences, tolerance
 from methods.converting.steps import COMPARED
 
@@ -43,7 +43,7 @@ def source_of(work: Work) -> tuple[nn.Module, About]:
     about = artefact.about
     if about is None or not about.data:  # of an earlier version, or given: the study knows what it is
         about = replace(about_of(source, work.prepared), shape=None if about is None else about.shape)
-    return artefact.module, replace(about, parameters=_count(artefact.module))
+    return artefact.module, replace(about, parameters=parameters_of(artefact.module))
 
 
 def converted(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
@@ -99,11 +99,7 @@ def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
         torch.manual_seed(work.job.seed)
         network = fresh_network(replace(about, shape=shape))
     if shape is not None:
-        log.info(f"{_count(network):,} of {_count(module):,} parameters left")
+        log.info(f"{parameters_of(network):,} of {parameters_of(module):,} parameters left")
     trained = train_rounds(work, network, 2 if step.fresh else 1)
-    made = replace(about, shape=shape, parameters=_count(network))
+    made = replace(about, shape=shape, parameters=parameters_of(network))
     return trained, TorchArtefact(trained.model, made), {}
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

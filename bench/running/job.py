@@ -26,7 +26,7 @@ from bench.study.reporter import Reporter
 from bench.training.artefacts import about_of
 from bench.training.job_parts import load_artefact, network, runtime_of, step_of
 from bench.training.loop import Trained
-from methods.artefact import Artefact, TorchArtefact
+from methods.artefact import Artefact, TorchArtefact, parameters_of
 from methods.masks import blank
 
 
@@ -77,7 +77,7 @@ def _make_and_score(work: Work) -> dict[str, Any]:
 
 def _trained(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
     trained = train_fresh(work)
-    count = sum(parameter.numel() for parameter in trained.model.parameters())
+    count = parameters_of(trained.model)
     about = replace(about_of(work.job, work.prepared), parameters=count)
     return trained, TorchArtefact(trained.model, about), {}
 

@@ -17,7 +17,7 @@ from bench.study.provenance import provenance
 from bench.study.store import failure
 from bench.training.artefacts import about_of
 from bench.training.loop import Trained
-from methods.artefact import About, Artefact
+from methods.artefact import About, Artefact, parameters_of
 
 
 def done_record(
@@ -30,7 +30,7 @@ def done_record(
     study, job, prepared, curves = work.study, work.job, work.prepared, trained.curves
     known, about = study.trained(job), artefact.about or about_of(job, prepared)
     module = artefact.module
-    count = about.parameters if module is None else sum(p.numel() for p in module.parameters())
+    count = about.parameters if module is None else parameters_of(module)
     updates = trained.steps * len(curves) * trained.rounds
     return {
         "id": job.id,

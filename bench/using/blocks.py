@@ -41,7 +41,7 @@ class Plan:
 def bytes_whole(volume: Volume, made_for: Preprocessing) -> int:
     """The memory that predicting it at once takes, about."""
     own, grid = math.prod(volume.shape), math.prod(_grid(volume, made_for))
-    channels, outputs = len(made_for.channels), _outputs(made_for)
+    channels, outputs = len(made_for.channels), made_for.out_channels
     return BYTES * (own * (2 * channels + outputs) + grid * (2 * channels + AT_WORK * outputs))
 
 
@@ -49,7 +49,7 @@ def plan(volume: Volume, made_for: Preprocessing, budget: int) -> Plan:
     """Cut it so that a block takes ``budget`` bytes, about; one plane at a time is the least."""
     grid = _grid(volume, made_for)
     axis = 2 if made_for.sliced else max(range(3), key=lambda k: grid[k])
-    channels, outputs = len(made_for.channels), _outputs(made_for)
+    channels, outputs = len(made_for.channels), made_for.out_channels
     a_plane = BYTES * (3 * channels + AT_WORK * outputs) * math.prod(grid) // grid[axis]
     beside = 0 if made_for.sliced else 2 * made_for.patch[axis]
     on_grid = max(1, budget // a_plane - beside)
@@ -95,10 +95,6 @@ def predict_in_blocks(
 
 def _grid(volume: Volume, made_for: Preprocessing) -> tuple[int, ...]:
     return grid_of(volume.shape, volume.spacing, made_for.spacing)
-
-
-def _outputs(made_for: Preprocessing) -> int:
-    return 1 if len(made_for.classes) == 1 else len(made_for.classes) + 1
 
 
 def _with_windows(start: int, stop: int, patch: int, side: int) -> tuple[int, int]:

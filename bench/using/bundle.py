@@ -146,16 +146,16 @@ def of_bundle(folder: Path) -> Network:
 
 def _check_fit(own: Described, made_for: Preprocessing, where: Path) -> None:
     """Refuse a description that contradicts itself."""
-    dims = len(made_for.patch) or 2
-    sides = made_for.patch or (made_for.size or 0,)
-    classes = 1 if len(made_for.classes) == 1 else len(made_for.classes) + 1
+    dims, classes = len(made_for.sides), made_for.out_channels
     if (own.spatial_dims, own.in_channels, own.out_channels) != (dims, len(made_for.channels), classes):
         raise UserError(
             f"{where}: its network has {own.spatial_dims} dimensions, {own.in_channels} channels and "
             f"{own.out_channels} outputs, its preprocessing {dims}, {len(made_for.channels)} and {classes}"
         )
-    if any(side % own.stride for side in sides):
-        raise UserError(f"{where}: sides {sides} are no multiples of the network's stride {own.stride}")
+    if any(side % own.stride for side in made_for.sides):
+        raise UserError(
+            f"{where}: sides {made_for.sides} are no multiples of the network's stride {own.stride}"
+        )
 
 
 def _read_parts(folder: Path, own: Described, where: Path) -> dict[str, bytes]:

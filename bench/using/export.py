@@ -21,7 +21,7 @@ from bench.using.metadata import metadata
 from bench.using.network import Network, of_study
 from bench.using.refit import refit, repeats_of
 from bench.using.wishes import ExportWish
-from methods.artefact import Artefact, GraphArtefact
+from methods.artefact import Artefact, GraphArtefact, parameters_of
 from methods.converting import open_graph
 from methods.converting.agreement import DIFFERENCE
 from methods.converting.libraries import lacking
@@ -124,15 +124,13 @@ def _converted(network: Network, artefact: Artefact, runtime: str) -> GraphArtef
     made_for, module, about = network.made_for, artefact.module, artefact.about
     assert module is not None
     assert about is not None
-    dims = len(made_for.patch) or 2
-    sides = made_for.patch or (made_for.size or 0,) * 2
-    noise = torch.Generator().manual_seed(0)
-    images = torch.randn(COMPARED[dims], len(made_for.channels), *sides, generator=noise)
+    sides, noise = made_for.sides, torch.Generator().manual_seed(0)
+    images = torch.randn(COMPARED[len(sides)], len(made_for.channels), *sides, generator=noise)
     try:
         graph = FP32[runtime](module, images.split(1), architectures.stride(about.architecture))
     except ValueError as error:
         raise UserError(f"{network.label}: {error}") from None
-    count = sum(parameter.numel() for parameter in module.parameters())
+    count = parameters_of(module)
     return GraphArtefact(replace(about, parameters=count), graph, open_graph)
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from bench.data.dataset import out_channels
 from bench.errors import UserError
 from bench.files.checked import check
 from bench.job import Job
@@ -77,6 +78,16 @@ class Preprocessing:
     def of_volumes(self) -> bool:
         """Whether it is made for volumes, not for 2-D images."""
         return bool(self.patch)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of what the network sees, along each of its dimensions."""
+        return self.patch or (self.size or 0,) * 2
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the logits."""
+        return out_channels(self.classes)
 
     @property
     def sliced(self) -> bool:

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.data.dataset import Dataset
+from bench.report.cells import teacher_ids
 from bench.report.figures.style import STYLE, TWO_COLUMNS, heading, plain, save, title
 from bench.report.frames import by_size
 from bench.report.method_names import in_order, label
@@ -52,8 +53,7 @@ def chosen_jobs(frame: pd.DataFrame, study: Study, distilled: str) -> pd.DataFra
     taught = done[done.method == distilled]
     students = by_size(taught) if len(taught) else by_size(done)
     smallest = done[done.architecture == students[-1]] if students else done.iloc[:0]
-    teachers = {t for ids in taught.teachers for t in ids.split()}
-    picked = [done[done.id.isin(teachers)].head(1)]
+    picked = [done[done.id.isin(teacher_ids(taught))].head(1)]
     picked += [smallest[smallest.method == m] for m in ("baseline", distilled)]
     return pd.concat(picked)
 

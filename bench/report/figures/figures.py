@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.report.cells import teacher_ids
 from bench.report.comparisons import of_cells
 from bench.report.figures.cost import dice_against_cost
 from bench.report.figures.curves import learning_curves
@@ -90,8 +91,7 @@ def _figures(
     """The figures of the cells ``own``, by the names of their files."""
     scored = cases[cases.id.isin(own.id)]
     compared = of_cells(own, compared)
-    taught_by = {name for names in own.teachers.fillna("") for name in names.split()}
-    with_teachers = done[done.id.isin({*own.id, *taught_by})]
+    with_teachers = done[done.id.isin({*own.id, *teacher_ids(own)})]
     return {
         "dice_by_method": lambda: dice_by_method(own, scored, look),
         "dice_by_organ_size": lambda: dice_by_organ_size(own, scored, look),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.protocol import SIDES
 from bench.report.captions import by_repeat, cautions, origin
-from bench.report.cells import by_fold, difference, overall, scores
+from bench.report.cells import by_fold, difference, overall, scores, teacher_ids
 from bench.report.frames import by_size, score_column
 from bench.report.making import Making, making
 from bench.report.statistics import MIN_PATIENTS, interval
@@ -153,7 +153,7 @@ def _points(paired: pd.DataFrame) -> str | None:
 
 def largest_teachers(done: pd.DataFrame) -> list[str]:
     """The largest networks that taught."""
-    teaching = done[done.id.isin({name for names in done.teachers.fillna("") for name in names.split()})]
+    teaching = done[done.id.isin(teacher_ids(done))]
     if not len(teaching):
         return []
     largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, claimable, origin, repeat, unit, updates
-from bench.report.cells import Cell, cells_of, groups
+from bench.report.cells import Cell, cells_of, groups, teacher_ids
 from bench.report.comparisons import leaders, of_cells
 from bench.report.doubts import patients
 from bench.report.frames import score_column
@@ -50,7 +50,7 @@ def matrix_table(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame
     """Every network and method with the default recipe: scores, differences, cost."""
     shown = done[usual_cells(done)]
     frame, marks = _cells(shown, done, cases, compared)
-    heavy = "the teacher" if done.teachers.fillna("").any() else "the largest network"
+    heavy = "the teacher" if teacher_ids(done) else "the largest network"
     caption = f"Every network and method: {origin(shown)}.{_said(shown, compared)}"
     caption += f" In brackets the ratio to {heavy}. Latency: batch 1, fp32.{cautions(shown)}"
     frame = frame.drop(columns="parameters of the method", errors="ignore")
@@ -161,7 +161,7 @@ def _costs(first: pd.Series, heavy: pd.Series) -> dict[str, Any]:
 
 def heaviest(done: pd.DataFrame) -> pd.Series:
     """The job whose cost the others are compared with: the largest teacher, else the largest network."""
-    teaching = {name for names in done.teachers.fillna("") for name in names.split()}
+    teaching = teacher_ids(done)
     own = done[done.id.isin(teaching)] if done.id.isin(teaching).any() else done
     return own.sort_values("parameters", kind="stable", na_position="first").iloc[-1]
 
