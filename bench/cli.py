@@ -114,7 +114,8 @@ def job(
 def profile(study: StudyFolder, options: Options) -> None:
     """Measure parameters, MACs, latency and memory of a study's networks."""
     from bench import plugins
-    from bench.commands import existing, profile_study
+    from bench.commands import profile_study
+    from bench.study.store import existing
 
     plugins.load(options.plugin)
     root = existing(study)
@@ -143,7 +144,8 @@ def report(
 ) -> None:
     """Write a study's tables and figures from its records; trains and measures nothing."""
     from bench import plugins
-    from bench.commands import existing, report_study
+    from bench.commands import report_study
+    from bench.study.store import existing
 
     plugins.load(options.plugin)
     report_study(existing(study), options.data, masks, tuple(beside or ()), chosen_on)
@@ -233,7 +235,7 @@ def export(
 ) -> None:
     """Write a finished network as a bundle that works without this project."""
     from bench import plugins
-    from bench.commands import existing
+    from bench.study.store import existing
     from bench.using.export import export as write
 
     plugins.load(options.plugin)
@@ -245,7 +247,7 @@ def export(
 def choose(study: StudyFolder, options: Limits) -> None:
     """Name the best network of a study within limits of time, size, memory and Dice."""
     from bench import plugins
-    from bench.commands import existing
+    from bench.study.store import existing
     from bench.using.choice import choose_of, tell
 
     plugins.load(options.plugin)

@@ -31,14 +31,13 @@ from bench.running.time_spent import shares
 from bench.scoring.forecast import forecast
 from bench.scoring.profiling import is_measured, profile
 from bench.study.reporter import Phases
-from bench.study.store import Study, existing, failure
+from bench.study.store import Study, failure
 from bench.training.conformance import faults_of_method, faults_of_network
 from bench.watching.beside_jobs import following
 from bench.watching.trackers import open_trackers
 
 __all__ = [
     "check_plugin",
-    "existing",
     "list_registered",
     "profile_study",
     "report_study",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.data import nifti
 from bench.data.dataset import Dataset
-from bench.data.nifti_affine import SAME_LENGTH
+from bench.data.nifti_affine import SAME_LENGTH, sides
 from bench.errors import UserError
 from bench.files.checksums import checksum, digest
 
@@ -81,7 +81,7 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
     """
     among = dataset if case in dataset.cases else dataset.unlabelled
     number = among.cases.index(case)
-    sides = among.images[number].shape[1:] if among is dataset.unlabelled else dataset.masks[number].shape
+    shape = among.images[number].shape[1:] if among is dataset.unlabelled else dataset.masks[number].shape
     if path.suffix == ".npz":
         found = _from_npz(path, dataset.spatial_dims, among.turns[number] if among.turns else None)
     elif dataset.spatial_dims == 3:
@@ -92,10 +92,10 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
     if len(found) != classes + 1 and not (len(found) == classes == 1):
         names = ", ".join(("background", *dataset.classes))
         raise UserError(f"{path}: holds {len(found)} channels; must hold {classes + 1}: {names}")
-    if found.shape[1:] != sides:
-        turned = found.shape[:0:-1] == sides
+    if found.shape[1:] != shape:
+        turned = found.shape[:0:-1] == shape
         raise UserError(
-            f"{path}: is {_sides(found.shape[1:])}, its image {_sides(sides)}; "
+            f"{path}: is {sides(found.shape[1:])}, its image {sides(shape)}; "
             + (
                 "its axes are in reverse: .npz holds them as z, y, x"
                 if turned
@@ -134,7 +134,7 @@ def _from_nifti(path: Path, spacing: Sequence[float]) -> Probabilities:
     own = nifti.canonical_spacing(opened)
     if spacing and not np.allclose(own, spacing, rtol=SAME_LENGTH):
         raise UserError(
-            f"{path}: has a spacing of {_sides(own)} mm, its image {_sides(spacing)}; a map must lie on "
+            f"{path}: has a spacing of {sides(own)} mm, its image {sides(spacing)}; a map must lie on "
             "its image's grid, so give it the image's affine if it was made on it, else resample it"
         )
     array = np.asarray(nifti.canonical_array(opened), np.float32)
@@ -215,11 +215,11 @@ def decisions(found: Probabilities) -> NDArray[np.uint8]:
     return every.argmax(axis=0).astype(np.uint8)
 
 
-def _turns(sides: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[bool, ...]]]:
+def _turns(shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[bool, ...]]]:
     """Orders of the axes that leave the shape, each with every choice of axes to flip; as it is first."""
-    axes = range(len(sides))
-    orders = [o for o in itertools.permutations(axes) if tuple(sides[a] for a in o) == sides]
-    return list(itertools.product(orders, itertools.product((False, True), repeat=len(sides))))
+    axes = range(len(shape))
+    orders = [o for o in itertools.permutations(axes) if tuple(shape[a] for a in o) == shape]
+    return list(itertools.product(orders, itertools.product((False, True), repeat=len(shape))))
 
 
 def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -236,7 +236,3 @@ def as_dataset(maps: Maps, dataset: Dataset) -> Dataset:
     unlabelled = replace(dataset.unlabelled, images=tuple(map(read, dataset.unlabelled.cases)))
     images = [read(case) for case in dataset.cases]
     return replace(dataset, images=images, unlabelled=unlabelled, window=None, modalities=())
-
-
-def _sides(sides: Iterable[float]) -> str:
-    return "x".join(f"{side:g}" for side in sides)

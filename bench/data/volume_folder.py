@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from bench.data.patients import nfc
 from bench.data.volume_layout import Alone, Entry, Layout, read_layout
 from bench.errors import UserError
 from bench.files.checked import check_name
-from bench.files.checksums import digest
+from bench.files.checksums import checksum, digest
 
 NO_KEY = "no patient key: a volume is taken for a patient"
 
@@ -133,10 +132,9 @@ def _images(entry: Entry | Alone, layout: Layout, affine: str) -> list[nifti.Ope
 
 
 def _checksum(path: Path) -> str:
-    """Of the content, without holding it in memory."""
+    """Of the content."""
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return checksum(path)
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from None
 

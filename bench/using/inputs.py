@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.data.nifti_names import ENDINGS
+from bench.data.nifti_names import ENDINGS, ending_of
 from bench.errors import UserError
 from bench.using import dicom
 from bench.using.preprocessing import Preprocessing
@@ -174,7 +174,6 @@ def _name(file: Path, root: Path) -> str:
 
 
 def _stem(name: str) -> str:
-    ending = next((e for e in ENDINGS if name.lower().endswith(e)), None)
-    if ending:
+    if ending := ending_of(name):
         return name[: -len(ending)]
     return Path(name).stem if Path(name).suffix.lower() in (*PICTURES, ".hdr", *dicom.ENDINGS) else name

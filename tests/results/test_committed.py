@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.commands import existing, report_study
+from bench.commands import report_study
 from bench.job import Job
 from bench.protocol import PROTOCOL_VERSION
 from bench.report import frames
 from bench.report.beside import remembered
 from bench.report.tables.markup import csv_text
-from bench.study.store import Study
+from bench.study.store import Study, existing
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 STUDIES = sorted(path.parent for path in RESULTS.rglob("study.json"))
