@@ -24,6 +24,7 @@ from bench.scoring.evaluation import score_case, summarise
 from bench.study.store import Study
 from bench.using import folder as using_folder
 from bench.using.alone import alone_in
+from bench.study.class_colours import PALETTE
 from bench.using.folder import predict_files
 from bench.using.network import of_study
 from bench.using.prediction import predict_array
@@ -110,7 +111,7 @@ def test_a_colour_overlay_tints_what_was_found_and_leaves_the_rest(tmp_path):
     shown = np.asarray(Image.open(tmp_path / "out/overlays/a.png"))
     assert 0 < mask.mean() < 1
     assert np.array_equal(shown[~mask], pixels[~mask])
-    assert np.allclose(shown[mask], 0.55 * pixels[mask] + 0.45 * np.array((230, 159, 0)), atol=1)
+    assert np.allclose(shown[mask], 0.55 * pixels[mask] + 0.45 * np.array(PALETTE[1]), atol=1)
 
 
 def test_several_classes_are_numbers_with_a_palette(tmp_path):
