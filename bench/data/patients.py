@@ -74,8 +74,9 @@ def odd_patients(dataset: Dataset) -> list[str]:
     nobody = sorted(name for name in count if name.casefold() in NOBODY and count[name] > 1)
     if nobody:
         odd.append(f"patient {nobody[0]!r} has {count[nobody[0]]} cases: is that one person?")
-    folded = Counter(name.casefold() for name in count)
-    twice = sorted(name for name in count if folded[name.casefold()] > 1)
+    every = {*count, *dataset.unlabelled.patients}
+    folded = Counter(name.casefold() for name in every)
+    twice = sorted(name for name in every if folded[name.casefold()] > 1)
     if twice:
         odd.append(
             f"patients {twice[0]!r} and {twice[1]!r} differ in upper and lower case alone: taken for two"

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from bench.data import nifti
 from bench.data.dataset import Dataset
@@ -28,11 +30,14 @@ ENDINGS = (".npz", ".nii.gz", ".nii")
 KEYS = ("probabilities", "softmax")
 ROUNDING = 0.01
 """By what half precision and resampling may miss 1."""
-LOOKED_AT, COARSE = 12, 48
+LOOKED_AT, COARSE = 24, 48
 """Cases, and voxels a side, by which it is judged whether maps lie like their masks."""
-CLEARLY = 0.1
-"""Dice by which another way of turning maps must fit better to be called the right one."""
+CLEARLY, CLEARLY_ONE = 0.1, 0.3
+"""Dice by which another way of turning must fit better to be the right one: of all maps, of one."""
 Probabilities = NDArray[np.float32]
+Overlaps = NDArray[np.float64]
+Turn = tuple[tuple[int, ...], tuple[bool, ...]]
+"""An order of the axes, and which of them are flipped."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +54,22 @@ class Maps:
 
 
 def find_maps(folder: Path, dataset: Dataset, needed: Iterable[str]) -> Maps:
-    """The files of the dataset's cases.
+    """The files of the cases that are ``needed``.
 
     Raises:
-        UserError: no such folder, two files of a case, or none of one that is ``needed``.
+        UserError: no such folder, two files of a case, or none.
     """
     if not folder.is_dir():
         raise UserError(f"--teacher-maps {folder}: no such folder; it must hold a map of every case")
     files: dict[str, Path] = {}
-    for case in (*dataset.cases, *dataset.unlabelled.cases):
+    wanted = list(dict.fromkeys(needed))
+    for case in wanted:
         found = [path for path in (folder / f"{case}{ending}" for ending in ENDINGS) if path.is_file()]
-        if len(found) > 1:
+        if len(found) > 1 and found[0].suffix != ".npz":
             raise UserError(f"{found[0]}: {found[1].name} is there as well; a case has one map")
         if found:
-            files[case] = found[0]
-    missing = [case for case in dict.fromkeys(needed) if case not in files]
+            files[case] = found[0]  # beside an .npz file nnU-Net leaves what it has decided, as NIfTI
+    missing = [case for case in wanted if case not in files]
     if missing:
         more = f" and of {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(
@@ -159,30 +165,20 @@ def _check_probabilities(path: Path, found: Probabilities) -> None:
 def check_agreement(maps: Maps, dataset: Dataset, cases: Iterable[str]) -> float:
     """Dice of the maps' decisions against the masks of some ``cases``, mean over classes.
 
-    Where a shape can't tell that maps are turned, this does.
+    Where a shape can't tell that maps are turned, this does. NaN where no case holds an object.
 
     Raises:
-        UserError: turned or flipped, or with classes in another order, they fit clearly better.
+        UserError: turned or flipped, or with classes in another order, they fit clearly better; or one map
+            does.
     """
-    from scipy.optimize import linear_sum_assignment
-
-    classes = range(1, len(dataset.classes) + 1)
-    overlaps: dict[tuple, list[NDArray[np.float64]]] = {}
-    looked_at = list(cases)[:LOOKED_AT]
-    for case in looked_at:
-        mask = dataset.masks[dataset.cases.index(case)]
-        decided = decisions(read_map(maps.files[case], dataset, case))
-        step = tuple(slice(None, None, -(-side // COARSE)) for side in mask.shape)
-        mask, decided = mask[step], decided[step]
-        for turn in _turns(mask.shape):
-            order, flips = turn
-            other = np.flip(decided.transpose(order), tuple(a for a, flip in enumerate(flips) if flip))
-            own = [[_dice(mask == true, other == said) for said in classes] for true in classes]
-            overlaps.setdefault(turn, []).append(np.array(own))
+    each = {case: _overlaps(maps, dataset, case) for case in _telling(dataset, cases)}
+    if not each:
+        return np.nan
+    overlaps: dict[Turn, list[Overlaps]] = {}
+    for turn, found in (pair for own in each.values() for pair in own.items()):
+        overlaps.setdefault(turn, []).append(found)
     with warnings.catch_warnings(action="ignore"):  # of classes that none of these cases has
-        whole = {
-            turn: np.nanmean(own, axis=0) for turn, own in overlaps.items() if len(own) == len(looked_at)
-        }
+        whole = {turn: np.nanmean(own, axis=0) for turn, own in overlaps.items() if len(own) == len(each)}
         fits = {turn: float(np.nanmean(np.diag(own))) for turn, own in whole.items()}
     as_it_is = next(iter(fits))
     best = max(fits, key=lambda turn: fits[turn])
@@ -197,7 +193,48 @@ def check_agreement(maps: Maps, dataset: Dataset, cases: Iterable[str]) -> float
         )
     if fits[best] > fits[as_it_is] + CLEARLY:
         raise UserError(f"{where} {fits[best]:.2f} {_how(*best)}; maps must lie like their images")
+    for case, own in each.items():
+        _check_one(own, maps.files[case])
     return fits[as_it_is]
+
+
+def _telling(dataset: Dataset, cases: Iterable[str]) -> list[str]:
+    """Cases that hold an object, of as many patients as there are: each one's first, then its second ..."""
+    number = {case: k for k, case in enumerate(dataset.cases)}
+    seen: Counter[str] = Counter()
+    ranked: list[tuple[int, int, str]] = []
+    for case in cases:
+        if dataset.masks[number[case]].any():
+            patient = dataset.patients[number[case]]
+            ranked.append((seen[patient], len(ranked), case))
+            seen[patient] += 1
+    return [case for _, _, case in sorted(ranked)[:LOOKED_AT]]
+
+
+def _overlaps(maps: Maps, dataset: Dataset, case: str) -> dict[Turn, Overlaps]:
+    """Of each way of turning a map the Dice of each class of the mask with each of the map."""
+    classes = range(1, len(dataset.classes) + 1)
+    mask = dataset.masks[dataset.cases.index(case)]
+    decided = decisions(read_map(maps.files[case], dataset, case))
+    step = tuple(slice(None, None, -(-side // COARSE)) for side in mask.shape)
+    mask, decided = mask[step], decided[step]
+    found = {}
+    for order, flips in _turns(mask.shape):
+        other = np.flip(decided.transpose(order), tuple(a for a, flip in enumerate(flips) if flip))
+        own = [[_dice(mask == true, other == said) for said in classes] for true in classes]
+        found[order, flips] = np.array(own)
+    return found
+
+
+def _check_one(overlaps: dict[Turn, Overlaps], path: Path) -> None:
+    """Refuse a map that is turned otherwise than most: of a tool that turns some images and not others."""
+    fits = {turn: float(np.nanmean(np.diag(own))) for turn, own in overlaps.items()}
+    as_it_is, best = next(iter(fits)), max(fits, key=lambda turn: fits[turn])
+    if fits[best] > fits[as_it_is] + CLEARLY_ONE:
+        raise UserError(
+            f"{path}: Dice {fits[as_it_is]:.2f} to its mask, but {fits[best]:.2f} {_how(*best)}; maps must "
+            "lie like their images"
+        )
 
 
 def _how(order: tuple[int, ...], flips: tuple[bool, ...]) -> str:
@@ -215,7 +252,7 @@ def decisions(found: Probabilities) -> NDArray[np.uint8]:
     return every.argmax(axis=0).astype(np.uint8)
 
 
-def _turns(shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[bool, ...]]]:
+def _turns(shape: tuple[int, ...]) -> list[Turn]:
     """Orders of the axes that leave the shape, each with every choice of axes to flip; as it is first."""
     axes = range(len(shape))
     orders = [o for o in itertools.permutations(axes) if tuple(shape[a] for a in o) == shape]

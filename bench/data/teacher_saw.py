@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from bench.data.patients import read_patients
 from bench.data.splits import Split
 from bench.errors import UserError
 from bench.files.checksums import digest
+
+log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
 
@@ -59,4 +62,32 @@ def check_unseen(splits: Sequence[Split], dataset: Dataset, seen: frozenset[str]
         raise UserError(
             f"{where}: tests patient {tested[0]!r}, whom the teacher saw; name another folder with "
             "--results"
+        )
+
+
+def check_named(seen: frozenset[str], dataset: Dataset) -> None:
+    """Refuse cases in the place of patients.
+
+    Raises:
+        UserError: there is one.
+    """
+    patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
+    if cases := sorted((seen - {*dataset.patients}) & patient_of.keys()):
+        raise UserError(
+            f"--teacher-saw: names case {cases[0]!r}; must name patients, here {patient_of[cases[0]]!r}"
+        )
+
+
+def tell_seen(seen: frozenset[str], dataset: Dataset, splits: Sequence[Split]) -> None:
+    """Say how many of them there are here, and how many choose the epoch of each network."""
+    here = seen & {*dataset.patients, *dataset.unlabelled.patients}
+    patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
+    say = log.info if here else log.warning
+    whose = "" if here else f", whose patients are called {', '.join(sorted(set(dataset.patients))[:3])}, …"
+    say(f"--teacher-saw: {len(here)} of the {len(seen)} patients are in dataset {dataset.name}{whose}")
+    validating = {patient_of[case] for split in splits for case in split.val}
+    if both := validating & here:
+        log.warning(
+            f"--teacher-saw: the teacher saw {len(both)} of {len(validating)} validation patients; what it "
+            "teaches looks better on them than on others"
         )

@@ -25,7 +25,7 @@ from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_volumes import PreparedVolumes
 from bench.data.splits import Split, fingerprint_of, split_by_patient, untested
 from bench.data.splits_file import read_splits, write_splits
-from bench.data.teacher_saw import check_unseen, patients_seen, with_unseen_tested
+from bench.data.teacher_saw import check_named, check_unseen, patients_seen, tell_seen, with_unseen_tested
 from bench.errors import UserError, one_line
 from bench.job import FIELDS, Job, key_of
 from bench.planning.options import Options
@@ -266,15 +266,14 @@ def _unseen(root: Path, dataset: Dataset, options: Options, splits: tuple[Split,
     seen = None if options.teacher_saw is None else patients_seen(options.teacher_saw)
     if seen is None:
         return splits
-    here = len(seen & {*dataset.patients, *dataset.unlabelled.patients})
-    say = log.info if here else log.warning
-    whose = "" if here else f", whose patients are called {', '.join(sorted(set(dataset.patients))[:3])}, …"
-    say(f"--teacher-saw: {here} of the {len(seen)} patients are in dataset {dataset.name}{whose}")
+    check_named(seen, dataset)
     kept = root / "splits.json"
     if kept.is_file() and options.splits is None:
         check_unseen(splits, dataset, seen, kept)
-        return splits
-    return with_unseen_tested(splits, dataset, seen)
+    else:
+        splits = with_unseen_tested(splits, dataset, seen)
+    tell_seen(seen, dataset, splits)
+    return splits
 
 
 def _check_frozen(path: Path, frozen: dict[str, Any], asked: dict[str, Any]) -> None:

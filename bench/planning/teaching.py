@@ -43,7 +43,8 @@ def teaching_of(kind: int | str, around: Around, student: str, loss: str, seed: 
             raise UserError(f"teachers {kind}: {flag} gives one; leave it out, or teachers")
         return Teaching(tuple(_of_block(kind, around, seed)), text=f"the mean of {kind} teachers")
     if kind == TWIN:
-        return Teaching((_plain(around, student, loss, "baseline"),), text="its plain twin")
+        own = replace(around, known={"labels": around.known["labels"]})  # no more than the student itself
+        return Teaching((_plain(own, student, loss, "baseline"),), text="its plain twin")
     architecture, _, recipe = kind.partition(":")
     steps = steps_of(recipe)
     if len(steps) > 1 or steps[0].kind != "train":

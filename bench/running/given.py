@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
-from bench.data.prepared_maps import maps_of, needed_cases
+import numpy as np
+
+from bench.data.prepared_maps import maps_of
 from bench.data.teacher_maps import check_agreement, read_map
 from bench.errors import UserError
 from bench.planning.cells import Given
@@ -63,12 +66,22 @@ def _checked_maps(folder: Path, session: Session, setting: Setting) -> str:
         prepared = session.prepared(job.image_size, job.slices, job.fold)
         dataset, split = prepared.dataset, prepared.split
         maps = maps_of(folder, prepared)
-        for case in needed_cases(dataset, split):
-            read_map(maps.files[case], dataset, case)
+        read = (read_map(path, dataset, case) for case, path in maps.files.items())
+        hard = [bool(np.isin(found, (0, 1)).all()) for found in read]
+        if all(hard):
+            log.warning(
+                f"--teacher-maps {folder}: holds nothing but 0 and 1, as masks do; are these probabilities "
+                "(of nnU-Net: --save_probabilities)?"
+            )
         dice = check_agreement(maps, dataset, split.train)
         where = "" if job.fold is None else f" of fold {job.fold}"
         said = f"--teacher-maps {folder}: Dice {dice:.3f} to the masks of training cases{where}"
-        if dice < USABLE_DICE:
+        if math.isnan(dice):
+            log.warning(
+                f"--teacher-maps {folder}: no training case{where} holds an object, so nobody can tell "
+                "whether the maps lie like their images"
+            )
+        elif dice < USABLE_DICE:
             log.warning(f"{said}, far below any that could be used: do they lie on these images?")
         else:
             log.info(said)

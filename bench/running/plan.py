@@ -137,12 +137,29 @@ def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Ce
         given = given_to_teach(matrix, session, setting, options)
         own = list(cells(matrix, setting, options.only, given))
         for cell in own:
-            if cell.job.labels is not None:  # more than there are is said before anything is begun
-                known_to(cell.job, session.prepared_for(cell.job).sample_patients)
+            _check_labels(session, cell.job)
         planned += own
     if not planned:
         raise UserError(f"--only {options.only!r}: no job of matrix {options.matrix} matches")
     return planned
+
+
+def _check_labels(session: Session, job: Job) -> None:
+    """Refuse labels and images that are not there, before anything is begun.
+
+    Raises:
+        UserError: more labels than patients, too few to share out, or no image that is without labels.
+    """
+    if job.labels is None and job.teacher_labels != "disjoint" and job.unlabelled == "none":
+        return
+    prepared = session.prepared_for(job)
+    known = known_to(job, prepared.sample_patients, prepared.unlabelled_patients)
+    if job.unlabelled == "maps" and not known.others and not known.unlabelled:
+        whose = "half of the " if job.teacher_labels == "disjoint" else ""
+        raise UserError(
+            f"unlabelled maps: all {len(known.labelled)} patients of {whose}training are labelled, and no "
+            "image is without a mask; leave it out, or give fewer labels"
+        )
 
 
 def _chosen_folds(session: Session, options: Options) -> tuple[int | None, ...]:

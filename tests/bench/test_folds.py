@@ -98,6 +98,14 @@ def test_more_labels_than_patients_are_refused(refused, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def test_maps_on_no_image_are_refused(refused, tmp_path):
+    matrix = write(tmp_path / "m.yaml", labels=16, unlabelled="maps")
+    line = refused("--matrix", matrix, "--results", tmp_path / "s", "--device", "cpu", "--dry-run")
+    assert (
+        "unlabelled maps: all 16 patients of training are labelled, and no image is without a mask" in line
+    )
+
+
 def test_folds_are_frozen_with_the_study(bench, refused, arguments, nothing_runs):
     assert bench(*arguments).code == 0
     assert "was begun without folds; name another folder" in refused(*arguments, "--folds", 3)

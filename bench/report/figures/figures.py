@@ -21,7 +21,7 @@ from bench.report.figures.style import STYLE, Look, save
 from bench.report.gaps import gap_closed
 from bench.report.standard import sets
 
-OWN = ["seg_loss", "slices", "updates_asked"]
+OWN = ["seg_loss", "slices", "updates_asked", "image_size"]
 """What the jobs of one set have in common."""
 
 

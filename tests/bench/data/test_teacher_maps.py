@@ -1,6 +1,8 @@
 """Probability maps from elsewhere: how they are read, what is refused, that they follow their images."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -161,8 +163,44 @@ def test_files_that_are_none(polyps, tmp_path):
     assert "holds logits; must hold probabilities or softmax" in refusal(
         lambda: read_map(tmp_path / "p00_0.npz", polyps, "p00_0")
     )
-    (tmp_path / "p00_0.nii.gz").write_bytes(b"")
-    assert "p00_0.nii.gz is there as well" in refusal(lambda: find_maps(tmp_path, polyps, []))
+    (tmp_path / "p00_1.nii.gz").write_bytes(b"")
+    (tmp_path / "p00_1.nii").write_bytes(b"")
+    assert "p00_1.nii is there as well" in refusal(lambda: find_maps(tmp_path, polyps, ["p00_1"]))
+
+
+def test_a_folder_as_nnunet_leaves_it_will_do(volumes, tmp_path):
+    """With --save_probabilities: maps and properties of each case, and beside them what was decided."""
+    dataset, root = volumes
+    shutil.copytree(root / "maps", tmp_path / "m")
+    for case in dataset.cases:
+        shutil.copy(root / "Balls" / "labelsTr" / f"{case}.nii.gz", tmp_path / "m")
+        (tmp_path / "m" / f"{case}.pkl").write_bytes(b"")
+    (tmp_path / "m" / "dataset.json").write_text("{}")
+    maps = find_maps(tmp_path / "m", dataset, dataset.cases[:3])
+    assert {path.suffix for path in maps.files.values()} == {".npz"}
+    assert list(maps.files) == list(dataset.cases[:3]), "what nobody needs is not looked at"
+
+
+@pytest.mark.parametrize("at", [0, 5])
+def test_one_map_that_is_flipped_is_named(volumes, tmp_path, at):
+    """As of a tool that turns some images before it predicts, and not others."""
+    dataset, root = volumes
+    shutil.copytree(root / "maps", tmp_path / "m")
+    case = dataset.cases[at]
+    with np.load(root / "maps" / f"{case}.npz") as content:
+        write_npz(tmp_path / "m", case, content["probabilities"][:, ::-1, ::-1])
+    with pytest.raises(UserError, match=rf"{case}\.npz: Dice .* to its mask, but 1\.00 .*flipped along"):
+        check_agreement(find_maps(tmp_path / "m", dataset, dataset.cases), dataset, dataset.cases)
+
+
+def test_cases_without_an_object_tell_nothing(polyps, tmp_path):
+    empty = replace(polyps, masks=[np.zeros_like(mask) for mask in polyps.masks[:-1]] + [polyps.masks[-1]])
+    for case in polyps.cases:
+        write_npz(tmp_path, case, good(polyps, case)[:, ::-1])
+    maps = find_maps(tmp_path, empty, empty.cases)
+    with pytest.raises(UserError, match="flipped along"):
+        check_agreement(maps, empty, empty.cases)
+    assert np.isnan(check_agreement(maps, empty, empty.cases[:-1]))
 
 
 def scaled(images):
@@ -267,6 +305,27 @@ def test_who_was_seen_must_be_said_and_fits(refused, arguments, tmp_path):
     line = refused(*arguments, "--teacher-saw", "unknown", "--dry-run")
     assert "must go with teacher_labels: all" in line
     assert not (tmp_path / "s").exists()
+
+
+def test_cases_in_the_place_of_patients_are_refused(refused, arguments, tmp_path):
+    case = datasets.load("phantom").cases[0]
+    (tmp_path / "saw.txt").write_text(f"somebody\n{case}\n")
+    line = refused(*arguments, "--teacher-saw", tmp_path / "saw.txt", "--dry-run")
+    assert f"--teacher-saw: names case {case!r}; must name patients, here 'phantom000'" in line
+
+
+def test_what_is_odd_about_maps_is_said(bench, arguments, tmp_path):
+    """Masks where probabilities belong; a teacher that saw those who choose the epoch."""
+    dataset = datasets.load("phantom")
+    for case, mask in zip(dataset.cases, dataset.masks, strict=True):
+        write_npz(tmp_path / "maps", case, soft(mask, 1, sure=1.0))
+    patient_of = dict(zip(dataset.cases, dataset.patients, strict=True))
+    (tmp_path / "saw.txt").write_text(patient_of[split_by_patient(dataset).val[0]])
+    done = bench(*arguments, "--teacher-saw", tmp_path / "saw.txt", "--dry-run")
+    assert done.code == 0, done.err
+    said = done.out + done.err
+    assert "holds nothing but 0 and 1, as masks do; are these probabilities" in said
+    assert "the teacher saw 1 of 4 validation patients" in said
 
 
 def test_maps_teach_without_a_network(bench, refused, arguments, tmp_path, monkeypatch):

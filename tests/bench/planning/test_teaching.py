@@ -68,6 +68,12 @@ def test_the_twin_is_the_plain_student_itself():
         assert plain == twins
 
 
+def test_a_twin_knows_no_more_than_its_student():
+    students, jobs = taught(planned(teachers="twin", labels=4, teacher_labels="all"))
+    (twin,) = (jobs[name] for name in students[0].teachers)
+    assert (students[0].labels, twin.labels, twin.teacher_labels) == (4, 4, "same")
+
+
 def test_an_assistant_is_taught_by_the_teacher_and_teaches_the_student():
     listed = planned(teachers="unet-4-8:pm-kd[weight=1]", labels=8, unlabelled="maps")
     students, jobs = taught(listed)

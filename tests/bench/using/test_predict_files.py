@@ -21,10 +21,10 @@ from bench.compute.processes import in_own_process, process_context
 from bench.data.pictures import read_mask
 from bench.errors import UserError
 from bench.scoring.evaluation import score_case, summarise
+from bench.study.class_colours import PALETTE
 from bench.study.store import Study
 from bench.using import folder as using_folder
 from bench.using.alone import alone_in
-from bench.study.class_colours import PALETTE
 from bench.using.folder import predict_files
 from bench.using.network import of_study
 from bench.using.prediction import predict_array
