@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from bench.data.teacher_saw import UNKNOWN
 from bench.protocol import FEW_UPDATES
 from bench.report.cells import groups
 from bench.report.doubts import FALLS, FAR_BELOW, FEW_PATIENTS, UNUSABLE, doubts, patients
@@ -129,7 +130,7 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
         texts.append("Targets shuffled: a control, whose students learn from the targets of other samples.")
     if (frame.teacher == frame.architecture).any():
         texts.append("Of its plain twin: a control, whose gain is to be subtracted from that of others.")
-    if (frame.teacher_saw == "unknown").any():
+    if (frame.teacher_saw == UNKNOWN).any():
         texts.append("The teacher may have seen these patients, nobody knows: nothing is claimed.")
     sets = sorted(set(frame.instruction_set.fillna("")) - {""})
     if len(sets) > 1:

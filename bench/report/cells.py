@@ -34,6 +34,7 @@ class Cell(NamedTuple):
     updates_asked: str
     slices: str
     drawn: str
+    given: str
 
 
 OWN = ("teacher", "variant", "method_parameters")
@@ -66,9 +67,9 @@ def is_plain(frame: pd.DataFrame) -> pd.Series:
     """Which jobs are students trained plainly.
 
     A teacher that learned from other patients than its students says so in ``teacher_labels``, or in
-    ``drawn``, and is none; nor is what was trained at another learning rate.
+    ``drawn``, and is none; nor is what was trained at another learning rate, or elsewhere (``given``).
     """
-    usual = (frame.teacher_labels == "same") & (frame.unlabelled == "none")
+    usual = (frame.teacher_labels == "same") & (frame.unlabelled == "none") & (frame.given == "")
     return (frame.method == "baseline") & usual & (frame.drawn == "") & (frame.changed == "")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.data.teacher_saw import UNKNOWN
 from bench.report.cells import (
     Cell,
     baseline,
@@ -148,8 +149,11 @@ def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
     """The best cells of each network: the highest mean, and all that it can't be shown to beat.
 
     By the rule of claims, with Holm over the network's other cells. Empty for a network whose cells can't
-    be told apart, or that has too few folds. Cells that compare nothing (``doubts``) are left out.
+    be told apart, or that has too few folds. Cells that compare nothing (``doubts``) are left out, and all
+    where nobody knows whom the teacher saw.
     """
+    if (done.teacher_saw == UNKNOWN).any():
+        return set()
     doubted = doubts(done)
     known, ratios = by_fold(cases), {}
     rivals: dict[tuple, list[tuple[Cell, pd.DataFrame]]] = {}
@@ -235,6 +239,8 @@ def _too_early(folds: int, done: pd.DataFrame) -> str:
     A study that is read after three, four and five folds would make its false claims three times over, and
     validation scores are of patients that chose each network's epoch, the same ones in several folds.
     """
+    if (done.teacher_saw == UNKNOWN).any():
+        return "nobody knows whom the teacher saw"
     if folds < MIN_FOLDS:
         return f"{folds or 'no'} fold{'' if folds == 1 else 's'}"
     if score_column(done)[1] != "test":

@@ -13,7 +13,7 @@ from bench.protocol import SIDES
 from bench.report.facts import costs_of, distance_unit, letters, made_seconds, progress
 from bench.report.gaps import drop_to_source, share_of_each_job
 from bench.report.method_names import known, learn, shown
-from bench.report.taught_by import MAPS, of_source, teacher_texts
+from bench.report.taught_by import MAPS, of_source, teacher_texts, told_apart
 from bench.study.learning import fell
 from bench.study.outcomes import Cost
 from bench.study.profile import Key, entry_key, on_most_threads, read_profile
@@ -54,7 +54,7 @@ SUMMARY_COLUMNS = (
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
     *("made_seconds", "version", "scored_on", "val_falls", "progress", "odd_data", "teacher_saw"),
-    *("drawn", "shuffled", "taught_by", "instruction_set"),
+    *("drawn", "shuffled", "taught_by", "instruction_set", "maps", "given"),
     *LARGE,
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
@@ -64,7 +64,8 @@ has none), what tells code apart (its fingerprint, or of old records the commit)
 the patients that the job was scored on, whether its Dice on validation falls while its loss falls
 (``doubts``), how many of the planned jobs are done (empty: all), what was odd about the data, what is
 known of whom a given teacher saw, which seed drew the patients that a job knows (empty: its own), whether
-its targets are other samples', and who taught it or the network that it was made from."""
+its targets are other samples', who taught it or the network that it was made from, and which maps or
+weights were given."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
@@ -90,6 +91,7 @@ def summary(study: Study) -> pd.DataFrame:
     frame["odd_data"] = [tuple(settings.get("warnings", ()))] * len(frame)
     frame["teacher_saw"] = settings.get("teacher_saw", "")
     frame[["fold", "folds"]] = frame[["fold", "folds"]].astype("Int64")
+    frame["maps"], frame["given"] = told_apart(frame.maps, MAPS), told_apart(frame.given, "given")
     frame["teacher"] = teacher_texts(frame)
     frame["taught_by"] = of_source(frame)
     scored = _cases(records, "test" if score_column(frame)[1] == "test" else "val")
@@ -148,7 +150,8 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "checkpointing": job.recompute,
         "method_parameters": " ".join(filter(None, (parameters_text(job.parameters), rate))),
         "changed": said.changed + (f"[{rate}]" if rate else ""),
-        "teacher": MAPS if job.maps else "",
+        "maps": job.maps,
+        "given": job.weights,
         "shuffled": job.shuffled,
         "drawn": "" if job.labels_seed is None else f"by seed {job.labels_seed}",
         "teachers": " ".join(job.teachers),

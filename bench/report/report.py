@@ -25,7 +25,7 @@ from bench.study.store import Study
 
 log = logging.getLogger(__name__)
 
-SELDOM = ("drawn", "beyond_twin", "unseen", "low_unseen", "high_unseen", "patients_unseen")
+SELDOM = ("drawn", "given", "beyond_twin", "unseen", "low_unseen", "high_unseen", "patients_unseen")
 """Columns of ``comparisons.csv`` that are left out where they hold nothing."""
 
 

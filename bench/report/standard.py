@@ -17,6 +17,8 @@ def standard(done: pd.DataFrame, other_parameters: bool = False) -> pd.DataFrame
     wanted = changed.transform(_most) if other_parameters else ""
     own = done[(done.changed == wanted) & (done.image_size == done.image_size.max())]
     own = own[own.slices == _usual(own.slices, "")]
+    trained_here = own.architecture[(own.method == "baseline") & (own.given == "")]
+    own = own[(own.given == "") | ~own.architecture.isin(trained_here)]
     own = own[(own.drawn == "") & (own.labels == _usual(own.labels, "all"))]
     own = own[own.updates_asked == _usual(own.updates_asked, "")]
     for name, default in (("teacher_labels", "same"), ("unlabelled", "none")):

@@ -13,16 +13,23 @@ def teacher_texts(frame: pd.DataFrame) -> list[str]:
 
     Args:
         frame: a row a job, with ``id``, ``architecture``, ``recipe``, ``method``, ``teachers`` (ids),
-            ``teacher`` (what is known without them) and ``shuffled``.
+            ``shuffled``, and ``maps`` and ``given`` of ``told_apart``.
     """
     plain = frame.method == "baseline"
     texts = frame.architecture.where(plain, frame.architecture + ":" + frame.recipe)
+    texts += frame.given.map(lambda given: f" ({given})" if given else "")
     named = dict(zip(frame.id, texts, strict=True))
-    columns = zip(frame.teachers.fillna(""), frame.teacher, frame.shuffled, strict=True)
+    columns = zip(frame.teachers.fillna(""), frame.maps, frame.shuffled, strict=True)
     return [
         (_together([named.get(one, one) for one in ids.split()]) or given) + (SHUFFLED if other else "")
         for ids, given, other in columns
     ]
+
+
+def told_apart(hashes: pd.Series, name: str) -> pd.Series:
+    """A name where there is a hash; where there are several hashes, each with the begin of its own."""
+    several = hashes[hashes != ""].nunique() > 1
+    return hashes.map(lambda own: f"{name} {own[:6]}" if own and several else name if own else "")
 
 
 def _together(names: list[str]) -> str:

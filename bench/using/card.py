@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.data.teacher_saw import UNKNOWN
 from bench.report import frames
 from bench.report.captions import counted
 from bench.report.comparisons import levels
@@ -107,7 +108,10 @@ def _head(story: Story, done: pd.DataFrame) -> str:
     study = story.study
     trained = study.trained(study.job(story.ids[0]))  # what was made of it has no teachers of its own
     taught = ", ".join(f"`{study.job(name).architecture}`" for name in trained.teachers)
+    taught = taught or ("given maps" if trained.maps else "")
     teacher = f"; its teacher is {taught}" if taught else ""
+    if taught and (study.settings() or {}).get("teacher_saw") == UNKNOWN:
+        teacher += ", and nobody knows which patients that has seen"
     lines.append(
         f"`{own['architecture']}`, {count} parameters, made by the recipe `{first.recipe}`{teacher}; it "
         f"runs in {own['runtime']}, {own['precision']}."

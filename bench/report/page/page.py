@@ -52,7 +52,7 @@ COSTS = (
 FACTS = (
     *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "spatial_dims"),
     "seed",
-    *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch", "drawn"),
+    *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch", "drawn", "given"),
     "version",
 )
 

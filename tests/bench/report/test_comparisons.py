@@ -12,10 +12,12 @@ from scipy.stats import t
 
 from bench.files.atomic import write_json
 from bench.report import frames
+from bench.report.captions import cautions
 from bench.report.cells import groups
 from bench.report.comparisons import comparisons, leaders, levels
 from bench.report.doubts import patients
 from bench.report.gaps import gap_closed
+from bench.report.standard import standard
 from bench.report.statistics import MIN_PATIENTS
 
 TEACHER, SMALL, MIDDLE = "unet-64-128-256-512", "unet-32-64", "unet-32-64-128"
@@ -308,6 +310,37 @@ def test_scores_that_are_no_numbers_compare_to_nothing(folded):
     assert np.isfinite(compared.difference).all()
 
 
+def test_two_given_teachers_are_two_rows_and_no_plain_student(folded):
+    """Two files of weights, one of them of the student's own network, and two folders of maps."""
+    gains = {"a" * 64: 0.06, "b" * 64: -0.04}
+    for fold in range(3):
+        folded.add(SMALL, "baseline", fold)
+        for weights, gain in gains.items():
+            teacher = folded.add(SMALL, "baseline", fold, weights=weights, effect=2 * gain)
+            folded.add(SMALL, "pm-kd", fold, teachers=(teacher,), effect=gain)
+            folded.add(SMALL, "combined", fold, teachers=(), maps=weights, effect=gain)
+    done, _, compared = compare(folded.study, "test")
+    gained = compared[(compared.against == "baseline") & (compared.given == "")]
+    found = gained.set_index(["method", "teacher"]).difference
+    for method, name in (("pm-kd", f"{SMALL} (given {{}})"), ("combined", "given maps {}")):
+        for weights, gain in gains.items():
+            assert found[method, name.format(weights[:6])] == pytest.approx(gain, abs=0.02)
+    assert (gained.folds == 3).all()
+    assert compared.beyond_twin.isna().all(), "no network here is a student's plain twin"
+    assert "plain twin" not in cautions(done)
+    assert len(
+        {tuple(row) for row in standard(done)[["architecture", "method", "fold"]].to_numpy()}
+    ) == len(standard(done))
+
+
+def test_where_nobody_knows_whom_the_teacher_saw_nothing_is_said(folded):
+    study = folded.name(*NAMED).fill().study
+    write_json(study.root / "study.json", study.settings() | {"teacher_saw": "unknown"})
+    done, cases, compared = compare(study, "test")
+    assert set(compared.verdict) == {"none (nobody knows whom the teacher saw)"}
+    assert leaders(done, cases) == set()
+
+
 # Properties, on frames made by hand.
 
 
@@ -333,7 +366,7 @@ def made(differences, train_patients=40, contrasts=(f"{SMALL}:combined",)):
     done = pd.DataFrame(jobs).assign(
         dataset="x", image_size=96, spatial_dims=2, seg_loss="dice-bce", architecture=SMALL, variant="",
         method_parameters="", changed="", teacher="", teachers="", labels="all", teacher_labels="same",
-        unlabelled="none", updates_asked="", slices="", drawn="", parameters=1,
+        unlabelled="none", updates_asked="", slices="", drawn="", given="", teacher_saw="", parameters=1,
         folds=len(differences), train_patients=train_patients, status="done", dice=0.5, dice_val=0.5,
         updates=500, val_falls=False,
     )  # fmt: skip

@@ -43,7 +43,9 @@ def jobs(*names):
             "unlabelled": "none",
             "progress": "",
             "odd_data": (),
-            **dict.fromkeys(("variant", "method_parameters", "updates_asked", "slices", "drawn"), ""),
+            **dict.fromkeys(
+                ("variant", "method_parameters", "updates_asked", "slices", "drawn", "given"), ""
+            ),
             "updates": 500,
             "stride": reach(name)[0],
             "receptive_field": reach(name)[1],

@@ -93,6 +93,7 @@ function label(row) {
   if (varies("image_size")) parts.push(side(row));
   if (varies("labels")) parts.push(`${row.labels} labels`);
   if (row.drawn) parts.push(`drawn ${row.drawn}`);
+  if (row.given) parts.push(row.given);
   if (varies("teacher_labels") && row.teacher) parts.push(`teacher’s labels ${row.teacher_labels}`);
   if (varies("unlabelled")) parts.push(`unlabelled ${row.unlabelled}`);
   if (varies("updates_asked")) parts.push(`${row.updates_asked} updates`);
