@@ -196,6 +196,14 @@ def test_a_given_teacher_is_not_trained(finished, bench, tmp_path, refused, brie
     assert "with the weights of unet-4-8-16" in line
     line = refused(*arguments, "--teacher", matrix)
     assert "not a safetensors file" in line
+    # Where it is known whom the teacher saw, folds are possible: they test the others.
+    saw = tmp_path / "saw.txt"
+    saw.write_text("phantom000\nphantom007\n")
+    folds = ("--matrix", matrix, "--results", tmp_path / "f", "--teacher", weights, "--folds", 3)
+    assert "with folds" in refused(*folds, "--dry-run")
+    said = bench(*folds, "--teacher-saw", saw, "--dry-run")
+    assert said.code == 0, said.err
+    assert "--teacher-saw: 2 of the 2 patients are in dataset phantom" in said.out + said.err
 
 
 @pytest.mark.slow
