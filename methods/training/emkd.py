@@ -14,9 +14,9 @@ RA
     of more it is the mean over all pairs that the sample has. It is 0 where there is no pair: on a sample
     of one class, where the code gives NaN if the background is missing, and on a sample without labels.
 
-IM and RA are summed over two layers: the encoder's features of stride 8 and stride 2, as the code takes them
-of its ENet and RA-UNet; of its U-Net it takes strides 16 and 2. Where the networks
-have none of stride 8 in common it is the deepest that they have, with the one nearest to stride 2 above it.
+IM and RA are summed over two layers: the encoder's features of stride 8 and stride 2, as the code takes
+them of its ENet and RA-UNet; of its U-Net it takes strides 16 and 2. Where the networks have none of stride
+8 in common it is the deepest that they have, with the one nearest to stride 2 above it.
 
 ``weight`` multiplies all of it. 1 is the code's; of 0.1, 0.3 and 1 the best on validation patients was 0.1
 (``results/liver-ct-labels``).
