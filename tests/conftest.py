@@ -14,6 +14,7 @@ import pytest
 import short_jobs
 import torch
 from commands import missing
+from native import NATIVE, TESTS
 
 import architectures
 import methods
@@ -25,7 +26,6 @@ from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 from bench.telling import LOGGER, Lines, print_line, told_to
 
-TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parent.parent / "shared" / "data"
 TINY_MATRIX = """
 teacher: unet-4-8-16
@@ -49,6 +49,12 @@ def pytest_configure() -> None:
     # What is told is printed, as the command line does it.
     LOGGER.addHandler(Lines(print_line))
     LOGGER.setLevel(logging.INFO)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where all tests are asked for, leave those that load other runtimes to the process that one test starts."""
+    everything = any(Path(name).resolve() in (TESTS, TESTS.parent) for name in config.args)
+    return True if everything and any(collection_path == TESTS / where for where in NATIVE) else None
 
 
 def pytest_runtest_setup() -> None:

@@ -11,7 +11,6 @@ from bench.compute.compiling import has_batch_statistics
 from bench.training.losses import segmentation_loss
 from bench.training.micro_batches import accumulate, weights
 from bench.training.recompute import recomputing
-from bench.training.step import forward
 
 
 def gradients(model, method, size, dims, out_channels=1, teacher=None, labelled=16):
@@ -25,7 +24,7 @@ def gradients(model, method, size, dims, out_channels=1, teacher=None, labelled=
             targets = method.targets(methods.Outputs(*teacher.forward_intermediates(x)), y)
 
     def losses(x, y, kept):
-        outputs = forward(model, method, x)
+        outputs = methods.outputs_of(model, x, method.needs_taps)
         return {"seg": segmentation_loss(outputs.logits, y)} | method.loss(outputs, kept, y)
 
     model.zero_grad()
