@@ -52,7 +52,7 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where all tests are asked for, leave those that load other runtimes to the process that one test starts."""
+    """Of all tests leave those that load other runtimes to the process that one test starts."""
     everything = any(Path(name).resolve() in (TESTS, TESTS.parent) for name in config.args)
     return True if everything and any(collection_path == TESTS / where for where in NATIVE) else None
 
