@@ -15,6 +15,7 @@ from bench.performance.plain_loop import plain_loop
 from bench.performance.slices import AugmentedSlices, loader
 from bench.planning.options import Options
 from bench.planning.session import open_session
+from bench.protocol import MIN_BATCHES
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ def test_every_ratio_follows_from_the_seconds(found):
         ours = [j + r / 3 for j, r in zip(job, recording, strict=True)]
         ratio = statistics.median(p / o for p, o in zip(plain, ours, strict=True))
         assert row["times_faster"] == pytest.approx(ratio)
-        assert row["seconds"] == pytest.approx(4 * statistics.median(ours))
+        assert row["seconds"] == pytest.approx(MIN_BATCHES * statistics.median(ours))
     for row in found["distilled_over_baseline"]:
         own = (seconds[kind, row["network"], row["precision"]] for kind in ("combined", "baseline"))
         ratio = statistics.median(c / b for c, b in zip(*own, strict=True))
