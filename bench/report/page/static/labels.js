@@ -20,19 +20,22 @@ const wayParts = {
 const wayKeys = Object.keys(wayParts);
 const asNumber = (count) => (count === "all" ? Infinity : Number(count));
 
-/** One line for each way of using the teacher, of networks that something teaches: by labels the mean and the range. */
+/** One line for each way of using the teacher, of networks that something teaches: by labels the mean and the range.
+    Beside lines what is known at one number of labels only is left out: it stands in the matrix. */
 function labelLines(chosen) {
   const students = new Set(chosen.filter((job) => job.teacher).map((job) => job.architecture));
   const usable = chosen.filter((job) => job.status === "done" && !job.drawn && job.dice !== undefined && students.has(job.architecture) &&
     (job.teacher || job.teacher_labels === "same"));
   const counts = [...new Set(usable.map((job) => job.labels))].sort((a, b) => asNumber(a) - asNumber(b));
-  const lines = [...Map.groupBy(usable, (job) => JSON.stringify(wayKeys.map((key) => job[key]))).values()].map((runs) => ({
+  const every = [...Map.groupBy(usable, (job) => JSON.stringify(wayKeys.map((key) => job[key]))).values()].map((runs) => ({
     row: runs[0],
     points: [...Map.groupBy(runs, (run) => run.labels)].map(([count, same]) => {
       const dice = same.map((run) => run.dice);
       return { x: counts.indexOf(count), mean: dice.reduce((a, b) => a + b) / dice.length, low: Math.min(...dice), high: Math.max(...dice), runs: same };
     }).sort((a, b) => a.x - b.x),
   }));
+  const long = every.filter(({ points }) => points.length > 1);
+  const lines = long.length ? long : every;
   const texts = (key) => new Set(lines.map(({ row }) => wayParts[key](row)).filter(Boolean));
   const telling = wayKeys.filter((key) => key === "method" || texts(key).size > 1);
   for (const line of lines) line.name = telling.map((key) => wayParts[key](line.row)).filter(Boolean).join(", ");
