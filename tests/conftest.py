@@ -71,6 +71,7 @@ TOGETHER = ("bench/running/executors", "bench/report/page", "bench/performance")
 """Folders whose files share what takes long to start: a Slurm, a browser, a measurement."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own looks at the groups
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
         for fixture in MARKED.keys() & set(getattr(item, "fixturenames", ())):
