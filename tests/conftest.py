@@ -67,26 +67,14 @@ MARKED = {"chromium": "browser", "slurm": "cluster", "finished": "slow"}
 """Fixtures that take long, or something that not every machine has, and what their tests are marked as."""
 
 
-TOGETHER = ("bench/running/executors", "bench/report/page", "bench/performance")
-"""Folders whose files share what takes long to start: a Slurm, a browser, a measurement."""
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist's own looks at the groups
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
         for fixture in MARKED.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKED[fixture])
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    # What takes long begins first, so that no process is left with it when the others have ended.
+    # Files that take long begin first, so that no process is left with one when the others have ended.
     long = ("slow", "cluster")
-    slow = {_group(item) for item in items if any(map(item.get_closest_marker, long))}
-    items.sort(key=lambda item: _group(item) not in slow)
-
-
-def _group(item: pytest.Item) -> str:
-    """What runs in one process: tests of one file, or of one folder, share studies and servers."""
-    folder = item.path.parent.relative_to(TESTS).as_posix()
-    return folder if folder in TOGETHER else f"{folder}/{item.path.stem}"
+    slow = {item.path for item in items if any(map(item.get_closest_marker, long))}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def shared_data(name: str, what: str) -> Path:

@@ -85,13 +85,10 @@ def test_a_study_of_old_records_and_one_of_new_ones_have_the_same_summary(simula
 
 @pytest.fixture
 def plugged_in(simulated, monkeypatch):
-    """A measured study with one job of a method that is not registered, in a process that knows no other."""
-    monkeypatch.setattr(
-        method_names, "_labels", {name: label for name, (label, _) in old_records.METHODS.items()}
-    )
-    monkeypatch.setattr(
-        method_names, "_ranks", {name: rank for rank, name in enumerate(old_records.METHODS)}
-    )
+    """A measured study with one job of a method that is not registered; no other is known but old ones."""
+    old = old_records.METHODS
+    monkeypatch.setattr(method_names, "_labels", {name: label for name, (label, _) in old.items()})
+    monkeypatch.setattr(method_names, "_ranks", {name: rank for rank, name in enumerate(old)})
     study = simulated.fill(seeds=1, students=1)
     simulated.measure()
     profile = json.loads((study.root / "profile.json").read_text())
