@@ -12,6 +12,7 @@ from samples import a_setting, blank_job
 
 from bench.data.datasets import load
 from bench.data.decoded import keep_decoded
+from bench.data.patients import odd_patients
 from bench.data.prepared_images import PreparedImages, resize_image
 from bench.data.splits import Split, split_by_patient
 from bench.data.stream import SampleStream
@@ -194,3 +195,16 @@ def test_a_study_learns_from_them_and_scores_none(bench, folder, tmp_path, brief
     for record in done:
         assert ("unlabelled_images" in record["dataset"]) == (record["job"]["unlabelled"] == "maps")
         assert not [row for part in ("val", "test") for row in record[part]["rows"] if "_u" in row["case"]]
+
+
+def test_a_patient_without_masks_who_differs_in_case_alone_is_named(tmp_path):
+    """Else the images of a patient who is tested might be learned from."""
+    root = write_folder(tmp_path / "polyps", classes=1, side=24)
+    add_unlabelled(root, ["q00"], side=24)
+    dataset = load(str(root), patient_column="person")
+    assert not [line for line in odd_patients(dataset) if "upper and lower" in line]
+    other = replace(dataset.unlabelled, patients=("P00",) * len(dataset.unlabelled.patients))
+    (line,) = [
+        line for line in odd_patients(replace(dataset, unlabelled=other)) if "upper and lower" in line
+    ]
+    assert "patients 'P00' and 'p00' differ in upper and lower case alone: taken for two" in line

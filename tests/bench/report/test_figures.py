@@ -325,6 +325,7 @@ def test_dice_against_labels_has_a_line_for_each_way_of_using_the_teacher(simula
         simulated.add("unet-32-64-128", "combined", 1, labels=labels)
         simulated.add(SMALL, "combined", 0, labels=labels, teachers=(middle.id,))
     simulated.add(SMALL, "at-kd", 0, parameters=(("weight", 5.0),))  # a point is no line
+    simulated.add(SMALL, "baseline", 0, labels=4, image_size=64, effect=-0.6)  # nor is another size of it
     figure = drawn(simulated.study)["dice_by_labels"]
     check_legible(figure, "dice_by_labels")
     (axis,) = figure.axes
@@ -333,6 +334,10 @@ def test_dice_against_labels_has_a_line_for_each_way_of_using_the_teacher(simula
     assert [text.get_text() for text in axis.get_xticklabels()] == ["4", "8", "all"]
     plain = lines["plain"].get_ydata()
     assert list(plain) == sorted(plain) and len(plain) == 3
+    own = frames.summary(simulated.study).query(
+        "architecture == @SMALL and method == 'baseline' and labels == '4'"
+    )
+    assert plain[0] == pytest.approx(own.dice_val[own.image_size == 96].mean())
     assert (lines["PM, on all images"].get_ydata() > plain[:2]).all()
 
 
