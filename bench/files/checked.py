@@ -49,6 +49,20 @@ def read_json(path: Path) -> Any:
         raise UserError(unreadable(path, error)) from None
 
 
+def read_names(path: Path, what: str) -> list[str]:
+    """The list of texts that a file holds, empty where there is no file; ``what``: of what, for errors.
+
+    Raises:
+        UserError: it holds anything else.
+    """
+    content = read_json(path)
+    if content is None:
+        return []
+    if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
+        raise UserError(f"{path}: must be a list of {what}")
+    return content
+
+
 def unreadable(path: Path, error: OSError, otherwise: str = "remove it or restore it") -> str:
     """Why a file can't be opened and what helps: moving a folder that lies there, else ``otherwise``."""
     remedy = MISPLACED.get(error.errno or 0, otherwise)

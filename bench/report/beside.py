@@ -17,7 +17,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.files.atomic import write_json
-from bench.files.checked import read_json
+from bench.files.checked import read_names
 from bench.report import frames
 from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, origin, repeat, updates
 from bench.report.cells import NO_FOLD, Cell, by_fold, cells_of, difference, groups, overall, scores
@@ -69,11 +69,7 @@ def remembered(study: Study) -> list[Path]:
     Raises:
         UserError: ``beside.json`` is damaged.
     """
-    path = study.root / FILE
-    content = read_json(path) if path.is_file() else []
-    if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
-        raise UserError(f"{path}: must be a list of folders")
-    return [Path(name) for name in content]
+    return [Path(name) for name in read_names(study.root / FILE, "folders")]
 
 
 def beside_tables(study: Study) -> list[Table]:

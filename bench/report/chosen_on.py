@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.data.patients import read_patients
 from bench.errors import UserError
 from bench.files.atomic import write_json
-from bench.files.checked import read_json
+from bench.files.checked import read_names
 from bench.report import frames
 from bench.study.store import Study
 
@@ -38,8 +38,4 @@ def kept(study: Study) -> frozenset[str]:
     Raises:
         UserError: ``chosen_on.json`` is damaged.
     """
-    path = study.root / FILE
-    content = read_json(path) if path.is_file() else []
-    if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
-        raise UserError(f"{path}: must be a list of patients")
-    return frozenset(content)
+    return frozenset(read_names(study.root / FILE, "patients"))

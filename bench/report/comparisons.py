@@ -7,7 +7,7 @@ Pure functions of two frames (``bench/report/frames.py``): the finished jobs and
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def comparisons(
         chosen_on: patients that choices were made on before. ``unseen`` is the difference over the others,
             with its interval over folds, of the contrasts.
     """
-    known, found, usual = by_fold(cases), doubts(done), _usual(done)
+    known, found, usual, too_early = by_fold(cases), doubts(done), _usual(done), _too_early(done)
     named, family = set(jobs) or _named(done, contrasts), len(set(contrasts))
     doubted = {job: found[cell] for cell, group in groups(done) for job in group.id}
     rows = []
@@ -100,7 +100,7 @@ def comparisons(
             row = {**cell._asdict(), "standard": set(group.id) <= usual, "against": against}
             row |= {"contrast": False, **_describe(paired, ratio)}
             why = (why for job in (*group.id, *references[against]) for why in doubted[job])
-            row["doubt"] = next(why, "") or _too_early(row["folds"], done)
+            row["doubt"] = next(why, "") or too_early(row["folds"])
             if against == "baseline":
                 row["contrast"] = not named.isdisjoint(group.id)
                 if row["contrast"] and row["folds"] >= MIN_FOLDS:
@@ -233,20 +233,25 @@ def _seeds(paired: pd.DataFrame) -> int:
     return int(repeats.groupby("fold").seed.nunique().max())
 
 
-def _too_early(folds: int, done: pd.DataFrame) -> str:
-    """Why nothing may be said of a comparison yet; empty where it may.
+def _too_early(done: pd.DataFrame) -> Callable[[int], str]:
+    """By its folds, why nothing may be said of a comparison yet; empty where it may.
 
     A study that is read after three, four and five folds would make its false claims three times over, and
     validation scores are of patients that chose each network's epoch, the same ones in several folds.
     """
-    if (done.teacher_saw == UNKNOWN).any():
-        return "nobody knows whom the teacher saw"
-    if folds < MIN_FOLDS:
-        return f"{folds or 'no'} fold{'' if folds == 1 else 's'}"
-    if score_column(done)[1] != "test":
-        return "validation scores"
-    planned = done.folds.max()
-    return "" if pd.isna(planned) or folds >= planned else f"{folds} of {planned} folds"
+    unknown, planned = (done.teacher_saw == UNKNOWN).any(), done.folds.max()
+    tested = score_column(done)[1] == "test"
+
+    def why(folds: int) -> str:
+        if unknown:
+            return "nobody knows whom the teacher saw"
+        if folds < MIN_FOLDS:
+            return f"{folds or 'no'} fold{'' if folds == 1 else 's'}"
+        if not tested:
+            return "validation scores"
+        return "" if pd.isna(planned) or folds >= planned else f"{folds} of {planned} folds"
+
+    return why
 
 
 def _verdict(row: Any) -> str:
