@@ -38,12 +38,15 @@ MADE_FROM = ("data", "split")
 
 @dataclass(frozen=True)
 class Side:
-    """What is shown of one study: its usual cells on the repeats that both have."""
+    """What is shown of one study: its usual cells on the repeats that both have.
+
+    ``cases`` are those of ``by_fold``, ``gains`` the comparisons of cells with their plain student.
+    """
 
     name: str
     done: pd.DataFrame
     cases: pd.DataFrame
-    compared: pd.DataFrame
+    gains: dict[Cell, Any]
 
 
 def remember(study: Study, others: Sequence[Path]) -> None:
@@ -98,24 +101,21 @@ def _table(study: Study, other: Study) -> Table:
     """A row for each cell that both have."""
     one, two = _sides(study, other)
     ours, theirs = _cells(one), _cells(two)
-    part = frames.score_column(one.done)[1]
     rows: list[dict[str, Any]] = []
     for key, (cell, group) in ours.items():
         if key not in theirs:
             continue
-        theirs_group = theirs[key][1]
+        other_cell, other_group = theirs[key]
         own = {k: v for k, v in settings(cell, group).items() if k not in ("updates", "folds", "seeds")}
-        gained = difference(
-            scores(by_fold(two.cases), theirs_group.id), scores(by_fold(one.cases), group.id)
-        )
+        gained = difference(scores(two.cases, other_group.id), scores(one.cases, group.id))
         rows.append(
             {
                 **own,
-                **_scores(one, key, ours, part),
-                **_scores(two, key, theirs, part),
+                **_scores(one, cell, group),
+                **_scores(two, other_cell, other_group),
                 "from the first to the second, points": number(100 * overall(gained), "+.1f"),
                 "parameters": number(group.parameters.iloc[0], ",.0f"),
-                "records": " ".join([*group.id, *theirs_group.id]),
+                "records": " ".join([*group.id, *other_group.id]),
             }
         )
     caption = (
@@ -147,7 +147,9 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
         cases = cases[cases.id.isin(kept.id)]
         named = each.settings() or {}
         found = comparisons(kept, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()))
-        sides.append(Side(name, kept, cases, found))
+        found = found[found.against == "baseline"]
+        gains = dict(zip(cells_of(found), found.itertuples(index=False), strict=True))
+        sides.append(Side(name, kept, by_fold(cases), gains))
     return sides[0], sides[1]
 
 
@@ -156,14 +158,10 @@ def _cells(side: Side) -> dict[Cell, tuple[Cell, pd.DataFrame]]:
     return {cell._replace(updates_asked=""): (cell, group) for cell, group in groups(side.done)}
 
 
-def _scores(
-    side: Side, key: Cell, cells: dict[Cell, tuple[Cell, pd.DataFrame]], part: str
-) -> dict[str, Any]:
+def _scores(side: Side, cell: Cell, group: pd.DataFrame) -> dict[str, Any]:
     """A cell's columns of one study."""
-    cell, group = cells[key]
-    gains = side.compared[side.compared.against == "baseline"]
-    plain = dict(zip(cells_of(gains), gains.itertuples(index=False), strict=True)).get(cell)
-    column = "dice" if part == "test" else "dice_val"
+    column, part = frames.score_column(side.done)
+    plain = side.gains.get(cell)
     return {
         f"Dice ({part}), {side.name}": spread(by_repeat(group, column)),
         f"{GAIN}, {side.name}": points(plain),
