@@ -17,14 +17,14 @@ from bench.files.checksums import digest
 class Unlabelled:
     """Images that nobody has outlined: a teacher's maps are learned on them, and they are never scored.
 
-    All is as of a ``Dataset``, whose cases have other names; ``spacing`` and ``turns`` are volumes'.
+    All is as of a ``Dataset``, whose cases have other names; ``spacing`` and ``affines`` are volumes'.
     """
 
     cases: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
     images: tuple[NDArray[np.generic], ...] = ()
     spacing: tuple[tuple[float, ...], ...] = ()
-    turns: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    affines: tuple[NDArray[np.float64], ...] = ()
 
 
 PUBLIC = ("public domain", "cc0")
@@ -54,7 +54,8 @@ class Dataset:
         modalities: of each channel of a volume: "CT" is clipped and normalised by the training set,
             anything else per volume.
         unlabelled: further images, without masks.
-        turns: how the file of each volume was turned, as nibabel's ``io_orientation`` has it.
+        affines: of each volume's file as it was before it was turned, voxel indices to mm, ``(4, 4)``.
+        affine: ``sform`` or ``qform``, which counted where headers contradict themselves (``--affine``).
     """
 
     name: str
@@ -74,7 +75,8 @@ class Dataset:
     contents: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unlabelled: Unlabelled = Unlabelled()
-    turns: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    affines: tuple[NDArray[np.float64], ...] = ()
+    affine: str = ""
 
     def __post_init__(self) -> None:
         # Whole numbers and NumPy's are numbers to whoever writes a dataset, but not to all who read one.

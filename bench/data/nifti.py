@@ -129,13 +129,6 @@ def check_pair(image: Opened, label: Opened) -> None:
     nifti_affine.check_pair((image.path, image.affine), (label.path, label.affine), label.shape)
 
 
-def turn(opened: Opened) -> tuple[tuple[float, ...], ...]:
-    """How its axes come to lie in ``canonical_array``: a row an axis, its place and 1 or -1."""
-    import nibabel as nib
-
-    return tuple(tuple(row) for row in nib.io_orientation(opened.affine).tolist())
-
-
 def canonical_spacing(opened: Opened) -> tuple[float, float, float]:
     """Millimetres between voxels along the axes of ``canonical_array``."""
     import nibabel as nib

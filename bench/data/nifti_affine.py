@@ -131,8 +131,22 @@ def _compare(sform: Affine, other: Affine, header: Any, path: Path) -> list[str]
     return []
 
 
-def check_pair(image: tuple[Path, Affine], label: tuple[Path, Affine], shape: tuple[int, ...]) -> None:
+def canonical_affine(affine: Affine, shape: tuple[int, ...]) -> Affine:
+    """The affine of voxels once they are turned to canonical orientation, where they have ``shape``."""
+    import nibabel as nib
+
+    turn = nib.io_orientation(affine)
+    before = tuple(shape[int(axis)] for axis in turn[:, 0])
+    return np.asarray(affine @ nib.orientations.inv_ornt_aff(turn, before))
+
+
+def check_pair(
+    image: tuple[Path, Affine], label: tuple[Path, Affine], shape: tuple[int, ...], what: str = "label"
+) -> None:
     """Refuse a label that lies elsewhere than its image; both have ``shape``.
+
+    Args:
+        what: what an error calls it.
 
     Raises:
         UserError: another spacing, orientation or place.
@@ -143,15 +157,15 @@ def check_pair(image: tuple[Path, Affine], label: tuple[Path, Affine], shape: tu
     ours, theirs = spacing_of(turned), spacing_of(straight)
     if not np.allclose(ours, theirs, rtol=SAME_LENGTH):
         raise UserError(
-            f"{where}: label has a spacing of {sides(ours)} mm, its image {other.name} {sides(theirs)} mm; "
-            "they must have the same spacing"
+            f"{where}: {what} has a spacing of {sides(ours)} mm, its image {other.name} {sides(theirs)} "
+            "mm; they must have the same spacing"
         )
     # Of axes near 45 degrees the codes may differ although the directions hardly do.
     names = ["".join(nib.aff2axcodes(one)) for one in (turned, straight)]
     alike = np.allclose(directions(turned), directions(straight), atol=SAME_DIRECTION)
     if not alike or names[0] != names[1]:
         raise UserError(
-            f"{where}: label is oriented {names[0]}, its image {other.name} {names[1]}"
+            f"{where}: {what} is oriented {names[0]}, its image {other.name} {names[1]}"
             + (" but turned" if names[0] == names[1] else "")
             + "; they must have the same orientation"
         )
@@ -159,9 +173,9 @@ def check_pair(image: tuple[Path, Affine], label: tuple[Path, Affine], shape: tu
     away = np.abs(np.linalg.solve(straight, (turned - straight) @ ends.T)).max()
     if not away <= SAME_PLACE:
         raise UserError(
-            f"{where}: label lies {away:.3g} voxels away from its image {other.name} (first voxels at "
-            f"{_place(turned)} and {_place(straight)} mm); they must lie on one grid, so give the label "
-            "its image's affine if it was drawn on it, else resample it"
+            f"{where}: {what} lies {away:.3g} voxels away from its image {other.name} (first voxels at "
+            f"{_place(turned)} and {_place(straight)} mm); they must lie on one grid, so give the "
+            f"{what} its image's affine if it was drawn on it, else resample it"
         )
 
 

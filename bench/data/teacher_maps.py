@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from bench.data import nifti
 from bench.data.dataset import Dataset
-from bench.data.nifti_affine import SAME_LENGTH, sides
+from bench.data.nifti_affine import Affine, canonical_affine, check_pair, sides
 from bench.errors import UserError
 from bench.files.checksums import checksum, digest
 
@@ -83,15 +83,17 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
     """A case's map ``(classes, *spatial)``, without the background, lying as the image does.
 
     Raises:
-        UserError: damaged, of another shape or number of classes, or no probabilities.
+        UserError: damaged, of another shape, place or number of classes, or no probabilities.
     """
     among = dataset if case in dataset.cases else dataset.unlabelled
     number = among.cases.index(case)
     shape = among.images[number].shape[1:] if among is dataset.unlabelled else dataset.masks[number].shape
+    affine = among.affines[number] if among.affines else None
+    own: Affine | None = None
     if path.suffix == ".npz":
-        found = _from_npz(path, dataset.spatial_dims, among.turns[number] if among.turns else None)
+        found = _from_npz(path, dataset.spatial_dims, affine)
     elif dataset.spatial_dims == 3:
-        found = _from_nifti(path, among.spacing[number] if among.spacing else ())
+        found, own = _from_nifti(path, dataset.affine)
     else:
         raise UserError(f"{path}: maps of 2-D images must be .npz")
     classes = len(dataset.classes)
@@ -108,11 +110,14 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
                 else "a map must cover its whole image, so undo crop and resampling"
             )
         )
+    if affine is not None and own is not None:
+        of_image = Path(case), canonical_affine(affine, shape)
+        check_pair(of_image, (path, canonical_affine(own, shape)), shape, "map")
     _check_probabilities(path, found)
     return np.ascontiguousarray(found[-classes:])
 
 
-def _from_npz(path: Path, dims: int, turn: tuple[tuple[float, ...], ...] | None) -> Probabilities:
+def _from_npz(path: Path, dims: int, affine: Affine | None) -> Probabilities:
     try:
         with np.load(path, allow_pickle=False) as content:
             key = next((key for key in KEYS if key in content), None)
@@ -131,20 +136,14 @@ def _from_npz(path: Path, dims: int, turn: tuple[tuple[float, ...], ...] | None)
     import nibabel as nib
 
     straight = array.transpose(0, 3, 2, 1)
-    own = nib.io_orientation(np.eye(4)) if turn is None else np.array(turn)
-    return np.stack([nib.apply_orientation(channel, own) for channel in straight])
+    turn = nib.io_orientation(np.eye(4) if affine is None else affine)
+    return np.stack([nib.apply_orientation(channel, turn) for channel in straight])
 
 
-def _from_nifti(path: Path, spacing: Sequence[float]) -> Probabilities:
-    opened = nifti.open_image(path, channels=None)
-    own = nifti.canonical_spacing(opened)
-    if spacing and not np.allclose(own, spacing, rtol=SAME_LENGTH):
-        raise UserError(
-            f"{path}: has a spacing of {sides(own)} mm, its image {sides(spacing)}; a map must lie on "
-            "its image's grid, so give it the image's affine if it was made on it, else resample it"
-        )
+def _from_nifti(path: Path, preferred: str) -> tuple[Probabilities, Affine]:
+    opened = nifti.open_image(path, channels=None, preferred=preferred)
     array = np.asarray(nifti.canonical_array(opened), np.float32)
-    return np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
+    return (np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]), opened.affine
 
 
 def _check_probabilities(path: Path, found: Probabilities) -> None:

@@ -42,7 +42,7 @@ def load(
         UserError: anything missing, unreadable or contradictory; the line names the file.
     """
     layout = read_layout(root)
-    spacing, turns, odd = _open_all(root, layout, affine)
+    spacing, affines, odd = _open_all(root, layout, affine)
     count = len(layout.entries)
     cases = [entry.case for entry in layout.entries] + [entry.case for entry in layout.alone]
     patients = [
@@ -52,7 +52,7 @@ def load(
     parts = ["volumes", declared, *(_checksum(path) for path in layout.files), *filter(None, [affine])]
     stored_as = f"{name}-{digest(*parts)}"
     images, masks, contents = decode_once(cache, stored_as, len(cases), lambda: _decode(layout, affine))
-    alone = Unlabelled(*(tuple(every[count:]) for every in (cases, patients, images, spacing, turns)))
+    alone = Unlabelled(*(tuple(every[count:]) for every in (cases, patients, images, spacing, affines)))
     named = [(entry.images[0].name, who) for entry, who in zip(layout.entries, patients, strict=False)]
     check_not_the_same(images[:count], named, alone, [one.images[0] for one in layout.alone])
     window = None if window is None else (float(window[0]), float(window[1]))
@@ -75,45 +75,46 @@ def load(
         stored_as=stored_as,
         contents=tuple(contents),
         warnings=(*layout.odd, *odd),
-        turns=tuple(turns[:count]),
+        affines=tuple(affines[:count]),
+        affine=affine,
         unlabelled=alone,
     )
 
 
 def _open_all(
     root: Path, layout: Layout, affine: str
-) -> tuple[list[tuple[float, ...]], list[tuple[tuple[float, ...], ...]], list[str]]:
-    """Check all headers: spacing and turn of each case, those without labels last; what is odd."""
+) -> tuple[list[tuple[float, ...]], list[nifti.Affine], list[str]]:
+    """Check all headers: spacing and affine of each case, those without labels last; what is odd."""
     spacing: list[tuple[float, ...]] = []
-    turns: list[tuple[tuple[float, ...], ...]] = []
+    affines: list[nifti.Affine] = []
     odd: dict[str, list[Path]] = {}
     for entry in layout.entries:
         images, label = _opened(entry, layout, affine)
         for image in images:
             nifti.check_pair(image, label)
-        _note(label, [*images, label], spacing, turns, odd)
+        _note(label, [*images, label], spacing, affines, odd)
     for alone in layout.alone:
         images = _images(alone, layout, affine)
         for image in images[1:]:
             nifti.check_pair(images[0], image)
-        _note(images[0], images, spacing, turns, odd)
+        _note(images[0], images, spacing, affines, odd)
     lines = []
     for text, paths in odd.items():
         more = f" and {len(paths) - 1} more files" if len(paths) > 1 else ""
         lines.append(f"{paths[0].relative_to(root).as_posix()}{more}: {text}")
-    return spacing, turns, lines
+    return spacing, affines, lines
 
 
 def _note(
     first: nifti.Opened,
     opened: list[nifti.Opened],
     spacing: list[tuple[float, ...]],
-    turns: list[tuple[tuple[float, ...], ...]],
+    affines: list[nifti.Affine],
     odd: dict[str, list[Path]],
 ) -> None:
     """Add what the headers of a case say."""
     spacing.append(nifti.canonical_spacing(first))
-    turns.append(nifti.turn(first))
+    affines.append(first.affine)
     for one in opened:
         for text in one.odd:
             odd.setdefault(text, []).append(one.path)

@@ -75,9 +75,82 @@ def test_niftis_and_version_1_say_the_same(volumes, tmp_path):
     expected = read_map(root / "maps" / f"{case}.npz", dataset, case)
     for path in (tmp_path / f"{case}.nii.gz", tmp_path / "one" / f"{case}.npz"):
         assert np.allclose(read_map(path, dataset, case), expected, atol=1e-3)
-    save(tmp_path / f"{case}.nii.gz", np.moveaxis(own, 0, -1), 3 * label.affine)
-    with pytest.raises(UserError, match="a map must lie on its image's grid"):
-        read_map(tmp_path / f"{case}.nii.gz", dataset, case)
+
+
+ANOTHER_ORDER = np.array([[2, -1], [0, 1], [1, -1]])
+"""Of a file's axes; two of them run the other way."""
+
+
+def rotated(degrees):
+    turn = np.deg2rad(degrees)
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    return affine
+
+
+def moved(affine, by):
+    return affine + np.array([[0, 0, 0, step] for step in (*by, 0)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda map_: map_.as_reoriented(ANOTHER_ORDER), ""),
+        (lambda map_: nib.Nifti1Image(map_.dataobj, moved(map_.affine, (0.1, 0, 0))), ""),
+        (lambda map_: nib.Nifti1Image(map_.dataobj, moved(map_.affine, (0, 0, 6))), "voxels away from"),
+        (lambda map_: nib.Nifti1Image(map_.dataobj, 3 * map_.affine), "map has a spacing of"),
+        (lambda map_: nib.Nifti1Image(map_.dataobj, np.diag([-1, 1, 1, 1]) @ map_.affine), "away from"),
+        (lambda map_: nib.Nifti1Image(map_.dataobj, rotated(20) @ map_.affine), "but turned"),
+        (lambda map_: map_.slicer[1:], "a map must cover its whole image"),
+    ],
+    ids=[
+        "its affine says how it is turned",
+        "a tenth",
+        "moved",
+        "scaled",
+        "flipped alone",
+        "rotated",
+        "cropped",
+    ],
+)
+def test_a_nifti_lies_on_the_grid_of_its_image(volumes, tmp_path, change, message):
+    dataset, root = volumes
+    case = dataset.cases[0]
+    label = nib.load(root / "Balls" / "labelsTr" / f"{case}.nii.gz")
+    own = np.moveaxis(soft(np.asarray(label.dataobj), 2), 0, -1)
+    path = tmp_path / f"{case}.nii.gz"
+    nib.save(change(nib.Nifti1Image(own, label.affine)), path)
+    if message:
+        with pytest.raises(UserError, match=message) as error:
+            read_map(path, dataset, case)
+        assert "\n" not in str(error.value)
+    else:
+        assert np.array_equal(decisions(read_map(path, dataset, case)), dataset.masks[0])
+
+
+def contradict(path):
+    """Turn the qform by a quarter against the sform."""
+    image = nib.load(path)
+    array = np.asarray(image.dataobj)
+    image.set_sform(np.eye(4), 1)
+    image.set_qform(np.array([[0, -2.0, 0, 0], [2, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]), 1)
+    nib.save(nib.Nifti1Image(array, None, image.header), path)
+
+
+def test_which_affine_counts_is_asked_once_for_images_and_maps(tmp_path):
+    """Where sform and qform mean other voxels, --affine speaks of the maps too."""
+    root = write_decathlon(tmp_path / "Balls", count=4)
+    for path in root.glob("*Tr/*.nii.gz"):
+        contradict(path)
+    dataset = datasets.load(str(root), patient_key=r"person\d+", affine="qform")
+    case = dataset.cases[0]
+    path = tmp_path / f"{case}.nii.gz"
+    label = nib.load(root / "labelsTr" / f"{case}.nii.gz")
+    own = nib.Nifti1Image(np.moveaxis(soft(np.asarray(label.dataobj), 2), 0, -1), None, label.header)
+    nib.save(own, path)
+    assert np.array_equal(decisions(read_map(path, dataset, case)), dataset.masks[0])
+    with pytest.raises(UserError, match="--affine sform or --affine qform"):
+        read_map(path, replace(dataset, affine=""), case)
 
 
 def test_turned_maps_are_refused_even_where_the_shape_cant_tell(volumes, tmp_path):

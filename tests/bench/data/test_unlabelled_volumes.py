@@ -47,7 +47,7 @@ def test_they_stand_apart_and_are_decoded_once(folder, tmp_path):
     assert extra.cases == tuple(EXTRA)
     assert extra.patients == ("person00", "person05", "person90", "person91")
     assert np.array_equal(extra.images[0][0], ball_volume(50)[0])
-    assert len(extra.spacing) == len(extra.turns) == 4
+    assert len(extra.spacing) == len(extra.affines) == 4
     keep_decoded(tmp_path / "cache", dataset)
     again = read(folder, tmp_path / "cache")
     assert again.fingerprint == dataset.fingerprint
