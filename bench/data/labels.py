@@ -56,7 +56,7 @@ def known_to(job: Job, patients: Iterable[str], unlabelled: Iterable[str] = ()) 
         whose = "of the student's half " if job.teacher_labels == "disjoint" else ""
         raise UserError(
             f"labels {job.labels}: there are {len(order)} training patients {whose}to draw from{where}; "
-            f"at most {len(order)}, or all"
+            f"at most {len(order)}{', or all' if job.teacher_labels != 'disjoint' else ''}"
         )
     others = order[job.labels :] if job.unlabelled == "maps" else []
     return Known(frozenset(order[: job.labels]), frozenset(others), further)

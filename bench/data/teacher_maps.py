@@ -185,6 +185,11 @@ def check_agreement(maps: Maps, dataset: Dataset, cases: Iterable[str]) -> float
     rows, columns = linear_sum_assignment(-straight)
     sorted_fit = float(straight[rows, columns].mean())
     where = f"--teacher-maps {maps.folder}: Dice {fits[as_it_is]:.2f} to the training masks, but"
+    if len(dataset.classes) == 1 and (swapped := _fit_of_rest(maps, dataset, each)) > fits[best] + CLEARLY:
+        raise UserError(
+            f"{where} {swapped:.2f} if the first channel is {dataset.classes[0]}; must be background, "
+            f"{dataset.classes[0]}"
+        )
     if sorted_fit > fits[as_it_is] + CLEARLY and sorted_fit >= fits[best]:
         said = ", ".join(dataset.classes[k] for k in np.argsort(columns))
         raise UserError(
@@ -223,6 +228,16 @@ def _overlaps(maps: Maps, dataset: Dataset, case: str) -> dict[Turn, Overlaps]:
         own = [[_dice(mask == true, other == said) for said in classes] for true in classes]
         found[order, flips] = np.array(own)
     return found
+
+
+def _fit_of_rest(maps: Maps, dataset: Dataset, cases: Iterable[str]) -> float:
+    """Dice of masks of one class if channels are swapped: of the class and of the rest the lower one."""
+    found = []
+    for case in cases:
+        mask = dataset.masks[dataset.cases.index(case)]
+        decided = decisions(read_map(maps.files[case], dataset, case))
+        found.append(min(_dice(mask == 1, decided == 0), _dice(mask == 0, decided == 1)))
+    return float(np.mean(found))
 
 
 def _check_one(overlaps: dict[Turn, Overlaps], path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import reprlib
 from collections.abc import Sequence
 from functools import cache
@@ -119,6 +120,10 @@ def _plain(value: Any, levels: int) -> None:
             _plain(item, levels - 1)
 
 
+ONE_OF = re.compile(r"(constrained-)?(int|float|str|bool)|none|literal\[.*\]")
+"""What pydantic adds to the place of a value that may be of several kinds."""
+
+
 @cache
 def _adapter(kind: Any) -> TypeAdapter:
     return TypeAdapter(kind)
@@ -145,7 +150,7 @@ def check(kind: Any, content: Any, where: object) -> Any:
 
 def complaint(error: ValidationError, kind: Any) -> str:
     """The first thing that pydantic has found, in a line."""
-    first = error.errors(include_url=False)[0]
+    first, *others = error.errors(include_url=False)
     place = [str(part) for part in first["loc"]]
     key = ".".join(place)
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -155,6 +160,10 @@ def complaint(error: ValidationError, kind: Any) -> str:
     if first["type"] in ("missing", "missing_argument"):
         return f"the key {key!r} is missing"
     what = first["msg"].removeprefix("Value error, ")
+    if place and ONE_OF.fullmatch(place[-1]):  # it may be of several kinds, and is of none of them
+        key = ".".join(place[:-1])
+        alike = [other["msg"] for other in others if other["loc"][:-1] == first["loc"][:-1]]
+        what = " or ".join([what, *(message.removeprefix("Input should be ") for message in alike)])
     text = f"{what[:1].lower()}{what[1:]}, not {reprlib.repr(first['input'])}"
     return f"{key}: {text}" if key else text
 

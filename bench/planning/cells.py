@@ -51,12 +51,24 @@ def cells(
     """
     for name in (matrix.teacher, *matrix.students, *matrix.plain, *assistants(matrix)):
         _check_side(name, setting.job)
+    _check_maps_are_learned(matrix)
     seen: set[Job] = set()
     for part in matrix.parts:
         for cell in _cells_of(part, setting, only, given):
             if cell.job not in seen:
                 seen.add(cell.job)
                 yield cell
+
+
+def _check_maps_are_learned(matrix: Matrix) -> None:
+    """Refuse ``unlabelled: maps`` where nobody learns a map."""
+    asking = [part for part in matrix.parts if "maps" in part.unlabelled]
+    methods = list(dict.fromkeys(recipe for part in asking for recipe in part.methods))
+    if asking and not any(steps_of(recipe)[0].needs_teacher for recipe in methods):
+        raise UserError(
+            f"unlabelled maps: no method has a teacher, whose maps they would be; methods: "
+            f"{', '.join(methods)}; add one such as pm-kd"
+        )
 
 
 def _cells_of(matrix: Matrix, setting: Setting, only: str | None, given: Given) -> Iterator[Cell]:
@@ -67,11 +79,6 @@ def _cells_of(matrix: Matrix, setting: Setting, only: str | None, given: Given) 
     for name in matrix.plain:  # one that is a student as well keeps what it has
         trained[name] = [*trained.get(name, ()), *(s for s in plain if s not in trained.get(name, ()))]
     converts = [_convert(spec) for spec in matrix.convert]
-    if "maps" in matrix.unlabelled and not any(steps[0].needs_teacher for steps in recipes):
-        raise UserError(
-            f"unlabelled maps: no method has a teacher, whose maps they would be; methods: "
-            f"{', '.join(matrix.methods)}; add one such as pm-kd"
-        )
     rates = [None if rate == LEARNING_RATE else rate for rate in matrix.learning_rate]
     axes = (dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix, setting.unlabelled))
     for seed, updates, known in itertools.product(*axes):

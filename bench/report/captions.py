@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.data.teacher_saw import UNKNOWN
 from bench.protocol import FEW_UPDATES
-from bench.report.cells import groups
+from bench.report.cells import Cell, cells_of, groups
 from bench.report.doubts import FALLS, FAR_BELOW, FEW_PATIENTS, UNUSABLE, doubts, patients
 from bench.report.frames import score_column
 from bench.report.statistics import MARGIN, MIN_FOLDS, MIN_GAP
@@ -143,15 +143,26 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
 
 def _doubtful(frame: pd.DataFrame) -> list[str]:
     """Which cells compare nothing, by why; those of few updates are named already."""
-    found = doubts(frame)
+    found, names = doubts(frame), _names(frame)
     texts = []
     for reason in (FEW_PATIENTS, FALLS, UNUSABLE, FAR_BELOW):
-        cells = [cell for cell, reasons in found.items() if reason in reasons]
-        names = [f"{cell.architecture}:{cell.method}{_seen(frame, cell.slices)}" for cell in cells]
+        cells = [names[cell] for cell, reasons in found.items() if reason in reasons]
         if cells:
-            every = "all cells" if len(cells) == len(found) else _listed(names)
+            every = "all cells" if len(cells) == len(found) else _listed(cells)
             texts.append(f"Compare nothing, for {reason}: {every}.")
     return texts
+
+
+def _names(frame: pd.DataFrame) -> dict[Cell, str]:
+    """Each cell's name, with labels, teacher and so on where a network has a method with several."""
+    own = ["changed", "unusual"]
+    several = frame.groupby(["architecture", "method"])[own].nunique().gt(1).to_dict("index")
+    names = {}
+    for cell, row in zip(cells_of(frame), frame.to_dict("records"), strict=True):
+        told = several[cell.architecture, cell.method]
+        more = "".join(row[name] for name in own if told[name])
+        names[cell] = f"{cell.architecture}:{cell.method}{more}{_seen(frame, cell.slices)}"
+    return names
 
 
 def _seen(frame: pd.DataFrame, slices: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,12 +50,13 @@ SUMMARY_COLUMNS = (
     *("micro_batch", "checkpointing"),
     *("fold", "labels", "teacher_labels", "unlabelled", "source", "gap_closed"),
     *("recipe", "runtime", "artefact_precision", "latency_cpu_1_ms_p50", "dice_drop"),
-    *("distance_unit", "changed_after_training"),
+    *("distance_unit", "changed_after_training", "drawn"),
 )
+"""``drawn``: which seed drew the patients that a job knows; empty: its own."""
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
     *("made_seconds", "version", "scored_on", "val_falls", "progress", "odd_data", "teacher_saw"),
-    *("drawn", "shuffled", "taught_by", "instruction_set", "maps", "given"),
+    *("shuffled", "taught_by", "instruction_set", "maps", "given", "unusual"),
     *LARGE,
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
@@ -63,9 +65,8 @@ making it, the updates that were asked for (empty: the protocol's number), the s
 has none), what tells code apart (its fingerprint, or of old records the commit) and a letter for it,
 the patients that the job was scored on, whether its Dice on validation falls while its loss falls
 (``doubts``), how many of the planned jobs are done (empty: all), what was odd about the data, what is
-known of whom a given teacher saw, which seed drew the patients that a job knows (empty: its own), whether
-its targets are other samples', who taught it or the network that it was made from, and which maps or
-weights were given."""
+known of whom a given teacher saw, whether its targets are other samples', who taught it or the network that
+it was made from, which maps or weights were given, and what else of the job is not usual, in words."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
@@ -153,6 +154,7 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "maps": job.maps,
         "given": job.weights,
         "shuffled": job.shuffled,
+        "unusual": replace(job, slices="").unusual,
         "drawn": "" if job.labels_seed is None else f"by seed {job.labels_seed}",
         "teachers": " ".join(job.teachers),
         "threads_train": job.threads,

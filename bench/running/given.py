@@ -52,6 +52,11 @@ def given_to_teach(matrix: Matrix, session: Session, setting: Setting, options: 
             "teacher_labels: all"
         )
     if options.teacher:
+        if not said:
+            log.warning(
+                f"--teacher {path}: nobody says which patients it saw, and they may be among those that "
+                "are tested here; say so with --teacher-saw FILE (or unknown)"
+            )
         return Given(weights=check_teacher(options.teacher, matrix.teacher, setting.job))
     return Given(maps=_checked_maps(path, session, setting))
 

@@ -185,6 +185,7 @@ def test_a_given_teacher_is_not_trained(finished, bench, tmp_path, refused, brie
     result = bench(*arguments, "--teacher", weights)
     assert result.code == 0
     assert "unet-4-8-16:baseline (given)" in result.out
+    assert "nobody says which patients it saw" in result.out + result.err
     frame = pd.read_csv(tmp_path / "s" / "summary.csv")
     given = frame[frame.architecture == "unet-4-8-16"].iloc[0]
     own = Study(root).record(teacher)

@@ -95,6 +95,9 @@ def test_more_labels_than_patients_are_refused(refused, tmp_path):
     matrix = write(tmp_path / "m.yaml", labels=17)
     line = refused("--matrix", matrix, "--results", tmp_path / "s", "--device", "cpu", "--dry-run")
     assert "labels 17: there are 16 training patients to draw from; at most 16, or all" in line
+    write(matrix, labels=15, teacher_labels="disjoint", unlabelled="maps")
+    line = refused("--matrix", matrix, "--results", tmp_path / "s", "--device", "cpu", "--dry-run")
+    assert line.endswith("8 training patients of the student's half to draw from; at most 8")
     assert not (tmp_path / "s").exists()
 
 

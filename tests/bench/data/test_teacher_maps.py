@@ -175,6 +175,16 @@ def test_classes_in_another_order_are_refused(volumes, tmp_path):
         check_agreement(maps, dataset, dataset.cases)
 
 
+def test_one_class_in_the_place_of_the_background_is_refused(polyps, tmp_path):
+    for case in polyps.cases:
+        write_npz(tmp_path / "swapped", case, good(polyps, case)[::-1])
+        write_npz(tmp_path / "blank", case, np.stack([np.ones((24, 24)), np.zeros((24, 24))]))
+    with pytest.raises(UserError, match=r"1\.00 if the first channel is foreground; must be background, f"):
+        check_agreement(find_maps(tmp_path / "swapped", polyps, polyps.cases), polyps, polyps.cases)
+    blank = find_maps(tmp_path / "blank", polyps, polyps.cases)
+    assert check_agreement(blank, polyps, polyps.cases) == 0, "one that finds nothing has swapped nothing"
+
+
 @pytest.fixture(scope="module")
 def polyps(tmp_path_factory):
     root = write_folder(tmp_path_factory.mktemp("p") / "polyps", classes=1, side=24)

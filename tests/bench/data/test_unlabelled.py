@@ -146,6 +146,9 @@ def test_maps_without_a_teacher_are_refused():
     content = {"teacher": "unet-4-8", "students": ["unet-2"], "methods": ["baseline"], "unlabelled": "maps"}
     with pytest.raises(UserError, match="unlabelled maps: no method has a teacher"):
         list(cells(parse_matrix(content, "m"), a_setting()))
+    rows = {"rows": [{"methods": ["baseline"]}, {"methods": ["pm-kd"]}], "labels": 2}
+    found = [cell.job for cell in cells(parse_matrix(content | rows, "m"), a_setting())]
+    assert {job.unlabelled for job in found if job.teachers} == {"maps"}, "one row of them will do"
 
 
 def test_what_contradicts_itself_is_one_line(folder):

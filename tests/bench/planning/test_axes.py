@@ -131,7 +131,7 @@ def test_the_matrix_of_labels_asks_what_it_says():
         ({"updates": 510}, "m.yaml: updates 510: must be a multiple of the 20 epochs, e.g. 520"),
         ({"updates": 10}, "m.yaml: updates 10: must be a multiple of the 20 epochs, e.g. 20"),
         ({"labels": -1}, "labels"),
-        ({"labels": "some"}, "labels"),
+        ({"labels": [4, "some"]}, "labels.1: input should be a valid integer or 'all', not 'some'"),
         ({"teacher_labels": "other"}, "teacher_labels"),
         ({"folds": 1}, "folds"),
         ({"contrasts": ["unet-2-4:baseline"]}, "'unet-2-4:baseline'; a student's distilled cells are"),

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.report import frames
+from bench.report.captions import cautions_of_jobs
 from bench.report.comparisons import comparisons, leaders
 from bench.report.doubts import doubts
 from bench.report.report import write_report
@@ -41,6 +42,18 @@ def test_without_doubts_a_study_says_nothing_of_them(folded):
     )
     write_report(study, None)
     assert "Compare nothing" not in captions(study)
+
+
+def test_a_doubtful_cell_is_told_from_others_of_its_method(simulated):
+    for labels, harm in ((4, -0.6), (8, 0.0), (None, 0.0)):
+        for method in ("baseline", "pm-kd"):
+            simulated.add(SMALL, method, 0, labels=labels, effect=harm if method == "pm-kd" else 0.0)
+    simulated.add(SMALL, "at-kd", 0, effect=-0.6)
+    text = cautions_of_jobs(frames.summary(simulated.study))
+    assert f"Compare nothing, for less than half of the best Dice: {SMALL}:at-kd." not in text
+    assert f"{SMALL}:pm-kd 4 labels" in text
+    assert f"{SMALL}:at-kd" in text
+    assert "8 labels" not in text
 
 
 def test_few_updates_of_one_side_claim_nothing(folded):

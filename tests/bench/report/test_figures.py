@@ -337,7 +337,12 @@ def test_dice_against_labels_has_a_line_for_each_way_of_using_the_teacher(simula
     own = frames.summary(simulated.study).query(
         "architecture == @SMALL and method == 'baseline' and labels == '4'"
     )
-    assert plain[0] == pytest.approx(own.dice_val[own.image_size == 96].mean())
+    fours = own.dice_val[own.image_size == 96]
+    assert plain[0] == pytest.approx(fours.mean())
+    band = axis.collections[0].get_paths()[0].vertices
+    first = band[band[:, 0] == 0][:, 1]
+    assert (first.min(), first.max()) == pytest.approx((fours.min(), fours.max()))
+    assert fours.min() < fours.max()
     assert (lines["PM, on all images"].get_ydata() > plain[:2]).all()
 
 

@@ -1,5 +1,6 @@
 """Kinds of teachers are told apart: in rows, in gaps, and whose labels were drawn."""
 
+import numpy as np
 import pytest
 
 from bench.report import frames
@@ -67,6 +68,20 @@ def test_gaps_are_to_the_teacher_that_taught(kinds):
     plain = against[against.method == "baseline"].squeeze()
     assert plain.difference == pytest.approx(-0.1, abs=0.01), "a twin that teaches is compared as ever"
     assert len(plain.of_each.split()) == 2
+
+
+def test_a_twin_is_subtracted_from_an_upper_bound_too(simulated):
+    few = {"labels": 8, "unlabelled": "maps"}
+    plain = simulated.add(SMALL, "baseline", 0, labels=8)
+    simulated.add(SMALL, "pm-kd", 0, teachers=(plain.id,), effect=0.01, **few)
+    for known, effect in (("same", 0.03), ("all", 0.06), ("disjoint", 0.05)):
+        simulated.add(SMALL, "pm-kd", 0, teacher_labels=known, effect=effect, **few)
+    compared = comparisons(frames.summary(simulated.study), frames.cases(simulated.study, "val"))
+    own = compared[(compared.against == "baseline") & (compared.teacher != SMALL)]
+    beyond = own.set_index("teacher_labels").beyond_twin
+    assert beyond["same"] == pytest.approx(0.02, abs=0.003)
+    assert beyond["all"] == pytest.approx(0.05, abs=0.003)
+    assert np.isnan(beyond["disjoint"])
 
 
 def test_teachers_that_know_another_seeds_labels_have_rows_of_their_own(simulated):
