@@ -18,20 +18,23 @@ import pandas as pd
 from bench.errors import UserError
 from bench.files.atomic import write_json
 from bench.files.checked import read_names
-from bench.report import frames
-from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, origin, repeat, updates
+from bench.report import chosen_on, frames
+from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, claimable, origin, repeat, updates
 from bench.report.cells import NO_FOLD, Cell, by_fold, cells_of, difference, groups, overall, scores
 from bench.report.comparisons import comparisons
 from bench.report.standard import usual_cells
 from bench.report.tables.compression import trained_only
 from bench.report.tables.markup import Table
-from bench.report.tables.matrix import GAIN, settings, without_constant
-from bench.report.tables.wording import closed, number, points, spread
+from bench.report.tables.matrix import GAIN, UNSEEN, settings, without_constant
+from bench.report.tables.wording import closed, number, points, spread, unseen
 from bench.study.store import Study, existing
 
 log = logging.getLogger(__name__)
 
 FILE = "beside.json"
+LEFT_OUT = ("updates", "folds", "seeds", "parameters of the method")
+"""Of what a cell is: what stands in the caption, or is the default."""
+Cells = dict[Cell, tuple[Cell, pd.DataFrame]]
 MADE_FROM = ("data", "split")
 """What two studies must share in ``study.json``."""
 
@@ -40,13 +43,15 @@ MADE_FROM = ("data", "split")
 class Side:
     """What is shown of one study: its usual cells on the repeats that both have.
 
-    ``cases`` are those of ``by_fold``, ``gains`` the comparisons of cells with their plain student.
+    ``cases`` are those of ``by_fold``, ``gains`` the comparisons of cells with their plain student;
+    ``claimable``: the smallest one that could have been claimed, as a sentence.
     """
 
     name: str
     done: pd.DataFrame
     cases: pd.DataFrame
     gains: dict[Cell, Any]
+    claimable: str
 
 
 def remember(study: Study, others: Sequence[Path]) -> None:
@@ -106,7 +111,7 @@ def _table(study: Study, other: Study) -> Table:
         if key not in theirs:
             continue
         other_cell, other_group = theirs[key]
-        own = {k: v for k, v in settings(cell, group).items() if k not in ("updates", "folds", "seeds")}
+        own = {k: v for k, v in settings(cell, group).items() if k not in LEFT_OUT}
         gained = difference(scores(two.cases, other_group.id), scores(one.cases, group.id))
         rows.append(
             {
@@ -118,13 +123,24 @@ def _table(study: Study, other: Study) -> Table:
                 "records": " ".join([*group.id, *other_group.id]),
             }
         )
+    claims = "".join(f" {each.name}:{each.claimable}" for each in (one, two))
     caption = (
         f"Side by side, on what both have: {one.name}: {origin(one.done)}; {two.name}: {origin(two.done)}. "
-        f"Dice: mean over patients ± sd over {repeat(one.done)}s. {CLAIMS} {GAP}"
+        f"Dice: mean over patients ± sd over {repeat(one.done)}s. {CLAIMS}"
+        f"{claims} {GAP}{_alone(one, ours, two, theirs)}"
         f"{cautions(pd.concat([one.done, two.done]))}"
     )
     name = f"beside_{other.root.resolve().name}"
     return Table(name, caption, without_constant(pd.DataFrame(rows)), wide=("records",))
+
+
+def _alone(one: Side, ours: Cells, two: Side, theirs: Cells) -> str:
+    """Which networks only one of both has, as a sentence; empty where there are none."""
+    said = []
+    for side, own, other in ((one, ours, theirs), (two, theirs, ours)):
+        networks = {key.architecture for key in own} - {key.architecture for key in other}
+        said += [f" Of {side.name} alone, and not here: {', '.join(sorted(networks))}."] if networks else []
+    return "".join(said)
 
 
 def _sides(study: Study, other: Study) -> tuple[Side, Side]:
@@ -137,23 +153,25 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
         done = [own.assign(dice=float("nan")) for own in done]
     repeats = [pd.MultiIndex.from_arrays([own.fold.fillna(NO_FOLD), own.seed]) for own in done]
     both = repeats[0].intersection(repeats[1])
+    done = [own[repeat_of.isin(both)] for own, repeat_of in zip(done, repeats, strict=True)]
     names = [f"{updates(own)} updates" for own in done]
     if names[0] == names[1]:
         names = [each.root.resolve().name for each in (study, other)]
     sides = []
-    for each, own, name, repeat_of in zip((study, other), done, names, repeats, strict=True):
-        kept = own[repeat_of.isin(both)]
+    for each, own, name in zip((study, other), done, names, strict=True):
         cases = frames.cases(each, part)
-        cases = cases[cases.id.isin(kept.id)]
+        cases = cases[cases.id.isin(own.id)]
         named = each.settings() or {}
-        found = comparisons(kept, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()))
+        found = comparisons(
+            own, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()), chosen_on.kept(each)
+        )
         found = found[found.against == "baseline"]
         gains = dict(zip(cells_of(found), found.itertuples(index=False), strict=True))
-        sides.append(Side(name, kept, by_fold(cases), gains))
+        sides.append(Side(name, own, by_fold(cases), gains, claimable(found)))
     return sides[0], sides[1]
 
 
-def _cells(side: Side) -> dict[Cell, tuple[Cell, pd.DataFrame]]:
+def _cells(side: Side) -> Cells:
     """Every cell by all that it is but its updates."""
     return {cell._replace(updates_asked=""): (cell, group) for cell, group in groups(side.done)}
 
@@ -165,6 +183,7 @@ def _scores(side: Side, cell: Cell, group: pd.DataFrame) -> dict[str, Any]:
     return {
         f"Dice ({part}), {side.name}": spread(by_repeat(group, column)),
         f"{GAIN}, {side.name}": points(plain),
+        f"{UNSEEN}, {side.name}": None if plain is None else unseen(plain),
         f"gap closed, {side.name}": closed(plain),
         f"claim, {side.name}": None if plain is None else plain.verdict,
     }

@@ -135,6 +135,13 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
     sets = sorted(set(frame.instruction_set.fillna("")) - {""})
     if len(sets) > 1:
         texts.append(f"INT8 of processors with {' and '.join(sets)}, which round otherwise, in one table.")
+    again = frame[frame.made_again.fillna(False).astype(bool)]
+    if len(again):
+        names = [f"{row.architecture}:{row.recipe}" for row in again.itertuples()]
+        texts.append(
+            f"Made again, and otherwise than before: {_listed(names)}; what was made from the earlier ones "
+            "stands beside what was made from these."
+        )
     versions = frame.code.nunique()
     if versions > 1:
         texts.append(f"Not all of one code: {versions} versions of it made these records.")

@@ -56,7 +56,7 @@ SUMMARY_COLUMNS = (
 UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
     *("made_seconds", "version", "scored_on", "val_falls", "progress", "odd_data", "teacher_saw"),
-    *("shuffled", "taught_by", "instruction_set", "maps", "given", "unusual"),
+    *("shuffled", "taught_by", "instruction_set", "maps", "given", "unusual", "made_again"),
     *LARGE,
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
@@ -66,7 +66,8 @@ has none), what tells code apart (its fingerprint, or of old records the commit)
 the patients that the job was scored on, whether its Dice on validation falls while its loss falls
 (``doubts``), how many of the planned jobs are done (empty: all), what was odd about the data, what is
 known of whom a given teacher saw, whether its targets are other samples', who taught it or the network that
-it was made from, which maps or weights were given, and what else of the job is not usual, in words."""
+it was made from, which maps or weights were given, what else of the job is not usual, in words, and whether
+its network was made once more and came out otherwise."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
@@ -178,6 +179,7 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "artefact_precision": made.get("precision", "fp32"),
         "instruction_set": (made.get("facts") or {}).get("instruction_set", ""),
         "predicts": record.get("predicts", ""),
+        "made_again": bool(record.get("before")),
         "made_seconds": made_seconds(record["cost"]),
         "dice_val_last": record["dice_val_last"],
         "best_epoch": record["best_epoch"],

@@ -16,7 +16,7 @@ from bench.job import Job
 from bench.planning.options import Options
 from bench.planning.session import Session
 from bench.running.from_source import converted, reshaped
-from bench.running.record import done_record
+from bench.running.record import done_record, made_again
 from bench.running.training import forget, train_fresh
 from bench.running.work import Work
 from bench.scoring.evaluation import predict_masks, score_part, summarise
@@ -59,17 +59,21 @@ def complete(session: Session, job: Job, options: Options, reporter: Reporter) -
     if job.weights:
         path = session.study.path("weights", job.id)
         raise UserError(f"{path}: the given weights are missing or damaged; name them with --teacher")
-    return _make_and_score(work)
+    return _make_and_score(work, old if made_before else None)
 
 
-def _make_and_score(work: Work) -> dict[str, Any]:
+def _make_and_score(work: Work, before: dict[str, Any] | None) -> dict[str, Any]:
+    """``before``: the record of the same job, where its network is made again."""
     study, job = work.study, work.job
     step = step_of(job)
     make = {"train": _trained, "reshape": reshaped, "convert": converted}[step.kind]
     trained, artefact, facts = make(work)
     write_file(study.path("weights", job.id), artefact.save)
     artefact = artefact.to(work.runtime.device)
-    record = _score(work, artefact, _record(work, trained, artefact, facts))
+    record = _record(work, trained, artefact, facts)
+    if before is not None:
+        record = made_again(study, before, record)
+    record = _score(work, artefact, record)
     if step.kind != "convert":
         forget(work, 2 if step.kind == "reshape" and step.fresh else 1)
     return record

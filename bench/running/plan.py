@@ -195,8 +195,8 @@ def _begun(session: Session, matrix: Matrix, options: Options) -> Session:
 def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
     """A new study's session with what is measured before its first job: precision, memory, workers."""
 
-    def jobs() -> list[Job]:
-        return [cell.job for cell in planned_cells(matrix, session, options) if not cell.reason]
+    def jobs(asked: Options = options) -> list[Job]:
+        return [cell.job for cell in planned_cells(matrix, session, asked) if not cell.reason]
 
     if len(session.splits) > 1:
         known = session.settings.get("teacher_saw") != UNKNOWN
@@ -212,7 +212,11 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
     if (options.workers or matrix.workers) is None:
         session = fill_machine(session, jobs())
     if named := session.settings.get("contrasts"):  # now that settings decide the ids of jobs
-        session = replace(session, settings=session.settings | {"contrast_jobs": jobs_of(named, jobs())})
+        # Whatever part of the study is run first; maps are given fold by fold.
+        every = replace(options, only=None, fold=options.fold if options.teacher_maps else None)
+        session = replace(
+            session, settings=session.settings | {"contrast_jobs": jobs_of(named, jobs(every))}
+        )
     return session
 
 

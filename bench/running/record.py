@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -14,10 +15,12 @@ from bench.running.work import Work
 from bench.scoring.profiling import graph_of
 from bench.study.learning import doubts
 from bench.study.provenance import provenance
-from bench.study.store import failure
+from bench.study.store import Study, failure
 from bench.training.artefacts import about_of
 from bench.training.loop import Trained
 from methods.artefact import About, Artefact, parameters_of
+
+log = logging.getLogger(__name__)
 
 
 def done_record(
@@ -66,6 +69,25 @@ def done_record(
         },
         "provenance": origin,
     }
+
+
+def made_again(study: Study, before: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a job whose weights were not kept and are made again; ``before``: what it was.
+
+    Where they come out bit by bit as they were, as on the same machine, the old record stands. Else what
+    was made from the old ones, students of a teacher, say, comes from a network that is no more: ``before``
+    says in the new record what there was.
+    """
+    job_id, old = record["id"], before.get("files", {}).get("weights")
+    if old is not None and old == study.checksums(job_id)["weights"]:
+        return before
+    log.warning(
+        f"{Job.from_dict(record['job']).label}: made again, and came out otherwise than before; what was "
+        "made from the earlier network is not made again"
+    )
+    scores = {part: before[part]["dice"] for part in ("val", "test") if part in before}
+    kept = {"weights": old, "dice": scores, "provenance": before.get("provenance", {})}
+    return {**record, "before": [*before.get("before", []), kept]}
 
 
 def ending(record: dict[str, Any]) -> str:

@@ -122,6 +122,7 @@ class DoneRecord(Record):
     provenance: Origin = Origin()
     artefact: Made | None = None
     predicts: Literal["", "nothing", "everything"] = ""
+    before: list[dict[str, Any]] = []
 
 
 def check_record(content: Any, job_id: str, where: object) -> dict[str, Any]:

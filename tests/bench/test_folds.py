@@ -148,6 +148,15 @@ def test_contrasts_are_frozen_with_their_jobs(bench, arguments, nothing_runs, tm
     assert study.settings() == begun
 
 
+def test_contrasts_stand_for_all_folds_whatever_is_run_first(bench, arguments, nothing_runs, tmp_path):
+    assert bench(*arguments, "--folds", 3, "--fold", 1, "--only", "*:baseline").code == 0
+    begun = Study(tmp_path / "s").settings()
+    assert bench(*arguments).code == 0
+    study = Study(tmp_path / "s")
+    assert study.settings() == begun
+    assert {study.job(name).fold for name in begun["contrast_jobs"]} == {0, 1, 2}
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

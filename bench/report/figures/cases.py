@@ -38,14 +38,16 @@ def write_panel(
 
 
 def chosen_jobs(frame: pd.DataFrame, study: Study, distilled: str) -> pd.DataFrame:
-    """Teacher, then the smallest student's plain and ``distilled`` jobs, of the lowest seed.
+    """Teacher, then the smallest student's plain and ``distilled`` jobs, of the lowest fold or seed.
 
-    Where nothing was trained by ``distilled``, the last of the methods that were stands in for it.
+    Where nothing was trained by ``distilled``, the last of the methods that were stands in for it. Where
+    their predictions are not here any more there is nothing to show, and none of another fold instead: a
+    picture that was drawn from them before is to stay.
     """
     done = standard(frame[(frame.status == "done") & (frame.seg_loss == "dice-bce")])
-    done = done[[read_predictions(study, job_id) is not None for job_id in done.id]]
     if not len(done):
         return done
+    done = done[done.fold.isna() | (done.fold == done.fold.min())]
     done = done[done.seed == done.seed.min()].drop_duplicates(["architecture", "method"])
     others = in_order(done.method[done.teachers.fillna("") != ""])
     if others and distilled not in others:
@@ -55,7 +57,9 @@ def chosen_jobs(frame: pd.DataFrame, study: Study, distilled: str) -> pd.DataFra
     smallest = done[done.architecture == students[-1]] if students else done.iloc[:0]
     picked = [done[done.id.isin(teacher_ids(taught))].head(1)]
     picked += [smallest[smallest.method == m] for m in ("baseline", distilled)]
-    return pd.concat(picked)
+    shown = pd.concat(picked)
+    kept = all(read_predictions(study, job_id) is not None for job_id in shown.id)
+    return shown if kept else shown.iloc[:0]
 
 
 def pick_cases(cases: pd.DataFrame) -> list[tuple[str, str]]:
@@ -110,7 +114,9 @@ def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFra
         )
     ]
     figure.legend(handles=handles, ncols=4, loc="outside lower center")
-    title(figure, f"{heading(shown)}: best, median and worst patient")
+    folds = shown.fold.dropna().unique()
+    of = f" of the {own.patient.nunique()} of fold {folds[0]}" if len(folds) else ""
+    title(figure, f"{heading(shown)}: best, median and worst patient{of}")
     return figure
 
 

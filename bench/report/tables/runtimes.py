@@ -11,7 +11,7 @@ from bench.report.tables.markup import Table
 from bench.report.tables.matrix import without_constant
 from bench.report.tables.wording import disturbed, number
 
-KEYS = ["network", "device", "threads"]
+KEYS = ["network", "device", "threads", "processor"]
 USUAL = ("torch", "fp32")
 
 
@@ -31,7 +31,10 @@ def runtimes_table(latency: pd.DataFrame) -> Table:
         "runtime in fp32: ratios of p50, batch 1, all graphs taking turns. File: its size as a "
         f"share of torch's in fp32.{disturbed(latency)}"
     )
-    return Table("runtimes", caption, without_constant(pd.DataFrame(rows)))
+    frame = without_constant(pd.DataFrame(rows))
+    if len(frame) and frame.processor.nunique() == 1:
+        frame = frame.drop(columns="processor")
+    return Table("runtimes", caption, frame)
 
 
 def _shape(row: pd.Series) -> str:

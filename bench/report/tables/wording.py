@@ -86,7 +86,14 @@ def against_heavy(value: float, heavy: float, how: str, unit: float = 1.0) -> st
 
 
 def disturbed(latency: pd.DataFrame) -> str:
-    """A sentence where latencies were measured on a busy machine, else nothing."""
-    if "busy" not in latency or not latency.busy.fillna(False).astype(bool).any():
-        return ""
-    return " Others used the machine while latencies were measured: ratios between runtimes are too large."
+    """Sentences where latencies were measured on a busy machine, or on several; else nothing."""
+    found = ""
+    if "busy" in latency and latency.busy.fillna(False).astype(bool).any():
+        found = (
+            " Others used the machine while latencies were measured: ratios between runtimes are too large."
+        )
+    if "processor" in latency:
+        for device, names in latency.groupby("device").processor.unique().items():
+            if len(names) > 1:
+                found += f" On {device} measured on several: {', '.join(sorted(names))}."
+    return found

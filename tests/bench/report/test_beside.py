@@ -68,7 +68,17 @@ def test_what_both_have_stands_in_one_table_and_on_the_page(both, bench, no_figu
     caption = (ours / "tables" / "beside_longer.md").read_text()
     assert "1 of 5 folds, 500 updates a job" in caption
     assert "1 of 5 folds, 2,000 updates a job" in caption
+    assert "500 updates: 1 fold: too few for a claim. 2,000 updates: 1 fold" in caption
+    assert "and not here" not in caption
     assert '"beside":[{"caption"' in (ours / "page-data.js").read_text()
+
+
+def test_a_network_of_one_study_alone_is_named(both, folded, bench, no_figures):
+    ours, theirs = both
+    folded.add("unet-32-64-128", "baseline", 0)
+    bench("report", ours, "--beside", theirs)
+    caption = (ours / "tables" / "beside_longer.md").read_text()
+    assert "Of 500 updates alone, and not here: unet-32-64-128." in caption
 
 
 def test_it_is_remembered_and_said_where_the_other_one_is_gone(both, bench, no_figures):

@@ -391,6 +391,9 @@ def test_the_panel_shows_missed_and_invented_pixels(simulated, monkeypatch):
     frame = frames.summary(study)
     chosen = panel.chosen_jobs(frame, study, DISTILLED)
     panel.write_panel(study.root / "figures", study, data, chosen, frames.cases(study, "val"))
+    lost = study.path("predictions", chosen.id.iloc[1])
+    lost.rename(lost.with_suffix(".gone"))
+    assert not len(panel.chosen_jobs(frame, study, DISTILLED)), "no picture without the plain student"
     [figure] = shown
     assert 25.4 * figure.get_figwidth() == pytest.approx(180)
     assert len(figure.axes) == 3 * 5

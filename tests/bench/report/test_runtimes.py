@@ -18,7 +18,7 @@ def graph(network, runtime, precision):
 def measured(took=TOOK, network="unet-32-64", **more):
     rows = [
         {"architecture": network.split()[0], "graph": graph(network, runtime, precision), "device": "cpu",
-         "threads": 1, "backend": runtime, "precision": precision,
+         "threads": 1, "processor": "A", "backend": runtime, "precision": precision,
          "side": side, "latency_ms_p50": took_ms, "size_mb": megabytes, "volume": False, **more}
         for (runtime, precision), (small, large, megabytes) in took.items()
         for side, took_ms in ((96, small), (256, large))
@@ -61,6 +61,17 @@ def test_threads_and_devices_are_not_mixed():
     frame = runtimes_table(both).frame
     assert list(frame.threads) == [1, 1, 2, 2]
     assert list(frame["96²"])[2:] == ["1.00", "1.00 / 1.00"]
+
+
+def test_processors_are_not_mixed():
+    """Of a study that goes on elsewhere the graphs of its first matrix are not measured again."""
+    torch_alone = {form: tuple(3 * x for x in took) for form, took in TOOK.items() if form[0] == "torch"}
+    found = runtimes_table(pd.concat([measured(), measured(torch_alone, "unet-8-16", processor="B")]))
+    assert "On cpu measured on several: A, B." in found.caption
+    assert set(found.frame.network) == {"unet-32-64"}
+    both = runtimes_table(pd.concat([measured(), measured(processor="B")])).frame
+    assert list(both.processor) == ["A", "A", "B", "B"]
+    assert "processor" not in runtimes_table(measured()).frame
 
 
 def test_a_busy_machine_is_named():

@@ -95,6 +95,10 @@ def test_nothing_is_trained_again_and_a_lost_source_is(ran, bench, brief_profile
     for path in weights.values():
         path.unlink()
     study.path("records", made).unlink()
+    elsewhere = next(name for name in frame.id if study.job(name).architecture == "unet-4-8")
+    records = {name: study.record(name) for name in (taught, elsewhere)}
+    changed = {**records[elsewhere], "files": {"weights": "0" * 64}}
+    study.write_record(changed)
     listed = bench(*call, "--dry-run").out
     assert f"{taught}  unet-2-4:at-kd 20 updates seed 0  to do again: its weights are not here" in listed
     assert listed.count("to do again") == 2, "the teacher of the source, too"
@@ -102,6 +106,13 @@ def test_nothing_is_trained_again_and_a_lost_source_is(ran, bench, brief_profile
     assert "3 to run, 2 of them again, for others need their weights" in told
     assert weights[taught].read_bytes() == before[0], "to the bit"
     assert study.record(made)["val"] == before[1]
+    origin = records[taught]["provenance"]
+    assert study.record(taught)["provenance"] == origin, "what came out the same is the same"
+    assert "before" not in study.record(taught)
+    (old,) = study.record(elsewhere)["before"]
+    assert old["weights"] == "0" * 64 and old["dice"] == {"val": records[elsewhere]["val"]["dice"]}
+    text = " ".join((study.root / "tables" / "matrix.md").read_text().split())
+    assert "Made again, and otherwise than before: unet-4-8:baseline" in text
 
 
 OPTIONS = Options(epochs=1, steps_at_most=2, no_test=True)

@@ -39,17 +39,27 @@ def distance(ours, reference):
     return float(max((a - b).abs().max() for a, b in zip(ours, reference, strict=True)) / largest)
 
 
+def test_weights_of_a_batch_as_the_protocol_has_them():
+    """L_seg: the mean over the labelled half; a teacher's: over all, those without labels times two."""
+    found = weights(4, 2, 2.0, torch.device("cpu"))
+    assert found.of("seg").tolist() == [0.5, 0.5, 0, 0]
+    assert found.of("pm").tolist() == [0.25, 0.25, 0.5, 0.5]
+    assert found.of("pseudo").tolist() == [0, 0, 0.5, 0.5]
+    assert weights(4, 4, 2.0, torch.device("cpu")).of("seg").tolist() == [0.25] * 4
+    assert weights(2, 0, 1.0, torch.device("cpu")).of("seg").tolist() == [0, 0], "no labels at all"
+
+
 @pytest.mark.parametrize("spec", ["baseline", "pm-kd", "at-kd", "combined[variant=official]"])
-@pytest.mark.parametrize(("dims", "out_channels"), [(2, 1), (3, 3)])
-def test_gradients_of_parts_add_up_to_those_of_the_batch(spec, dims, out_channels):
+@pytest.mark.parametrize(("dims", "out_channels", "labelled"), [(2, 1, 8), (3, 3, 16)])
+def test_gradients_of_parts_add_up_to_those_of_the_batch(spec, dims, out_channels, labelled):
     torch.manual_seed(0)
     model = architectures.build("unet-4-8", dims, out_channels=out_channels)
     teacher = architectures.build("unet-8-16", dims, out_channels=out_channels)
     method = methods.build(spec)
-    whole, terms = gradients(model, method, 16, dims, out_channels, teacher)
+    whole, terms = gradients(model, method, 16, dims, out_channels, teacher, labelled)
     assert set(terms) >= {"seg", "loss"}
     for size in (1, 4, 8):
-        parts, same = gradients(model, method, size, dims, out_channels, teacher)
+        parts, same = gradients(model, method, size, dims, out_channels, teacher, labelled)
         assert distance(parts, whole) < 1e-5
         assert all(same[name].item() == pytest.approx(terms[name].item(), rel=1e-5) for name in terms)
 

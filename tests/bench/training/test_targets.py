@@ -87,3 +87,5 @@ def test_a_recording_is_read_again_and_a_damaged_one_is_redone(small_phantom, te
     assert torch.equal(first, again)
     with pytest.raises(BaseException, match="the teacher ran again"):
         targets.recorded(tmp_path / "t", ["logits", "attention/encoder/1"], never, stream)
+    with pytest.raises(BaseException, match="the teacher ran again"):
+        targets.recorded(tmp_path / "t", ["logits"], never, SampleStream(small_phantom, 1, updates=160))
