@@ -103,7 +103,7 @@ function noPictures() {
   study.pictures = false;
   $("no-pictures").textContent = study.synthetic
     ? "The pictures of these cases are not here yet; python run_bench.py report STUDY writes them."
-    : "Images of real patients are not published, so the cases are shown by their numbers. With the dataset at hand, " +
+    : "The pictures of these cases are not here, so they are shown by their numbers. With the dataset at hand, " +
       "python run_bench.py report STUDY --data FOLDER puts the pictures beside this page.";
   $("no-pictures").hidden = false;
   $("contours-label").hidden = true;
