@@ -181,7 +181,8 @@ def _listed(names: Collection[str]) -> str:
     """The first of the names, each once, and how many more there are."""
     each = list(dict.fromkeys(names))
     more = f" and {len(each) - NAMED} more" if len(each) > NAMED else ""
-    return f"{', '.join(each[:NAMED])}{more}"
+    between = "; " if any("," in name for name in each) else ", "
+    return f"{between.join(each[:NAMED])}{more}"
 
 
 def claimable(compared: pd.DataFrame) -> str:
