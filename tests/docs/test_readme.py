@@ -1,5 +1,6 @@
 """What the README's first table says is in the tables of the study that it names."""
 
+import csv
 import json
 from pathlib import Path
 from statistics import mean
@@ -82,24 +83,56 @@ WAYS = {
     "`dist` with that teacher": ("dist", "all", "maps"),
     "`cwd` with that teacher": ("cwd", "all", "maps"),
 }
-OTHERWISE = ("labels_seed", "shuffled", "taught_by", "learning_rate", "updates")
+OTHERWISE = ("labels_seed", "shuffled", "taught_by", "learning_rate")
 """Fields of jobs that belong to other questions of the study where they hold something."""
 WEIGHTS = {"pm-kd": 1.0, "dist": 0.3, "cwd": 0.03}
+Way = tuple[str, str, str]
 
 
-@pytest.mark.parametrize("name", ["liver-ct-labels", "liver-ct-labels-h100"])
-def test_what_few_labels_are_worth_is_in_the_records(name):
-    study = HERE / "results" / name
-    dice: dict[tuple, dict[int, float]] = {}
+def validation_dice(study: Path, updates: int | None = None) -> dict[tuple[Way, str], dict[int, float]]:
+    """Of each way and number of labels the Dice of every seed."""
+    dice: dict[tuple[Way, str], dict[int, float]] = {}
     for path in study.glob("records/*.json"):
         record = json.loads(path.read_text())
         job = record["job"]
         weight = job["parameters"].get("weight")
-        usual = all(job.get(key) in (None, "", False) for key in OTHERWISE)
+        usual = all(job.get(key) in (None, "", False) for key in OTHERWISE) and job["updates"] == updates
         if usual and job["architecture"] == "unet-8-16-32-64" and weight == WEIGHTS.get(job["method"]):
             known = "all 76" if job["labels"] is None else str(job["labels"])
             way = (job["method"], job["teacher_labels"], job["unlabelled"])
             dice.setdefault((way, known), {})[job["seed"]] = record["val"]["dice"]
+    return dice
+
+
+def gap_closed(study: Path, updates: int | None = None) -> dict[tuple[Way, str], str]:
+    """Of each way and number of labels the share of the gap, as it is written."""
+    found = {}
+    for row in csv.DictReader((study / "comparisons.csv").open()):
+        asked = "" if updates is None else str(updates)
+        usual = row["teacher"] == "unet-32-64-128-256" and row["updates_asked"] == asked
+        weight = WEIGHTS.get(row["method"])
+        weighed = weight is None or row["method_parameters"].endswith(f" weight={weight}")
+        if usual and weighed and row["against"] == "baseline":
+            share = row["gap_closed"]
+            text = share if share in ("no gap", "") else f"{100 * float(share):.0f} %".replace("-", "−")
+            known = "all 76" if row["labels"] == "all" else row["labels"]
+            found[(row["method"], row["teacher_labels"], row["unlabelled"]), known] = text
+    return found
+
+
+def written(own: dict[int, float], plain: dict[int, float] | None, count: bool = False) -> str:
+    """Mean Dice over seeds, and the gain over the plain student of the same seeds."""
+    text = f"{mean(own.values()):.3f}" + (f" ({len(own)})" if count else "")
+    if plain is None:
+        return text
+    gain = f"{100 * mean(own[seed] - plain[seed] for seed in own):+.1f}"
+    return f"{text}, " + gain.replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
+
+
+@pytest.mark.parametrize("name", ["liver-ct-labels", "liver-ct-labels-h100"])
+def test_what_few_labels_are_worth_is_in_the_records(name):
+    study, gpu = HERE / "results" / name, name.endswith("h100")
+    dice, closed = validation_dice(study), gap_closed(study)
     shown = rows((study / "README.md").read_text())
     assert len(shown) == len({way for way, _ in dice} & set(WAYS.values()))
     for row in shown:
@@ -109,9 +142,23 @@ def test_what_few_labels_are_worth_is_in_the_records(name):
             if own is None:
                 assert cell == ""
                 continue
-            expected = f"{mean(own.values()):.3f}" + (f" ({len(own)})" if name.endswith("h100") else "")
-            assert name.endswith("h100") or len(own) == 3
-            if way != WAYS["plain"]:
-                gain = f"{100 * mean(own[seed] - plain[seed] for seed in own):+.1f}"
-                expected += ", " + gain.replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
+            assert gpu or len(own) == 3
+            expected = written(own, None if way == WAYS["plain"] else plain, gpu)
+            if way != WAYS["plain"] and not gpu:
+                expected += f", {closed[way, known]}"
             assert cell == expected
+
+
+def test_what_eight_labels_are_worth_after_four_times_as_long_is_in_the_records():
+    study = HERE / "results" / "liver-ct-labels"
+    text = (study / "README.md").read_text()
+    shown = rows(text[text.index("## Four times as long") :])
+    assert len(shown) == 3
+    for row in shown:
+        way = WAYS[row.pop("labels of 8 patients")]
+        for column, updates in (("500 updates", None), ("2,000 updates", 2000)):
+            dice, closed = validation_dice(study, updates), gap_closed(study, updates)
+            own, plain = dice[way, "8"], dice[WAYS["plain"], "8"]
+            assert len(own) == 3
+            expected = written(own, None if way == WAYS["plain"] else plain)
+            assert row[column] == (expected if way == WAYS["plain"] else f"{expected}, {closed[way, '8']}")
