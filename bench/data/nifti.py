@@ -67,7 +67,7 @@ def open_image(
         with _quiet():
             image = nib.load(path)
     except Exception as error:  # what a parser makes of damaged bytes may be any
-        raise UserError(f"{path}: not a readable NIfTI file ({_line(error)})") from None
+        raise UserError(f"{path}: not a readable NIfTI file ({error})") from None
     if not isinstance(image, nib.Nifti1Pair):
         raise UserError(f"{path}: must be a NIfTI file, not {type(image).__name__}")
     shape = (*image.shape[:3], *(side for side in image.shape[3:] if side != 1))
@@ -165,7 +165,7 @@ def check_whole(opened: Opened) -> None:
             while piece := file.read(2**22):
                 size += len(piece)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged, it can't be read to the end ({_line(error)})") from None
+        raise UserError(f"{path}: damaged, it can't be read to the end ({error})") from None
     if size - said >= math.prod(image.shape[:2]) * image.get_data_dtype().itemsize:
         raise UserError(
             f"{path}: holds {size - said:,} bytes behind the {sides(image.shape)} voxels of "
@@ -190,7 +190,7 @@ def read_voxels(opened: Opened, where: tuple[slice, ...] = ()) -> NDArray[np.gen
         with _quiet():
             data = np.asanyarray(stored.dataobj[at])
     except Exception as error:  # as above
-        raise UserError(f"{path}: damaged, its voxels can't be read to the end ({_line(error)})") from None
+        raise UserError(f"{path}: damaged, its voxels can't be read to the end ({error})") from None
     if data.dtype.kind not in "iufb":
         raise UserError(f"{path}: holds {data.dtype} voxels; images and labels hold real numbers")
     if data.dtype.kind == "f":
@@ -241,7 +241,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

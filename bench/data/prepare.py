@@ -180,8 +180,7 @@ def decathlon(task: str, target: Path) -> None:
         layout = read_layout(partial / task)
         (partial / task).rename(target)
     except (OSError, RuntimeError, ValueError, tarfile.TarError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"prepare: {url} could not be downloaded and unpacked ({reason})") from None
+        raise UserError(f"prepare: {url} could not be downloaded and unpacked ({error})") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     log.info(f"{target}: {len(layout.entries)} volumes")

@@ -124,7 +124,7 @@ def _from_npz(path: Path, dims: int, affine: Affine | None) -> Probabilities:
             array = None if key is None else np.asarray(content[key], np.float32)
             names = ", ".join(content)
     except Exception as error:  # whatever a damaged archive makes of itself
-        raise UserError(f"{path}: not a readable .npz file ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: not a readable .npz file ({error})") from None
     if array is None:
         raise UserError(f"{path}: holds {names or 'nothing'}; must hold {' or '.join(KEYS)}")
     if dims == 2 and array.ndim == 4 and array.shape[1] == 1:

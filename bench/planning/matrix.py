@@ -145,7 +145,7 @@ def read_matrix(name: str) -> Matrix:
             f"--matrix {name!r}: no such matrix{reason}; known: {known}, or a YAML file's path"
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: not YAML ({error})") from None
     return parse_matrix(content, str(path))
 
 

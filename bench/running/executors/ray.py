@@ -107,9 +107,8 @@ class RayTasks:
             else:
                 ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
         except (OSError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
             place = f"--address {self.address}" if self.address else "--executor ray"
-            raise UserError(f"{place}: no Ray cluster answers ({reason})") from None
+            raise UserError(f"{place}: no Ray cluster answers ({error})") from None
         try:
             yield
         finally:

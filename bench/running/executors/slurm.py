@@ -199,8 +199,7 @@ def _submit(executor: submitit.SlurmExecutor, commands: list[Command]) -> str:
         with contextlib.redirect_stderr(io.StringIO()):  # sbatch's, which is in the error
             submitted = executor.submit_array(commands)
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"--slurm: Slurm refuses the jobs ({reason[-300:]})") from None
+        raise UserError(f"--slurm: Slurm refuses the jobs ({error})") from None
     return str(submitted[0].job_id).split("_", 1)[0]
 
 

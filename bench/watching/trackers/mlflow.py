@@ -41,8 +41,7 @@ class MLflow:
             self._experiment = found.experiment_id if found else self._client.create_experiment(experiment)
             self._runs = {run.data.tags[ID]: run for run in self._all_runs()}
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(f"--mlflow {uri}: can't be used ({reason}); e.g. sqlite:///mlflow.db") from None
+            raise UserError(f"--mlflow {uri}: can't be used ({error}); e.g. sqlite:///mlflow.db") from None
         self._steps: dict[str, set[int]] = {}
 
     def epoch(self, job: Job, row: Mapping[str, float]) -> None:
