@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.errors import UserError
@@ -43,8 +44,8 @@ MADE_FROM = ("data", "split")
 class Side:
     """What is shown of one study: its usual cells on the repeats that both have.
 
-    ``cases`` are those of ``by_fold``, ``gains`` the comparisons of cells with their plain student;
-    ``claimable``: the smallest one that could have been claimed, as a sentence.
+    ``cases`` are those of ``by_fold``, ``gains`` the comparisons with the plain student of cells that both
+    have, and ``claimable`` what could have been claimed of them, as a sentence.
     """
 
     name: str
@@ -123,7 +124,7 @@ def _table(study: Study, other: Study) -> Table:
                 "records": " ".join([*group.id, *other_group.id]),
             }
         )
-    claims = "".join(f" {each.name}:{each.claimable}" for each in (one, two))
+    claims = "".join(f" {each.name}:{each.claimable}" for each in (one, two) if each.claimable)
     caption = (
         f"Side by side, on what both have: {one.name}: {origin(one.done)}; {two.name}: {origin(two.done)}. "
         f"Dice: mean over patients ± sd over {repeat(one.done)}s. {CLAIMS}"
@@ -157,6 +158,7 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
     names = [f"{updates(own)} updates" for own in done]
     if names[0] == names[1]:
         names = [each.root.resolve().name for each in (study, other)]
+    common = set[Cell].intersection(*({_key(cell) for cell in cells_of(own)} for own in done))
     sides = []
     for each, own, name in zip((study, other), done, names, strict=True):
         cases = frames.cases(each, part)
@@ -166,14 +168,20 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
             own, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()), chosen_on.kept(each)
         )
         found = found[found.against == "baseline"]
+        found = found.loc[np.array([_key(cell) in common for cell in cells_of(found)], dtype=bool)]
         gains = dict(zip(cells_of(found), found.itertuples(index=False), strict=True))
         sides.append(Side(name, own, by_fold(cases), gains, claimable(found)))
     return sides[0], sides[1]
 
 
 def _cells(side: Side) -> Cells:
-    """Every cell by all that it is but its updates."""
-    return {cell._replace(updates_asked=""): (cell, group) for cell, group in groups(side.done)}
+    """Every cell by what both studies may have in common."""
+    return {_key(cell): (cell, group) for cell, group in groups(side.done)}
+
+
+def _key(cell: Cell) -> Cell:
+    """All that a cell is but its updates."""
+    return cell._replace(updates_asked="")
 
 
 def _scores(side: Side, cell: Cell, group: pd.DataFrame) -> dict[str, Any]:

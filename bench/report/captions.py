@@ -135,9 +135,8 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
     sets = sorted(set(frame.instruction_set.fillna("")) - {""})
     if len(sets) > 1:
         texts.append(f"INT8 of processors with {' and '.join(sets)}, which round otherwise, in one table.")
-    again = frame[frame.made_again.fillna(False).astype(bool)]
-    if len(again):
-        names = [f"{row.architecture}:{row.recipe}" for row in again.itertuples()]
+    names = [f"{row.architecture}:{row.recipe}" for row in _replaced(frame).itertuples()]
+    if names:
         texts.append(
             f"Made again, and otherwise than before: {_listed(names)}; what was made from the earlier ones "
             "stands beside what was made from these."
@@ -146,6 +145,15 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
     if versions > 1:
         texts.append(f"Not all of one code: {versions} versions of it made these records.")
     return "".join(f" {text}" for text in texts)
+
+
+def _replaced(frame: pd.DataFrame) -> pd.DataFrame:
+    """Jobs whose network was made again and came out otherwise after others had been made from it."""
+    again = frame.made_again.fillna(False).astype(bool)
+    as_before = frame[~again & (frame.status == "done")]
+    needed = {name for names in as_before.teachers.fillna("") for name in names.split()}
+    needed |= set(as_before.source.fillna(""))
+    return frame[again & frame.id.isin(needed)]
 
 
 def _doubtful(frame: pd.DataFrame) -> list[str]:
@@ -162,7 +170,8 @@ def _doubtful(frame: pd.DataFrame) -> list[str]:
 
 def _names(frame: pd.DataFrame) -> dict[Cell, str]:
     """Each cell's name, with labels, teacher and so on where a network has a method with several."""
-    own = ["changed", "unusual"]
+    own = ["changed", "unusual", "at"]
+    frame = frame.assign(at=" at " + frame.image_size.astype(str))
     several = frame.groupby(["architecture", "method"])[own].nunique().gt(1).to_dict("index")
     names = {}
     for cell, row in zip(cells_of(frame), frame.to_dict("records"), strict=True):
@@ -186,10 +195,18 @@ def _listed(names: Collection[str]) -> str:
 
 
 def claimable(compared: pd.DataFrame) -> str:
-    """The smallest gain that a table's comparisons could have claimed, as a sentence."""
+    """What a table's comparisons could have claimed at least, and on whom else they stand, as sentences."""
     gains = compared[compared.against == "baseline"]
     if not len(gains):
         return ""
+    unseen = gains.patients_unseen.dropna().astype(int)
+    others = (
+        f" Unseen: the {unseen.max()} patients that no choice was made on before." if len(unseen) else ""
+    )
+    return f"{_smallest(gains)}{others}"
+
+
+def _smallest(gains: pd.DataFrame) -> str:
     if not gains.folds.max():
         return " One split: nothing is claimed."
     if gains.folds.max() < MIN_FOLDS:

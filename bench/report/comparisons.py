@@ -128,13 +128,14 @@ def _beyond_twin(compared: pd.DataFrame) -> pd.Series:
     """Of each gain what its student's plain twin does not give as well; NaN where no twin taught it.
 
     A twin knows the student's labels, so a teacher that saw all is compared with the same one. One of other
-    patients is not: its students see fewer images.
+    patients is compared with a twin of its own row: its students see fewer images.
     """
     alike = [name for name in Cell._fields if name != "teacher"]
     gains = compared[compared.against == "baseline"]
-    taught = gains[gains.teacher != ""].replace({"teacher_labels": {"all": "same"}})
-    twins = taught[taught.teacher == taught.architecture].set_index(alike)["difference"]
-    twins = twins[~twins.index.duplicated()]
+    taught = gains[gains.teacher != ""]
+    own = taught[(taught.teacher == taught.architecture) & (taught.teacher_labels != "all")]
+    twins = own.set_index(alike)["difference"]
+    taught = taught.replace({"teacher_labels": {"all": "same"}})
     keys = pd.MultiIndex.from_frame(taught[alike])
     return taught["difference"] - twins.reindex(keys).to_numpy()
 

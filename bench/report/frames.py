@@ -246,7 +246,7 @@ def latency(study: Study) -> pd.DataFrame:
     for entry in read_profile(study):
         values = entry["latency_ms"]
         row = {key: value for key, value in entry.items() if key not in ("latency_ms", "machine")}
-        row["processor"] = entry["machine"]["gpu" if entry["device"] == "cuda" else "cpu"]
+        row["processor"] = entry["machine"]["gpu" if entry["device"] == "cuda" else "cpu"] or ""
         row["shape"] = "x".join(str(side) for side in entry["shape"])
         row |= {f"latency_ms_p{q}": np.percentile(values, q) for q in (5, 50, 95)}
         row |= {"repeats": len(values), "frames_per_second": 1e3 / np.percentile(values, 50)}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from bench.data.map_agreement import check_agreement
 from bench.data.prepared_maps import maps_of
-from bench.data.teacher_maps import check_agreement, read_map
+from bench.data.teacher_maps import read_map
 from bench.errors import UserError
 from bench.planning.cells import Given
 from bench.planning.matrix import Matrix
@@ -53,12 +55,18 @@ def given_to_teach(matrix: Matrix, session: Session, setting: Setting, options: 
         )
     if options.teacher:
         if not said:
-            log.warning(
-                f"--teacher {path}: nobody says which patients it saw, and they may be among those that "
-                "are tested here; say so with --teacher-saw FILE (or unknown)"
-            )
+            _tell_unknown(path)
         return Given(weights=check_teacher(options.teacher, matrix.teacher, setting.job))
     return Given(maps=_checked_maps(path, session, setting))
+
+
+@cache
+def _tell_unknown(path: Path) -> None:
+    """Once, for planning asks often."""
+    log.warning(
+        f"--teacher {path}: nobody says which patients it saw, and they may be among those that are tested "
+        "here; say so with --teacher-saw FILE (or unknown)"
+    )
 
 
 def _checked_maps(folder: Path, session: Session, setting: Setting) -> str:

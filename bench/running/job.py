@@ -102,7 +102,9 @@ def _score(work: Work, artefact: Artefact, record: dict[str, Any]) -> dict[str, 
     phases, classes = work.reporter.phases, work.prepared.dataset.classes
     masks: list[Labels] = []
     cases: list[str] = []
-    for name in ("val",) if work.options.no_test else ("val", "test"):
+    # A record with test scores keeps them where its network is made again, so it needs those masks, too.
+    tested = "test" in record or not work.options.no_test
+    for name in ("val", "test") if tested else ("val",):
         with phases.time("decoding"):
             part: Scored = getattr(prepared, name)
         with phases.time("evaluation"):

@@ -127,8 +127,8 @@ def _tell_left_out(session: Session, jobs: list[Job]) -> None:
         )
 
 
-def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Cell]:
-    """All cells of the matrix in this study."""
+def planned_cells(matrix: Matrix, session: Session, options: Options, check: bool = True) -> list[Cell]:
+    """All cells of the matrix in this study; ``check``: whether there are the labels that they ask for."""
     default = matrix.image_size or datasets.source(session.dataset.name).image_size
     size = session.usual_size(default) if options.image_size is None else options.image_size
     planned: list[Cell] = []
@@ -136,7 +136,7 @@ def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Ce
         setting = session.setting(size, options.slices, fold)
         given = given_to_teach(matrix, session, setting, options)
         own = list(cells(matrix, setting, options.only, given))
-        for cell in own:
+        for cell in own if check else ():
             _check_labels(session, cell.job)
         planned += own
     if not planned:
@@ -195,8 +195,8 @@ def _begun(session: Session, matrix: Matrix, options: Options) -> Session:
 def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
     """A new study's session with what is measured before its first job: precision, memory, workers."""
 
-    def jobs(asked: Options = options) -> list[Job]:
-        return [cell.job for cell in planned_cells(matrix, session, asked) if not cell.reason]
+    def jobs(asked: Options = options, check: bool = True) -> list[Job]:
+        return [cell.job for cell in planned_cells(matrix, session, asked, check) if not cell.reason]
 
     if len(session.splits) > 1:
         known = session.settings.get("teacher_saw") != UNKNOWN
@@ -215,7 +215,7 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
         # Whatever part of the study is run first; maps are given fold by fold.
         every = replace(options, only=None, fold=options.fold if options.teacher_maps else None)
         session = replace(
-            session, settings=session.settings | {"contrast_jobs": jobs_of(named, jobs(every))}
+            session, settings=session.settings | {"contrast_jobs": jobs_of(named, jobs(every, check=False))}
         )
     return session
 

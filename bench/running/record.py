@@ -83,7 +83,7 @@ def made_again(study: Study, before: dict[str, Any], record: dict[str, Any]) -> 
         return before
     log.warning(
         f"{Job.from_dict(record['job']).label}: made again, and came out otherwise than before; what was "
-        "made from the earlier network is not made again"
+        "made from the earlier network may stand beside what is made from this one"
     )
     scores = {part: before[part]["dice"] for part in ("val", "test") if part in before}
     kept = {"weights": old, "dice": scores, "provenance": before.get("provenance", {})}

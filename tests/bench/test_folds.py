@@ -155,6 +155,10 @@ def test_contrasts_stand_for_all_folds_whatever_is_run_first(bench, arguments, n
     study = Study(tmp_path / "s")
     assert study.settings() == begun
     assert {study.job(name).fold for name in begun["contrast_jobs"]} == {0, 1, 2}
+    # What --only leaves out, and other folds, may ask for labels that are not there.
+    matrix = write(tmp_path / "n.yaml", labels=[4, 13], unlabelled="maps")
+    again = ("--matrix", matrix, *arguments[2:], "--results", tmp_path / "t", "--folds", 3)
+    assert bench(*again, "--fold", 0, "--only", "*:baseline").code == 0
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,7 @@ def _said(shown: pd.DataFrame, compared: pd.DataFrame) -> str:
     """How the numbers of a table with gains are to be read."""
     own = of_cells(shown, compared)
     gap = f" {GAP}" if own.gap_closed.notna().any() else ""
-    unseen = own.patients_unseen.dropna().astype(int)
-    others = (
-        f" Unseen: the {unseen.max()} patients that no choice was made on before." if len(unseen) else ""
-    )
-    return f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}{claimable(own)}{others}{gap}"
+    return f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}{claimable(own)}{gap}"
 
 
 def _cells(

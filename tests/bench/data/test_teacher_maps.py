@@ -12,12 +12,13 @@ from image_files import add_unlabelled, write_folder
 from volume_files import save, write_decathlon
 
 from bench.data import datasets
+from bench.data.map_agreement import check_agreement
 from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_maps import logits_of, maps_of, prepared_maps
 from bench.data.prepared_volumes import PreparedVolumes
 from bench.data.splits import Split, split_by_patient
 from bench.data.stream import SampleStream
-from bench.data.teacher_maps import check_agreement, decisions, find_maps, read_map
+from bench.data.teacher_maps import decisions, find_maps, read_map
 from bench.data.teacher_saw import patients_seen, with_unseen_tested
 from bench.errors import UserError
 from bench.study.store import Study
@@ -137,6 +138,22 @@ def contradict(path):
     nib.save(nib.Nifti1Image(array, None, image.header), path)
 
 
+def test_of_images_without_affines_a_niftis_spacing_is_compared(volumes, tmp_path):
+    """Of a dataset that was made, or that a plug-in brings."""
+    dataset, _ = volumes
+    case = dataset.cases[0]
+    own = np.moveaxis(soft(dataset.masks[0], 2), 0, -1)
+    affine = np.diag([*dataset.spacing[0], 1.0])
+    for scale in (1, 3):
+        save(tmp_path / f"{scale}" / f"{case}.nii.gz", own, affine @ np.diag([scale] * 3 + [1]))
+    bare = replace(dataset, affines=())
+    assert np.array_equal(
+        decisions(read_map(tmp_path / "1" / f"{case}.nii.gz", bare, case)), dataset.masks[0]
+    )
+    with pytest.raises(UserError, match="map has a spacing of"):
+        read_map(tmp_path / "3" / f"{case}.nii.gz", bare, case)
+
+
 def test_which_affine_counts_is_asked_once_for_images_and_maps(tmp_path):
     """Where sform and qform mean other voxels, --affine speaks of the maps too."""
     root = write_decathlon(tmp_path / "Balls", count=4)
@@ -179,7 +196,7 @@ def test_one_class_in_the_place_of_the_background_is_refused(polyps, tmp_path):
     for case in polyps.cases:
         write_npz(tmp_path / "swapped", case, good(polyps, case)[::-1])
         write_npz(tmp_path / "blank", case, np.stack([np.ones((24, 24)), np.zeros((24, 24))]))
-    with pytest.raises(UserError, match=r"1\.00 if the first channel is foreground; must be background, f"):
+    with pytest.raises(UserError, match=r"1\.00 if they are inverted; the last channel must be the"):
         check_agreement(find_maps(tmp_path / "swapped", polyps, polyps.cases), polyps, polyps.cases)
     blank = find_maps(tmp_path / "blank", polyps, polyps.cases)
     assert check_agreement(blank, polyps, polyps.cases) == 0, "one that finds nothing has swapped nothing"

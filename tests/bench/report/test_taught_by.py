@@ -82,6 +82,15 @@ def test_a_twin_is_subtracted_from_an_upper_bound_too(simulated):
     assert beyond["same"] == pytest.approx(0.02, abs=0.003)
     assert beyond["all"] == pytest.approx(0.05, abs=0.003)
     assert np.isnan(beyond["disjoint"])
+    # A network of the student's own kind that saw all labels is no twin of its.
+    seen = simulated.add(SMALL, "baseline", 0, effect=0.02)
+    more = few | {"teacher_labels": "all"}
+    simulated.add(SMALL, "pm-kd", 0, teachers=(seen.id,), effect=0.05, **more)
+    compared = comparisons(frames.summary(simulated.study), frames.cases(simulated.study, "val"))
+    own = compared[(compared.against == "baseline") & (compared.teacher == SMALL)]
+    beyond = own.set_index("teacher_labels").beyond_twin
+    assert beyond["same"] == 0
+    assert beyond["all"] == pytest.approx(0.04, abs=0.003)
 
 
 def test_teachers_that_know_another_seeds_labels_have_rows_of_their_own(simulated):

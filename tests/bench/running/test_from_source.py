@@ -16,7 +16,9 @@ from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.planning.options import Options
 from bench.running.job import complete
+from bench.running.job_process import run_job
 from bench.scoring import inference
+from bench.study.predictions import read_predictions
 from bench.study.reporter import Reporter
 from bench.study.store import Study
 from bench.training.job_parts import load_artefact
@@ -113,6 +115,20 @@ def test_nothing_is_trained_again_and_a_lost_source_is(ran, bench, brief_profile
     assert old["weights"] == "0" * 64 and old["dice"] == {"val": records[elsewhere]["val"]["dice"]}
     text = " ".join((study.root / "tables" / "matrix.md").read_text().split())
     assert "Made again, and otherwise than before: unet-4-8:baseline" in text
+
+
+def test_a_network_made_again_keeps_the_masks_of_both_parts(ran):
+    """Though it is made again by a command that leaves the test set unread."""
+    study, _ = ran
+    teacher = next(job.id for job in study.jobs() if job.architecture == "unet-4-8")
+    assert run_job(study.root, teacher, Options()) == 0
+    scored = study.record(teacher)
+    cases = {row["case"] for part in ("val", "test") for row in scored[part]["rows"]}
+    assert set(read_predictions(study, teacher)) == cases
+    study.path("weights", teacher).unlink()
+    assert run_job(study.root, teacher, Options(no_test=True)) == 0
+    assert study.record(teacher)["test"] == scored["test"]
+    assert set(read_predictions(study, teacher)) == cases
 
 
 OPTIONS = Options(epochs=1, steps_at_most=2, no_test=True)
