@@ -20,7 +20,17 @@ from bench.errors import UserError
 from bench.files.atomic import write_json
 from bench.files.checked import read_names
 from bench.report import chosen_on, frames
-from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, claimable, origin, repeat, updates
+from bench.report.captions import (
+    CLAIMS,
+    GAP,
+    by_repeat,
+    cautions,
+    claimable,
+    origin,
+    repeat,
+    unseen_patients,
+    updates,
+)
 from bench.report.cells import NO_FOLD, Cell, by_fold, cells_of, difference, groups, overall, scores
 from bench.report.comparisons import comparisons
 from bench.report.standard import usual_cells
@@ -170,7 +180,7 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
         found = found[found.against == "baseline"]
         found = found.loc[np.array([_key(cell) in common for cell in cells_of(found)], dtype=bool)]
         gains = dict(zip(cells_of(found), found.itertuples(index=False), strict=True))
-        sides.append(Side(name, own, by_fold(cases), gains, claimable(found)))
+        sides.append(Side(name, own, by_fold(cases), gains, claimable(found) + unseen_patients(found)))
     return sides[0], sides[1]
 
 

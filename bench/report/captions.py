@@ -195,18 +195,10 @@ def _listed(names: Collection[str]) -> str:
 
 
 def claimable(compared: pd.DataFrame) -> str:
-    """What a table's comparisons could have claimed at least, and on whom else they stand, as sentences."""
+    """The smallest gain that a table's comparisons could have claimed, as a sentence."""
     gains = compared[compared.against == "baseline"]
     if not len(gains):
         return ""
-    unseen = gains.patients_unseen.dropna().astype(int)
-    others = (
-        f" Unseen: the {unseen.max()} patients that no choice was made on before." if len(unseen) else ""
-    )
-    return f"{_smallest(gains)}{others}"
-
-
-def _smallest(gains: pd.DataFrame) -> str:
     if not gains.folds.max():
         return " One split: nothing is claimed."
     if gains.folds.max() < MIN_FOLDS:
@@ -220,6 +212,12 @@ def _smallest(gains: pd.DataFrame) -> str:
     low, high = f"{smallest.min():.1f}", f"{smallest.max():.1f}"
     span = low if low == high else f"{low} to {high}"
     return f" The smallest gain that could have been claimed: {span} points."
+
+
+def unseen_patients(compared: pd.DataFrame) -> str:
+    """Who the columns of unseen patients are of, as a sentence; empty where there are none."""
+    unseen = compared.patients_unseen.dropna().astype(int)
+    return f" Unseen: the {unseen.max()} patients that no choice was made on before." if len(unseen) else ""
 
 
 def span(numbers: Collection[int]) -> str:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.captions import CLAIMS, GAP, by_repeat, cautions, claimable, origin, repeat, unit, updates
+from bench.report.captions import (
+    CLAIMS,
+    GAP,
+    by_repeat,
+    cautions,
+    claimable,
+    origin,
+    repeat,
+    unit,
+    unseen_patients,
+    updates,
+)
 from bench.report.cells import Cell, cells_of, groups, teacher_ids
 from bench.report.comparisons import leaders, of_cells
 from bench.report.doubts import patients
@@ -70,7 +81,7 @@ def _said(shown: pd.DataFrame, compared: pd.DataFrame) -> str:
     """How the numbers of a table with gains are to be read."""
     own = of_cells(shown, compared)
     gap = f" {GAP}" if own.gap_closed.notna().any() else ""
-    return f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}{claimable(own)}{gap}"
+    return f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}{claimable(own)}{unseen_patients(own)}{gap}"
 
 
 def _cells(
