@@ -81,7 +81,8 @@ def _said(shown: pd.DataFrame, compared: pd.DataFrame) -> str:
     """How the numbers of a table with gains are to be read."""
     own = of_cells(shown, compared)
     gap = f" {GAP}" if own.gap_closed.notna().any() else ""
-    return f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}{claimable(own)}{unseen_patients(own)}{gap}"
+    read = f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}"
+    return f"{read}{claimable(own)}{unseen_patients(own)}{gap}"
 
 
 def _cells(
