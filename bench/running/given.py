@@ -54,9 +54,10 @@ def given_to_teach(matrix: Matrix, session: Session, setting: Setting, options: 
             "teacher_labels: all"
         )
     if options.teacher:
+        given = Given(weights=check_teacher(options.teacher, matrix.teacher, setting.job))
         if not said:
             _tell_unknown(path)
-        return Given(weights=check_teacher(options.teacher, matrix.teacher, setting.job))
+        return given
     return Given(maps=_checked_maps(path, session, setting))
 
 
