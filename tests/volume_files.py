@@ -68,11 +68,17 @@ AXCODES = [
 ]
 
 
-def scanned(angle: float = 0.0) -> nib.Nifti1Image:
-    """A volume in canonical order, turned by ``angle`` degrees in the axial plane, somewhere in space."""
+def rotated(angle):
+    """An affine that turns by ``angle`` degrees in the axial plane."""
     turn = np.deg2rad(angle)
     affine = np.eye(4)
     affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    return affine
+
+
+def scanned(angle: float = 0.0) -> nib.Nifti1Image:
+    """A volume in canonical order, turned by ``angle`` degrees in the axial plane, somewhere in space."""
+    affine = rotated(angle)
     affine[:3, :3] *= SPACING
     affine[:3, 3] = (-31, 17, 240)
     image = nib.Nifti1Image(ball_volume(1, (16, 15, 14))[0].astype(np.int16), affine)

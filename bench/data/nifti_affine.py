@@ -154,12 +154,7 @@ def check_pair(
     import nibabel as nib
 
     (other, straight), (where, turned) = image, label
-    ours, theirs = spacing_of(turned), spacing_of(straight)
-    if not np.allclose(ours, theirs, rtol=SAME_LENGTH):
-        raise UserError(
-            f"{where}: {what} has a spacing of {sides(ours)} mm, its image {other.name} {sides(theirs)} "
-            "mm; they must have the same spacing"
-        )
+    check_spacing((other, spacing_of(straight)), (where, spacing_of(turned)), what)
     # Of axes near 45 degrees the codes may differ although the directions hardly do.
     names = ["".join(nib.aff2axcodes(one)) for one in (turned, straight)]
     alike = np.allclose(directions(turned), directions(straight), atol=SAME_DIRECTION)
@@ -176,6 +171,20 @@ def check_pair(
             f"{where}: {what} lies {away:.3g} voxels away from its image {other.name} (first voxels at "
             f"{_place(turned)} and {_place(straight)} mm); they must lie on one grid, so give the "
             f"{what} its image's affine if it was drawn on it, else resample it"
+        )
+
+
+def check_spacing(image: tuple[Path, Any], label: tuple[Path, Any], what: str = "label") -> None:
+    """Refuse a label whose voxels have other lengths (mm) than its image's.
+
+    Raises:
+        UserError: they do.
+    """
+    (other, theirs), (where, ours) = image, label
+    if not np.allclose(ours, theirs, rtol=SAME_LENGTH):
+        raise UserError(
+            f"{where}: {what} has a spacing of {sides(ours)} mm, its image {other.name} {sides(theirs)} "
+            "mm; they must have the same spacing"
         )
 
 

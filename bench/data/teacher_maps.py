@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from bench.data import nifti
 from bench.data.dataset import Dataset, Unlabelled
-from bench.data.nifti_affine import SAME_LENGTH, Affine, canonical_affine, check_pair, sides, spacing_of
+from bench.data.nifti_affine import (
+    Affine,
+    canonical_affine,
+    check_pair,
+    check_spacing,
+    sides,
+    spacing_of,
+)
 from bench.errors import UserError
 from bench.files.checksums import checksum, digest
 
@@ -76,7 +83,7 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
     """
     among = dataset if case in dataset.cases else dataset.unlabelled
     number = among.cases.index(case)
-    shape = among.images[number].shape[1:] if among is dataset.unlabelled else dataset.masks[number].shape
+    shape = among.images[number].shape[1:]
     affine = among.affines[number] if among.affines else None
     own: Affine | None = None
     if path.suffix == ".npz":
@@ -100,7 +107,7 @@ def read_map(path: Path, dataset: Dataset, case: str) -> Probabilities:
             )
         )
     if own is not None:
-        _check_place(path, canonical_affine(own, shape), among, number, case)
+        _check_place(path, canonical_affine(own, shape), among, number)
     _check_probabilities(path, found)
     return np.ascontiguousarray(found[-classes:])
 
@@ -134,17 +141,14 @@ def _from_nifti(path: Path, preferred: str) -> tuple[Probabilities, Affine]:
     return (np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]), opened.affine
 
 
-def _check_place(path: Path, own: Affine, among: Dataset | Unlabelled, number: int, case: str) -> None:
+def _check_place(path: Path, own: Affine, among: Dataset | Unlabelled, number: int) -> None:
     """Refuse a map elsewhere than its image; where that has no affine, one of another spacing."""
-    shape = among.images[number].shape[1:]
+    image, shape = Path(among.cases[number]), among.images[number].shape[1:]
     if among.affines:
         straight = canonical_affine(among.affines[number], shape)
-        check_pair((Path(case), straight), (path, own), shape, "map")
-    elif among.spacing and not np.allclose(spacing_of(own), among.spacing[number], rtol=SAME_LENGTH):
-        raise UserError(
-            f"{path}: map has a spacing of {sides(spacing_of(own))} mm, its image "
-            f"{sides(among.spacing[number])} mm; they must have the same spacing"
-        )
+        check_pair((image, straight), (path, own), shape, "map")
+    elif among.spacing:
+        check_spacing((image, among.spacing[number]), (path, spacing_of(own)), "map")
 
 
 def _check_probabilities(path: Path, found: Probabilities) -> None:

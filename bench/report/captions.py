@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.data.teacher_saw import UNKNOWN
 from bench.protocol import FEW_UPDATES
-from bench.report.cells import Cell, cells_of, groups
+from bench.report.cells import Cell, cells_of, groups, teacher_ids
 from bench.report.doubts import FALLS, FAR_BELOW, FEW_PATIENTS, UNUSABLE, doubts, patients
 from bench.report.frames import score_column
 from bench.report.statistics import MARGIN, MIN_FOLDS, MIN_GAP
@@ -151,8 +151,7 @@ def _replaced(frame: pd.DataFrame) -> pd.DataFrame:
     """Jobs whose network was made again and came out otherwise after others had been made from it."""
     again = frame.made_again.fillna(False).astype(bool)
     as_before = frame[~again & (frame.status == "done")]
-    needed = {name for names in as_before.teachers.fillna("") for name in names.split()}
-    needed |= set(as_before.source.fillna(""))
+    needed = teacher_ids(as_before) | set(as_before.source.fillna(""))
     return frame[again & frame.id.isin(needed)]
 
 

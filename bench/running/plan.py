@@ -90,6 +90,8 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
     if not options.no_test and not all(split.test for split in session.splits):
         raise UserError(f"{options.splits or root / 'splits.json'}: test is empty; give --no-test")
     planned = planned_cells(matrix, session, options)
+    for cell in planned:
+        _check_labels(session, cell.job)
     new = session.study.settings() is None
     if new or options.dry_run:
         session.say_what_is_odd()
@@ -127,18 +129,15 @@ def _tell_left_out(session: Session, jobs: list[Job]) -> None:
         )
 
 
-def planned_cells(matrix: Matrix, session: Session, options: Options, check: bool = True) -> list[Cell]:
-    """All cells of the matrix in this study; ``check``: whether there are the labels that they ask for."""
+def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Cell]:
+    """All cells of the matrix in this study."""
     default = matrix.image_size or datasets.source(session.dataset.name).image_size
     size = session.usual_size(default) if options.image_size is None else options.image_size
     planned: list[Cell] = []
     for fold in _chosen_folds(session, options):
         setting = session.setting(size, options.slices, fold)
         given = given_to_teach(matrix, session, setting, options)
-        own = list(cells(matrix, setting, options.only, given))
-        for cell in own if check else ():
-            _check_labels(session, cell.job)
-        planned += own
+        planned += cells(matrix, setting, options.only, given)
     if not planned:
         raise UserError(f"--only {options.only!r}: no job of matrix {options.matrix} matches")
     return planned
@@ -195,8 +194,8 @@ def _begun(session: Session, matrix: Matrix, options: Options) -> Session:
 def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
     """A new study's session with what is measured before its first job: precision, memory, workers."""
 
-    def jobs(asked: Options = options, check: bool = True) -> list[Job]:
-        return [cell.job for cell in planned_cells(matrix, session, asked, check) if not cell.reason]
+    def jobs(asked: Options = options) -> list[Job]:
+        return [cell.job for cell in planned_cells(matrix, session, asked) if not cell.reason]
 
     if len(session.splits) > 1:
         known = session.settings.get("teacher_saw") != UNKNOWN
@@ -215,7 +214,7 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
         # Whatever part of the study is run first; maps are given fold by fold.
         every = replace(options, only=None, fold=options.fold if options.teacher_maps else None)
         session = replace(
-            session, settings=session.settings | {"contrast_jobs": jobs_of(named, jobs(every, check=False))}
+            session, settings=session.settings | {"contrast_jobs": jobs_of(named, jobs(every))}
         )
     return session
 

@@ -52,7 +52,7 @@ DULL = (
         "teacher's labels",
         "unlabelled",
     ),
-    *("updates", "folds", "seeds", "patients", "code"),
+    *("updates", "folds", "seeds", "patients", "code", "processor"),
 )
 """Columns that say nothing where all rows agree; the caption has them then."""
 

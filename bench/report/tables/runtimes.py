@@ -31,10 +31,7 @@ def runtimes_table(latency: pd.DataFrame) -> Table:
         "runtime in fp32: ratios of p50, batch 1, all graphs taking turns. File: its size as a "
         f"share of torch's in fp32.{disturbed(latency)}"
     )
-    frame = without_constant(pd.DataFrame(rows))
-    if len(frame) and frame.processor.nunique() == 1:
-        frame = frame.drop(columns="processor")
-    return Table("runtimes", caption, frame)
+    return Table("runtimes", caption, without_constant(pd.DataFrame(rows)))
 
 
 def _shape(row: pd.Series) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import add_unlabelled, write_folder
-from volume_files import save, write_decathlon
+from volume_files import rotated, save, write_decathlon
 
 from bench.data import datasets
 from bench.data.map_agreement import check_agreement
@@ -80,13 +80,6 @@ def test_niftis_and_version_1_say_the_same(volumes, tmp_path):
 
 ANOTHER_ORDER = np.array([[2, -1], [0, 1], [1, -1]])
 """Of a file's axes; two of them run the other way."""
-
-
-def rotated(degrees):
-    turn = np.deg2rad(degrees)
-    affine = np.eye(4)
-    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-    return affine
 
 
 def moved(affine, by):
