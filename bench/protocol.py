@@ -18,6 +18,8 @@ USABLE_DICE = 0.3
 """A network with a lower one has not learned its task, and is worth no comparison."""
 CONTRASTS = 6
 """Differences that a study may name beforehand; only those are ever claimed."""
+MIN_FOLDS = 3
+"""Fewer folds carry no claim, and no interval for the method."""
 SEG_LOSSES = ("dice-bce", "bce")
 DICE_SMOOTH = 1.0
 SIDES = (256, 512)

@@ -18,7 +18,9 @@ def blank_job(**changes: Any) -> Job:
     return Job(**values | changes)
 
 
-def a_setting(train_cases: int = 400, can_compile: bool = True, **changes: Any) -> Setting:
+def a_setting(
+    train_cases: int = 400, can_compile: bool = True, usual_updates: int | None = None, **changes: Any
+) -> Setting:
     """The setting of a study of such jobs."""
     job = blank_job(**changes)
-    return Setting(job, train_cases, can_compile, teacher_threads=job.threads)
+    return Setting(job, train_cases, can_compile, job.threads, usual_updates=usual_updates)

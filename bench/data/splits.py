@@ -37,14 +37,12 @@ class Split:
 
 def untested(dataset: Dataset, splits: Sequence[Split]) -> list[str]:
     """What to say where folds leave cases without a test, or a split leaves them out."""
-    if len(splits) == 1:
-        left, where = (
-            len(dataset.cases) - sum(len(getattr(splits[0], part)) for part in PARTS),
-            "no part of the split",
-        )
-    else:
-        left, where = len(dataset.cases) - sum(len(split.test) for split in splits), "the test of no fold"
-    return [f"{left} of {len(dataset.cases)} cases are in {where}"] if left else []
+    several, total = len(splits) > 1, len(dataset.cases)
+    left = {"the test of no fold": total - sum(len(split.test) for split in splits)} if several else {}
+    for number, split in enumerate(splits):
+        named = sum(len(getattr(split, part)) for part in PARTS)
+        left["no part of " + (f"fold {number}" if several else "the split")] = total - named
+    return [f"{count} of {total} cases are in {where}" for where, count in left.items() if count]
 
 
 def fingerprint_of(splits: Sequence[Split]) -> str:

@@ -8,6 +8,7 @@ patients are drawn from the fold's training part (``bench/data/folds.py``). Wher
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,8 @@ from bench.data.splits import PARTS, Split
 from bench.errors import UserError
 from bench.files.atomic import write_text
 from bench.files.checked import check, read_json
+
+log = logging.getLogger(__name__)
 
 Cases = list[Annotated[str, AfterValidator(nfc)]]
 
@@ -66,9 +69,13 @@ def read_splits(path: Path, dataset: Dataset) -> tuple[Split, ...]:
         if not with_test[number] and not several:
             named = {*fold.train, *fold.val}
             parts["test"] = [case for case in dataset.cases if case not in named]
+            log.info(f"{path}: the {len(parts['test'])} cases that it does not name are the test")
         _check_parts(f"{path}: fold {number}: " if several else f"{path}: ", parts, dataset)
         if not with_test[number] and several:
-            splits.append(Split(**with_validation(dataset, fold.train, fold.val, number)))
+            try:
+                splits.append(Split(**with_validation(dataset, fold.train, fold.val, number)))
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
         else:
             splits.append(Split(*(tuple(parts[part]) for part in PARTS)))
     if several:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ from bench.planning.estimates import probe
 from bench.planning.matrix import LARGEST_SIDE, Matrix
 from bench.planning.session import Setting
 from bench.planning.teaching import assistants, of_teacher, own_seed, teaching_of
-from bench.protocol import BATCH_SIZE, LEARNING_RATE
+from bench.protocol import BATCH_SIZE, EPOCHS, LEARNING_RATE
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,8 @@ def _cells_of(matrix: Matrix, setting: Setting, only: str | None, given: Given) 
         trained[name] = [*trained.get(name, ()), *(s for s in plain if s not in trained.get(name, ()))]
     converts = [_convert(spec) for spec in matrix.convert]
     rates = [None if rate == LEARNING_RATE else rate for rate in matrix.learning_rate]
-    axes = (dict.fromkeys(matrix.seeds), matrix.updates, _labels(matrix, setting.unlabelled))
+    axes = (dict.fromkeys(matrix.seeds), _updates(matrix, setting), _labels(matrix, setting.unlabelled))
     for seed, updates, known in itertools.product(*axes):
-        _check_updates(updates, setting)
         like = replace(setting.job, seed=own_seed(seed, setting), updates=updates)
         around = _around(matrix, replace(setting, job=like), known, given)
         chains = [] if given.maps else [[around.teacher]]
@@ -110,14 +110,21 @@ def _around(matrix: Matrix, setting: Setting, known: Known, given: Given) -> Aro
     return Around(setting, known, first, usual)
 
 
-def _check_updates(updates: int | None, setting: Setting) -> None:
-    """Refuse a training that doesn't see every sample once."""
+def _updates(matrix: Matrix, setting: Setting) -> list[int | None]:
+    """The axis of updates; the number that a job has anyway is no other job.
+
+    Raises:
+        UserError: a training that doesn't see every sample once.
+    """
     whole = setting.train_cases // BATCH_SIZE
-    if updates is not None and updates < whole:
-        raise UserError(
-            f"updates {updates}: the {setting.train_cases} training samples fill {whole} batches; training "
-            "must see them once at least"
-        )
+    least = EPOCHS * math.ceil(whole / EPOCHS)
+    for updates in matrix.updates:
+        if updates is not None and updates < whole:
+            raise UserError(
+                f"updates {updates}: the {setting.train_cases} training samples fill {whole} batches; "
+                f"training must see them once, which takes {least} at least"
+            )
+    return list(dict.fromkeys(None if n == setting.usual_updates else n for n in matrix.updates))
 
 
 def _labels(matrix: Matrix, more_images: bool) -> list[Known]:

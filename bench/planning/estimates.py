@@ -92,10 +92,16 @@ def updates_of(job: Job, train_cases: int) -> int:
     return EPOCHS * epoch_batches(train_cases, job.updates)
 
 
+def rounds_of(job: Job) -> int:
+    """How often the job trains for its updates: twice where it is the control of what trains on."""
+    step = methods.build(job.spec)
+    return 2 if isinstance(step, methods.Reshape) and step.fresh else 1
+
+
 def training_flops(job: Job, train_cases: int) -> float:
     """FLOPs of all forward and backward passes of a job (three forward passes' worth a step)."""
     macs = forward_macs(job.architecture, job.spatial_dims, job.in_channels, job.out_channels, job.shape)
-    return 6.0 * macs * BATCH_SIZE * updates_of(job, train_cases)
+    return 6.0 * macs * BATCH_SIZE * rounds_of(job) * updates_of(job, train_cases)
 
 
 def weight_bytes(job: Job) -> int:

@@ -79,6 +79,11 @@ def one_of(name: str, known: tuple[str, ...]) -> Callable[[str], None]:
     return check
 
 
+def _check_folds(value: int) -> None:
+    if value < 2:
+        raise UserError(f"--folds {value}: must be 2 at least; without it there is one split")
+
+
 def _check_slices(value: str) -> None:
     if value not in ("", "axial"):
         raise UserError(f"--slices {value!r} is unknown; known: axial")
@@ -110,7 +115,7 @@ class Options:
     image_size: int | None = flag(None, "Side of the square that networks see.")
     seeds: tuple[int, ...] | None = flag(None, "E.g. 0,1,2.", parse=partial(parse_numbers, "--seeds"))
     folds: int | None = flag(
-        None, "Test every patient once, in N folds.", shown={"metavar": "N", "min": 2, "max": 1000}
+        None, "Test every patient once, in N folds.", shown={"metavar": "N"}, check=_check_folds
     )
     fold: tuple[int, ...] | None = flag(
         None, "Only these folds now, e.g. 0,1.", parse=partial(parse_numbers, "--fold")

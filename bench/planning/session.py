@@ -16,20 +16,19 @@ from bench.compute.runtime import first_precision
 from bench.data import datasets
 from bench.data.dataset import Dataset
 from bench.data.decoded import keep_decoded
-from bench.data.folds import folds_by_patient
 from bench.data.foreground import check_foreground
 from bench.data.odd_content import odd_content
 from bench.data.patients import odd_patients
 from bench.data.prepared import Prepared
 from bench.data.prepared_images import PreparedImages
 from bench.data.prepared_volumes import PreparedVolumes
-from bench.data.splits import Split, fingerprint_of, split_by_patient, untested
-from bench.data.splits_file import read_splits, write_splits
-from bench.data.teacher_saw import check_named, check_unseen, patients_seen, tell_seen, with_unseen_tested
+from bench.data.splits import Split, fingerprint_of, untested
+from bench.data.splits_file import write_splits
 from bench.errors import UserError, one_line
 from bench.job import FIELDS, Job, key_of
 from bench.planning.options import Options
-from bench.protocol import BATCH_SIZE, PROTOCOL_VERSION
+from bench.planning.study_splits import splits_of
+from bench.protocol import BATCH_SIZE, EPOCHS, PROTOCOL_VERSION, epoch_batches
 from bench.study.schema import FROZEN
 from bench.study.store import Study
 
@@ -49,6 +48,8 @@ class Setting:
     can_compile: bool
     teacher_threads: int
     folds: int = 1
+    usual_updates: int | None = None
+    """Those of a job that asks for none, where that is one number in all folds."""
     unlabelled: bool = False
     """Whether there are images without masks."""
 
@@ -129,8 +130,14 @@ class Session:
             can_compile=self.settings["compile"],
             teacher_threads=self.settings.get("teacher_threads", self.settings["threads"]),
             folds=len(self.splits),
+            usual_updates=self._usual_updates(image_size, slices),
             unlabelled=bool(prepared.unlabelled_patients),
         )
+
+    def _usual_updates(self, image_size: int, slices: str) -> int | None:
+        samples = [self.prepared(image_size, slices, fold).samples for fold in self.folds]
+        found = {EPOCHS * epoch_batches(count) for count in samples}
+        return found.pop() if len(found) == 1 else None
 
     def prepared_for(self, job: Job) -> Prepared:
         """The tensors that ``job`` trains on and is scored with."""
@@ -168,7 +175,7 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
     key, column = _patients(options, frozen or {})
     affine = options.affine or (frozen or {}).get("affine", "")
     dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key, column, affine)
-    splits = _unseen(root, dataset, options, _splits(root, dataset, options, frozen))
+    splits = splits_of(root, dataset, options, frozen)
     # The name, the data and the split always must be those of the study, options where they are given.
     fixed = {
         "protocol": PROTOCOL_VERSION,
@@ -237,43 +244,6 @@ def _patients(options: Options, frozen: dict[str, Any]) -> tuple[str, str]:
     if options.patient_key or options.patient_column:
         return options.patient_key, options.patient_column
     return frozen.get("patient_key", ""), frozen.get("patient_column", "")
-
-
-def _splits(
-    root: Path, dataset: Dataset, options: Options, frozen: dict[str, Any] | None
-) -> tuple[Split, ...]:
-    """The folds of ``--splits``, of the study, or new ones."""
-    kept = root / "splits.json"
-    path = options.splits or (kept if kept.is_file() else None)
-    if frozen is not None and options.folds not in (None, frozen.get("folds")):
-        begun = f"with {frozen['folds']} folds" if "folds" in frozen else "without folds"
-        raise UserError(
-            f"--folds {options.folds}: {root} was begun {begun}; name another folder with --results"
-        )
-    if path is None:
-        count = options.folds or (frozen or {}).get("folds")  # of a study that has lost its file
-        return folds_by_patient(dataset, count) if count else (split_by_patient(dataset),)
-    splits = read_splits(path, dataset)
-    if options.folds and options.folds != len(splits):
-        raise UserError(
-            f"--folds {options.folds}: {path} holds {len(splits)}; leave --folds out, or --splits"
-        )
-    return splits
-
-
-def _unseen(root: Path, dataset: Dataset, options: Options, splits: tuple[Split, ...]) -> tuple[Split, ...]:
-    """The splits where nobody is tested whom the given teacher saw: made so, or found so in a study."""
-    seen = None if options.teacher_saw is None else patients_seen(options.teacher_saw)
-    if seen is None:
-        return splits
-    check_named(seen, dataset)
-    kept = root / "splits.json"
-    if kept.is_file() and options.splits is None:
-        check_unseen(splits, dataset, seen, kept)
-    else:
-        splits = with_unseen_tested(splits, dataset, seen)
-    tell_seen(seen, dataset, splits)
-    return splits
 
 
 def _check_frozen(path: Path, frozen: dict[str, Any], asked: dict[str, Any]) -> None:

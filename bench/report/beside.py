@@ -173,10 +173,7 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
     for each, own, name in zip((study, other), done, names, strict=True):
         cases = frames.cases(each, part)
         cases = cases[cases.id.isin(own.id)]
-        named = each.settings() or {}
-        found = comparisons(
-            own, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()), chosen_on.kept(each)
-        )
+        found = comparisons(own, cases, each.contrasts(), chosen_on.kept(each))
         found = found[found.against == "baseline"]
         found = found.loc[np.array([_key(cell) in common for cell in cells_of(found)], dtype=bool)]
         gains = dict(zip(cells_of(found), found.itertuples(index=False), strict=True))

@@ -7,11 +7,11 @@ from collections.abc import Collection
 import pandas as pd
 
 from bench.data.teacher_saw import UNKNOWN
-from bench.protocol import FEW_UPDATES
+from bench.protocol import FEW_UPDATES, MIN_FOLDS
 from bench.report.cells import Cell, cells_of, groups, teacher_ids
 from bench.report.doubts import FALLS, FAR_BELOW, FEW_PATIENTS, UNUSABLE, doubts, patients
 from bench.report.frames import score_column
-from bench.report.statistics import MARGIN, MIN_FOLDS, MIN_GAP
+from bench.report.statistics import MARGIN, MIN_GAP
 
 CLAIMS = (
     "Δ plain: Dice points over the same student trained plainly, paired by patient and by fold and seed; "
@@ -26,7 +26,7 @@ GAP = (
     f"{100 * MIN_GAP:.0f} points or its interval reaches zero."
 )
 
-EARLY = r"none \((\d+ of \d+ folds|validation scores)\)"
+EARLY = r"none \((\d+ of \d+ (?:folds|jobs)|validation scores)\)"
 """Verdicts of comparisons that were read before all folds were there, or are of no test scores."""
 NAMED = 4
 """Cells, or lines on the data, that a sentence names before it counts the others."""
@@ -198,19 +198,25 @@ def claimable(compared: pd.DataFrame) -> str:
     gains = compared[compared.against == "baseline"]
     if not len(gains):
         return ""
-    if not gains.folds.max():
-        return " One split: nothing is claimed."
-    if gains.folds.max() < MIN_FOLDS:
-        return f" {counted(gains.folds.max(), 'fold')}: too few for a claim."
+    if (folds := gains.folds.max()) < MIN_FOLDS:
+        return (
+            f" {counted(folds, 'fold')}: too few for a claim."
+            if folds
+            else " One split: nothing is claimed."
+        )
     early = gains.verdict.str.extract(EARLY)[0].dropna()
-    if len(early):
+    if len(early) == len(gains):
         return f" {early.iloc[0].capitalize()}: nothing is claimed."
-    smallest = 100 * gains.smallest.dropna().astype(float)
+    of_some = f" Of some there are {early.iloc[0]}: of these nothing is claimed." if len(early) else ""
+    named = gains[gains.contrast.astype(bool)]
+    if not len(named):
+        return f" None of these was named before the study began: nothing is claimed.{of_some}"
+    smallest = 100 * named.smallest[~named.verdict.str.startswith("none")].astype(float)
     if not len(smallest):
-        return " None of these was named before the study began: nothing is claimed."
+        return of_some or " None of these compares what was named: nothing is claimed."
     low, high = f"{smallest.min():.1f}", f"{smallest.max():.1f}"
-    span = low if low == high else f"{low} to {high}"
-    return f" The smallest gain that could have been claimed: {span} points."
+    between = low if low == high else f"{low} to {high}"
+    return f" The smallest gain that could have been claimed: {between} points.{of_some}"
 
 
 def unseen_patients(compared: pd.DataFrame) -> str:

@@ -7,13 +7,15 @@ Pure functions of two frames (``bench/report/frames.py``): the finished jobs and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.data.teacher_saw import UNKNOWN
+from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
     Cell,
     baseline,
@@ -37,7 +39,6 @@ from bench.report.standard import standard
 from bench.report.statistics import (
     ALPHA,
     MARGIN,
-    MIN_FOLDS,
     MIN_PATIENTS,
     holm,
     interval,
@@ -51,6 +52,7 @@ COMPARISON_COLUMNS = (
     *("low", "high", "low_method", "high_method", "sd", "of_each", "gap_closed", "beyond_twin"),
     *("p", "p_holm", "smallest", "unseen", "low_unseen", "high_unseen", "patients_unseen", "verdict"),
 )
+NONE_NAMED: Mapping[str, Collection[str]] = MappingProxyType({})
 UNSEEN = {
     "unseen": "difference",
     "low_unseen": "low_method",
@@ -63,8 +65,7 @@ UNSEEN = {
 def comparisons(
     done: pd.DataFrame,
     cases: pd.DataFrame,
-    contrasts: Collection[str] = (),
-    jobs: Collection[str] = (),
+    contrasts: Mapping[str, Collection[str]] = NONE_NAMED,
     chosen_on: Collection[str] = (),
 ) -> pd.DataFrame:
     """Every cell against the same student's baseline and against its teacher, over the repeats both have.
@@ -77,19 +78,20 @@ def comparisons(
     difference to the baseline less that of the same student taught by its own plain twin.
 
     Args:
-        contrasts: cells ``architecture:method`` that were named before the study began. Only these are
-            claimed, each against the plain student.
-        jobs: ids of the jobs that they stand for. Older studies have not kept them: there a contrast stands
-            for its standard cell.
+        contrasts: cells ``architecture:method`` that were named before the study began, and the ids of the
+            jobs that each stands for. Only these are claimed, each against the plain student, and only over
+            these jobs: repeats that are added later would be a second look. Older studies have not kept the
+            ids: there a contrast stands for its standard cell.
         chosen_on: patients that choices were made on before. ``unseen`` is the difference over the others,
             with its interval over folds, of the contrasts.
     """
     known, found, usual, too_early = by_fold(cases), doubts(done), _usual(done), _too_early(done)
-    named, family = set(jobs) or _named(done, contrasts), len(set(contrasts))
+    named, family = _named(done, contrasts), len(contrasts)
     doubted = {job: found[cell] for cell, group in groups(done) for job in group.id}
     rows = []
     for cell, group in groups(done):
-        ours = scores(known, group.id)
+        claimed = group.id[group.id.isin(list(named))]
+        ours = scores(known, claimed if len(claimed) else group.id)
         references = {"baseline": baseline(done, cell), "teacher": teachers(done, cell, group)}
         theirs = {against: scores(known, ids) for against, ids in references.items() if ids}
         ratio = test_to_train(ours, group)
@@ -101,18 +103,21 @@ def comparisons(
             row |= {"contrast": False, **_describe(paired, ratio)}
             why = (why for job in (*group.id, *references[against]) for why in doubted[job])
             row["doubt"] = next(why, "") or too_early(row["folds"])
-            if against == "baseline":
-                row["contrast"] = not named.isdisjoint(group.id)
-                if row["contrast"] and row["folds"] >= MIN_FOLDS:
+            if against == "baseline" and len(claimed):
+                row["contrast"] = True
+                row["doubt"] = row["doubt"] or _unfinished(claimed, named)
+                if row["folds"] >= MIN_FOLDS:
                     row["smallest"] = float(smallest_claim(row["error"], row["folds"], family))
-                if row["contrast"] and chosen_on:
+                if chosen_on:
                     others = _describe(paired.drop(index=chosen_on, errors="ignore"), ratio)
                     row |= {name: others.get(key, np.nan) for name, key in UNSEEN.items()}
-                if "teacher" in theirs:
-                    row["gap_closed"] = share(ours, reference, theirs["teacher"], ratio)
+            if against == "baseline" and "teacher" in theirs:
+                row["gap_closed"] = share(ours, reference, theirs["teacher"], ratio)
             rows.append(row)
     frame = pd.DataFrame(rows, columns=[*COMPARISON_COLUMNS, "doubt"])
-    frame["p_holm"] = holm(frame.p.where(frame.contrast.astype(bool)).astype(float), family)
+    # A contrast that can't be claimed yet counts like one without a result: as one that found nothing.
+    family_p = frame.p.where(frame.contrast.astype(bool) & (frame.doubt == ""))
+    frame["p_holm"] = holm(family_p.astype(float), family)
     frame["beyond_twin"] = _beyond_twin(frame)
     frame["verdict"] = [f"none ({row.doubt})" if row.doubt else _verdict(row) for row in frame.itertuples()]
     return frame.drop(columns="doubt")
@@ -155,12 +160,9 @@ def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
     """The best cells of each network: the highest mean, and all that it can't be shown to beat.
 
     By the rule of claims, with Holm over the network's other cells. Empty for a network whose cells can't
-    be told apart, or that has too few folds. Cells that compare nothing (``doubts``) are left out, and all
-    where nobody knows whom the teacher saw.
+    be told apart, or where nothing may be claimed yet. Cells that compare nothing (``doubts``) are out.
     """
-    if (done.teacher_saw == UNKNOWN).any():
-        return set()
-    doubted = doubts(done)
+    doubted, too_early = doubts(done), _too_early(done)
     known, ratios = by_fold(cases), {}
     rivals: dict[tuple, list[tuple[Cell, pd.DataFrame]]] = {}
     for cell, group in groups(done):
@@ -173,7 +175,8 @@ def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
     for cells in rivals.values():
         cells.sort(key=lambda pair: -np.nan_to_num(overall(of_patients(pair[1])), nan=-1.0))
         (top, own), *others = cells
-        p = [_p(fold_means(difference(own, other)), ratios[top]) for _, other in others]
+        means = [fold_means(difference(own, other)) for _, other in others]
+        p = [np.nan if too_early(len(one)) else float(over_folds(one, ratios[top]).p) for one in means]
         beaten = holm(p) < ALPHA
         if beaten.any():
             best |= {top, *(cell for (cell, _), lost in zip(others, beaten, strict=True) if not lost)}
@@ -197,18 +200,24 @@ def test_to_train(own: pd.DataFrame, jobs: pd.DataFrame) -> float:
     return float(tested / max(jobs.train_patients.astype(float).mean(), 1.0))
 
 
-def _named(done: pd.DataFrame, contrasts: Collection[str]) -> set[str]:
-    """The jobs of the contrasts: of the standard cells, of the default L_seg where a study has it."""
-    if not len(done):
-        return set()
+def _named(done: pd.DataFrame, contrasts: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """The jobs of the contrasts, and of how many its contrast is; 0 where a study has not kept that.
+
+    There they are those of the standard cell, of the default L_seg where the study has it.
+    """
+    kept = {job: len(jobs) for jobs in contrasts.values() for job in jobs}
+    if kept or not len(done):
+        return kept
     losses = set(done.seg_loss)
     own = standard(done[done.seg_loss == ("dice-bce" if "dice-bce" in losses else min(losses))])
-    return set(own.id[(own.architecture + ":" + own.method).isin([name.strip() for name in contrasts])])
+    names = [name.strip() for name in contrasts]
+    return dict.fromkeys(own.id[(own.architecture + ":" + own.method).isin(names)], 0)
 
 
-def _p(means: pd.Series, ratio: float) -> float:
-    """The p of a difference; NaN of too few folds."""
-    return float(over_folds(means, ratio).p) if len(means) >= MIN_FOLDS else np.nan
+def _unfinished(done: Sequence[str], named: Mapping[str, int]) -> str:
+    """Of a contrast's finished jobs, how many there are of how many; empty where all are there."""
+    planned = max(named[job] for job in done)
+    return f"{len(done)} of {planned} jobs" if len(done) < planned else ""
 
 
 def _describe(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
     NETWORK,
     Cell,
@@ -22,7 +23,7 @@ from bench.report.cells import (
     scores,
     teachers,
 )
-from bench.report.statistics import MIN_FOLDS, MIN_GAP, MIN_PATIENTS, interval, over_folds, ratio_interval
+from bench.report.statistics import MIN_GAP, MIN_PATIENTS, interval, over_folds, ratio_interval
 
 NO_GAP = "no gap"
 

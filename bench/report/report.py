@@ -54,9 +54,7 @@ def write_report(
     done, made = shown[shown.status == "done"], everything[everything.status == "done"]
     compression = compression_table(made, scored, latency)
     all_scored, scored = scored, scored[scored.id.isin(shown.id)]
-    settings = study.settings() or {}
-    named = (settings.get("contrasts", ()), settings.get("contrast_jobs", ()))
-    compared = comparisons(done, scored, *named, chosen_on.kept(study))
+    compared = comparisons(done, scored, study.contrasts(), chosen_on.kept(study))
     unsaid = [name for name in SELDOM if not compared[name].replace("", None).count()]
     write_text(root / "comparisons.csv", csv_text(compared.drop(columns=unsaid)))
     tables = []

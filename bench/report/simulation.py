@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.protocol import MIN_FOLDS
 from bench.report.statistics import (
     ALPHA,
-    MIN_FOLDS,
     Floats,
     OverFolds,
     holm,

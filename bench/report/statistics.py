@@ -23,8 +23,6 @@ MARGIN = 0.02
 """Dice that a student may lose on its teacher and still be called as good."""
 MIN_GAP = 0.02
 """Dice between plain student and teacher below which there is no gap that could be closed."""
-MIN_FOLDS = 3
-"""Fewer folds carry no claim, and no interval for the method."""
 MIN_PATIENTS = FEW_PATIENTS
 """Fewer patients carry no interval for these networks."""
 RESAMPLES = 9999

@@ -27,7 +27,7 @@ from bench.planning.options import Options
 from bench.planning.session import Session, open_session
 from bench.planning.todo import to_run
 from bench.planning.too_little import warn_of_too_little
-from bench.protocol import CONTRASTS
+from bench.protocol import CONTRASTS, MIN_FOLDS
 from bench.running.failures import fail
 from bench.running.given import given_to_teach
 from bench.scoring.memory_budget import choose_micro_batch
@@ -199,7 +199,7 @@ def _measured(session: Session, matrix: Matrix, options: Options) -> Session:
 
     if len(session.splits) > 1:
         known = session.settings.get("teacher_saw") != UNKNOWN
-        session = _with_contrasts(session, matrix, known)
+        session = _with_contrasts(session, matrix, known, options.no_test)
     if options.dry_run:
         _tell_assumed(session, matrix, options, jobs())
         return session
@@ -238,16 +238,19 @@ def _tell_assumed(session: Session, matrix: Matrix, options: Options, jobs: list
         )
 
 
-def _with_contrasts(session: Session, matrix: Matrix, known: bool) -> Session:
+def _with_contrasts(session: Session, matrix: Matrix, known: bool, no_test: bool) -> Session:
     """A new study's session with the differences that it may claim, named before anything is trained.
 
     ``known``: which patients the teacher saw; else there are none.
     """
-    named = contrasts(matrix) if known else []
+    named, folds = contrasts(matrix) if known else [], len(session.splits)
     if not known:
         log.warning("no difference may be claimed: the teacher may have seen the patients that are tested")
+    elif named and folds < MIN_FOLDS:
+        log.warning(f"no difference may be claimed: {folds} folds, and it takes {MIN_FOLDS} at least")
     elif named:
-        log.info(f"differences to plain training that may be claimed: {', '.join(named)}")
+        later = " once the test patients are read, without --no-test" if no_test else ""
+        log.info(f"differences to plain training that may be claimed{later}: {', '.join(named)}")
     elif matrix.contrasts is None and differences(matrix):
         log.warning(
             f"no difference may be claimed: there are more than {CONTRASTS}; `contrasts:` in the matrix "

@@ -23,6 +23,7 @@ from bench.job import Job
 from bench.planning.estimates import (
     human_bytes,
     recording_bytes,
+    rounds_of,
     training_bytes,
     training_flops,
     trains,
@@ -234,7 +235,7 @@ def _steps(session: Session, job: Job) -> float:
     """
     samples, split = session.prepared_for(job).samples, session.splits[job.fold or 0]
     validated = samples * len(split.val) / max(1, len(split.train)) / BATCH_SIZE
-    return updates_of(job, samples) + EPOCHS * validated / 3
+    return rounds_of(job) * (updates_of(job, samples) + EPOCHS * validated / 3)
 
 
 def _peak(session: Session, job: Job, done: dict[tuple[Any, ...], list[dict[str, Any]]]) -> float:

@@ -69,7 +69,7 @@ class Settings(TypedDict, total=False):
     affine: Literal["sform", "qform"]
     folds: Annotated[int, Field(ge=2)]
     contrasts: list[Text]
-    contrast_jobs: list[Token]
+    contrast_jobs: dict[Text, list[Token]] | list[Token]
     warnings: list[Text]
     teacher_saw: Token
     memory_gb: Annotated[float, Field(gt=0)]

@@ -36,7 +36,7 @@ DECIDE_TARGETS = (
     *("data", "split", "image_size", "patch", "slices", "teachers", "seed", "precision"),
     *("updates", "labels", "teacher_labels", "unlabelled", "protocol"),
 )
-"""Fields of a job; those of one recording agree in all of them."""
+"""Fields of a job; those of one recording agree in all of them, and in the maps and the plug-in if any."""
 FAILED = ("failed", "blocked", "cannot-learn")
 
 ID = re.compile("[0-9A-Za-z]{1,64}")
@@ -99,6 +99,13 @@ class Study:
         missing = [line for line in wanted if line not in lines]
         if missing:
             write_text(path, "".join(f"{line}\n" for line in [*lines, *missing]))
+
+    def contrasts(self) -> dict[str, list[str]]:
+        """What the study may claim, and the ids of the jobs that each stands for; none where not kept."""
+        settings = self.settings() or {}
+        jobs = settings.get("contrast_jobs", {})
+        kept = jobs if isinstance(jobs, dict) else {}  # once a list, which did not say whose they are
+        return {name: kept.get(name, []) for name in settings.get("contrasts", ())}
 
     def plugins(self) -> dict[str, str]:
         """The names of the plug-ins that jobs here need, by the hash of their content."""
@@ -233,7 +240,8 @@ class Study:
 
     def targets_folder(self, job: Job) -> Path:
         """Where the targets for a job are recorded: by a hash of all that decides them."""
-        decide = [getattr(job, name) for name in DECIDE_TARGETS] + ([job.maps] if job.maps else [])
+        decide = [getattr(job, name) for name in DECIDE_TARGETS]
+        decide += [value for value in (job.maps, job.plugin) if value]  # as it was before there were any
         return self.root / "targets" / digest(json.dumps(decide))
 
 

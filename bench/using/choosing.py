@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import UserError
+from bench.protocol import MIN_FOLDS
 from bench.report.captions import counted
-from bench.report.cells import by_fold, difference, fold_means, overall, scores
+from bench.report.cells import RECIPE, by_fold, difference, fold_means, overall, scores
 from bench.report.comparisons import test_to_train
-from bench.report.statistics import MIN_FOLDS, MIN_PATIENTS, interval, over_folds
-from bench.report.tables.compression import GROUP, largest_teachers
+from bench.report.statistics import MIN_PATIENTS, interval, over_folds
+from bench.report.tables.compression import largest_teachers
 from bench.using.wishes import Limits
 
-SAME = [*GROUP, "teacher", "image_size", "runtime", "artefact_precision"]
+SAME = [*RECIPE, "teacher", "runtime", "artefact_precision"]
 """What repeats of a candidate have in common."""
 
 

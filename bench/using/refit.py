@@ -57,21 +57,34 @@ def refit(study: Study, job_id: str, data: Path | None) -> tuple[Study, str]:
     home.create(settings, dataset.synthetic, dataset.may_be_shown)
     home.keep_plugins(study.plugins())
     session = Session(home, dataset, (split,), choose_device(settings["device"]), settings)
+    planned = on_all_patients(study, job, split)
+    for one in planned:
+        plugins.require(one, study.plugins())
+        home.plan(one)
+        _run(session, one)
+    return home, planned[-1].id
+
+
+def on_all_patients(study: Study, job: Job, split: Split) -> list[Job]:
+    """The job after all that it needs, as it is trained on ``split``.
+
+    Whichever of its repeats is named, that is one network: a recipe has one that is shipped. Its teachers
+    are told apart by their seeds, as they were.
+    """
     made: dict[str, Job] = {}
-    for one in _in_order(study, job):
+    order = _in_order(study, job)
+    seeds = {name: k for one in order for k, name in enumerate(one.teachers)}
+    for one in order:
         made[one.id] = replace(
             one,
             split=split.fingerprint,
             fold=None,
-            seed=0,  # whichever repeat is named: a recipe has one network that is shipped
+            seed=seeds.get(one.id, 0),
             refit=True,
             teachers=tuple(made[name].id for name in one.teachers),
             source=made[one.source].id if one.source else "",
         )
-        plugins.require(made[one.id], study.plugins())
-        home.plan(made[one.id])
-        _run(session, made[one.id])
-    return home, made[job_id].id
+    return list(made.values())
 
 
 def repeats_of(study: Study, job_id: str) -> list[str]:

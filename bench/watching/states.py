@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from bench.job import Job
-from bench.protocol import BATCH_SIZE, EPOCHS, MIN_BATCHES
+from bench.protocol import BATCH_SIZE
 from bench.study.progress import CONVERT_SECONDS, read_progress
 from bench.study.store import Study
 
@@ -126,7 +126,7 @@ def seconds_left(states: Sequence[State], workers: int) -> float | None:
 
 
 def flops(job: Job) -> float:
-    """Of all batches where that many were asked for; only ratios of it mean something."""
+    """Of a job's training where its set is a small one; only ratios of it mean something."""
     from bench.planning.estimates import training_flops  # loads torch, which ``status`` does without
 
-    return training_flops(job, BATCH_SIZE) * (job.updates or EPOCHS * MIN_BATCHES)
+    return training_flops(job, BATCH_SIZE)

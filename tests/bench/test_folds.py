@@ -79,6 +79,7 @@ def test_few_labels_recorded_and_live_give_the_same_student(bench, tmp_path, job
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (("--folds", 1), "--folds 1: must be 2 at least; without it there is one split"),
         (("--folds", 26), "--folds 26: dataset phantom has 25 patients"),
         (("--fold", "1"), "--fold 1: no such fold; the study's folds are none; see --folds"),
         (("--folds", 3, "--fold", "0,3"), "--fold 3: no such fold; the study's folds are 0 to 2"),
@@ -111,7 +112,8 @@ def test_maps_on_no_image_are_refused(refused, tmp_path):
 
 def test_folds_are_frozen_with_the_study(bench, refused, arguments, nothing_runs):
     assert bench(*arguments).code == 0
-    assert "was begun without folds; name another folder" in refused(*arguments, "--folds", 3)
+    assert "3 folds: " in (line := refused(*arguments, "--folds", 3))
+    assert "was begun without folds; name another folder" in line
 
 
 def test_given_weights_teach_no_folds(refused, arguments, tmp_path):
@@ -130,12 +132,25 @@ def test_folds_are_never_fewer_than_a_study_was_begun_with(
     assert (tmp_path / "s" / "splits.json").read_bytes() == before
 
 
+def test_a_lost_split_of_a_users_own_is_asked_for(bench, refused, arguments, nothing_runs, tmp_path):
+    """To make another one would test patients whom the study's networks were trained on."""
+    assert bench(*arguments, "--folds", 3, "--dry-run").code == 0
+    assert bench(*arguments[:3], tmp_path / "t", "--folds", 3).code == 0
+    own = json.loads((tmp_path / "t" / "splits.json").read_text())
+    (tmp_path / "own.json").write_text(json.dumps(own[::-1]))
+    assert bench(*arguments, "--splits", tmp_path / "own.json").code == 0
+    (tmp_path / "s" / "splits.json").unlink()
+    line = refused(*arguments)
+    assert "splits.json: is missing, and the study's split is not the one that is made by default" in line
+    assert bench(*arguments, "--splits", tmp_path / "own.json").code == 0
+
+
 def test_contrasts_are_frozen_with_their_jobs(bench, arguments, nothing_runs, tmp_path):
     """Whatever a later matrix names, more updates among it, the study claims what it was begun with."""
     assert bench(*arguments, "--folds", 3).code == 0
     study = Study(tmp_path / "s")
     begun = study.settings()
-    planned = {study.job(name).id for name in begun["contrast_jobs"]}
+    planned = begun["contrast_jobs"]["unet-2:pm-kd"]
     assert {(study.job(name).method, study.job(name).fold) for name in planned} == {
         ("pm-kd", fold) for fold in range(3)
     }
@@ -154,11 +169,20 @@ def test_contrasts_stand_for_all_folds_whatever_is_run_first(bench, arguments, n
     assert bench(*arguments).code == 0
     study = Study(tmp_path / "s")
     assert study.settings() == begun
-    assert {study.job(name).fold for name in begun["contrast_jobs"]} == {0, 1, 2}
+    assert {study.job(name).fold for name in begun["contrast_jobs"]["unet-2:pm-kd"]} == {0, 1, 2}
     # What --only leaves out, and other folds, may ask for labels that are not there.
     matrix = write(tmp_path / "n.yaml", labels=[4, 13], unlabelled="maps")
     again = ("--matrix", matrix, *arguments[2:], "--results", tmp_path / "t", "--folds", 3)
     assert bench(*again, "--fold", 0, "--only", "*:baseline").code == 0
+
+
+def test_what_a_study_can_never_claim_is_not_promised(bench, arguments, nothing_runs, tmp_path):
+    done = bench(*arguments, "--folds", 2)
+    assert "no difference may be claimed: 2 folds, and it takes 3 at least" in done.out + done.err
+    done = bench(*arguments[:3], tmp_path / "t", "--folds", 3, "--no-test")
+    assert (
+        "may be claimed once the test patients are read, without --no-test: unet-2:" in done.out + done.err
+    )
 
 
 @pytest.mark.parametrize(

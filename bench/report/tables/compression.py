@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.protocol import SIDES
 from bench.report.captions import by_repeat, cautions, origin
-from bench.report.cells import by_fold, difference, overall, scores, teacher_ids
+from bench.report.cells import RECIPE, by_fold, difference, overall, scores, teacher_ids
 from bench.report.frames import by_size, score_column
 from bench.report.making import Making, making
 from bench.report.statistics import MIN_PATIENTS, interval
@@ -18,8 +18,6 @@ from bench.report.tables.wording import disturbed, number, sees, spread
 
 MARGIN = 0.01
 """Of Dice, by which a conversion may lose on its source and still be as good."""
-GROUP = ["architecture", "slices", "seg_loss", "labels", "updates_asked", "teacher_labels", "unlabelled"]
-GROUP += ["taught_by", "drawn", "recipe"]
 VARIED = {"seg_loss": "L_seg", "labels": "labels", "updates_asked": "updates"}
 """Columns that are shown where a study has several."""
 ON_ALL = tuple(f"ms, {side}², all threads" for side in SIDES)
@@ -74,7 +72,7 @@ def _rows(done: pd.DataFrame, related: pd.DataFrame, cases: pd.DataFrame) -> lis
     seconds = making(done)
     order = {name: k for k, name in enumerate(by_size(related))}
     rows = []
-    groups = related.groupby(GROUP, sort=False, dropna=False)
+    groups = related.groupby(RECIPE, sort=False, dropna=False)
     for (architecture, *_, recipe), group in sorted(groups, key=lambda pair: _place(order, pair[0])):
         first, ours = group.iloc[0], scores(cases, group.id)
         rows.append(

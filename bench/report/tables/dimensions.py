@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.report.captions import cautions, repeats, unit, updates
+from bench.report.cells import Cell
 from bench.report.frames import score_column
 from bench.report.tables.markup import Table
 
@@ -17,12 +18,11 @@ def dimensions_table(frame: pd.DataFrame) -> Table:
     done = frame[frame.status == "done"]
     score, part = score_column(done)
     suffix = "_val" if part == "validation" else ""
-    cell = ["architecture", "method", "seg_loss", "method_parameters", "image_size"]
-    cell += ["labels", "teacher_labels", "unlabelled", "teacher", "drawn"]
+    cell = [name for name in Cell._fields if name not in ("slices", "updates_asked")]
     both = done.groupby(cell, dropna=False).slices.transform("nunique") > 1
     rows = []
-    for key, group in done[both].groupby([*cell, "slices", "updates_asked"], sort=False, dropna=False):
-        architecture, method, *_, slices, _ = key
+    for _, group in done[both].groupby([*cell, "slices", "updates_asked"], sort=False, dropna=False):
+        architecture, method, slices = group.iloc[0][["architecture", "method", "slices"]]
         rows.append(
             {
                 "network": architecture,

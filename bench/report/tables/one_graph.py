@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.captions import by_repeat, cautions, origin
-from bench.report.cells import by_fold, difference, scores
+from bench.report.cells import RECIPE, by_fold, difference, scores
 from bench.report.frames import score_column
 from bench.report.making import Making, making
 from bench.report.tables.compression import gain_with_interval
@@ -16,6 +16,7 @@ from bench.report.tables.markup import Table
 from bench.report.tables.wording import number, spread
 
 SETTING = ["dataset", "image_size", "spatial_dims", "slices", "seg_loss", "labels", "updates_asked"]
+WAY = ["all_updates", "architecture", "recipe"]
 PLAIN = ("baseline", "baseline > continue")
 """Trained at the graph's own width without a teacher."""
 
@@ -69,9 +70,10 @@ def _rows(own: pd.DataFrame, cases: pd.DataFrame, seconds: dict[str, Making]) ->
     # At its own width a network has no pruning among its steps.
     native = own[~own.recipe.str.contains("prune", regex=False)].architecture.unique()
     plain = own[own.architecture.isin(native) & own.recipe.isin(PLAIN)]
-    groups = own.groupby(["all_updates", "architecture", "recipe"], sort=True)
+    groups = [group for _, group in own.groupby(["all_updates", *RECIPE], sort=True, dropna=False)]
     rows = []
-    for (updates, architecture, recipe), group in sorted(groups, key=lambda pair: _place(pair[0])):
+    for group in sorted(groups, key=_place):
+        updates, architecture, recipe = group.iloc[0][WAY]
         reference = plain[(plain.all_updates == updates) & ~plain.id.isin(group.id)]
         paired = difference(scores(cases, group.id), scores(cases, reference.id))
         rows.append(
@@ -89,6 +91,6 @@ def _rows(own: pd.DataFrame, cases: pd.DataFrame, seconds: dict[str, Making]) ->
     return rows
 
 
-def _place(key: tuple[float, str, str]) -> tuple[Any, ...]:
-    updates, architecture, recipe = key
+def _place(group: pd.DataFrame) -> tuple[Any, ...]:
+    updates, architecture, recipe = group.iloc[0][WAY]
     return updates, recipe not in PLAIN, "prune" in recipe, architecture, recipe

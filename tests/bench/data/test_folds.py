@@ -1,6 +1,7 @@
 """Folds: every patient is tested once; nnU-Net's file is read as folds."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -109,13 +110,15 @@ def test_nnunets_validation_is_the_test_of_its_fold(nnunets):
     assert read_splits(path, dataset) == found
 
 
-def test_one_fold_of_nnunets_keeps_its_validation(nnunets):
+def test_one_fold_of_nnunets_keeps_its_validation(nnunets, caplog):
+    caplog.set_level(logging.INFO)
     path, dataset, folds = nnunets
     named = {"train": folds[0]["train"][4:], "val": folds[0]["val"]}
     path.write_text(json.dumps([named]))
     (split,) = read_splits(path, dataset)
     assert list(split.val) == folds[0]["val"]
     assert set(split.test) == set(folds[0]["train"][:4])
+    assert f"{path}: the 4 cases that it does not name are the test" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_bad_folds_are_named(nnunets, edit, message):
     path.write_text(json.dumps(folds))
     with pytest.raises(UserError, match=message) as error:
         read_splits(path, dataset)
-    assert "splits_final.json" in str(error.value) or "fold 4" in str(error.value)
+    assert "splits_final.json" in str(error.value)
 
 
 def test_cases_that_no_fold_tests_are_said(nnunets):
@@ -142,6 +145,17 @@ def test_cases_that_no_fold_tests_are_said(nnunets):
     splits = read_splits(path, dataset)
     assert len(splits) == 4
     assert untested(dataset, splits) == ["6 of 30 cases are in the test of no fold"]
+
+
+def test_cases_that_a_fold_leaves_out_are_said(nnunets):
+    """They are tested in their own fold, and no other fold trains on them."""
+    path, dataset, folds = nnunets
+    lost = folds[0]["val"][0]
+    for fold in folds[1:3]:
+        fold["train"].remove(lost)
+    path.write_text(json.dumps(folds))
+    said = untested(dataset, read_splits(path, dataset))
+    assert said == ["1 of 30 cases are in no part of fold 1", "1 of 30 cases are in no part of fold 2"]
 
 
 def test_a_single_split_is_what_it_was():

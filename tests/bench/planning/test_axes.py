@@ -149,7 +149,9 @@ def test_bad_axes_are_one_line(content, message):
 
 
 def test_training_must_see_the_samples_once():
-    with pytest.raises(UserError, match="updates 20: the 400 training samples fill 25 batches"):
+    with pytest.raises(
+        UserError, match=r"20: the 400 .* fill 25 batches; .* once, which takes 40 at least"
+    ):
         planned(updates=20)
 
 
@@ -172,7 +174,9 @@ def test_a_contrast_is_named_as_its_recipe_whatever_was_typed():
     meant = {
         job.id for job in jobs if job.method == "combined" or dict(job.parameters).get("weight") == 1.0
     }
-    assert set(jobs_of(contrasts(matrix), jobs)) == meant
+    named = jobs_of(contrasts(matrix), jobs)
+    assert {job for ids in named.values() for job in ids} == meant
+    assert list(named) == contrasts(matrix)
 
 
 def test_of_several_cells_a_contrast_means_the_usual_one_with_every_seed():
@@ -180,8 +184,22 @@ def test_of_several_cells_a_contrast_means_the_usual_one_with_every_seed():
         PAIR | {"updates": [500, 2000], "seeds": [0, 1], "seg_loss": ["bce", "dice-bce"]}, "m"
     )
     jobs = [cell.job for cell in cells(matrix, a_setting(train_cases=640))]
-    named = [job for job in jobs if job.id in jobs_of(contrasts(matrix), jobs)]
+    (ids,) = jobs_of(contrasts(matrix), jobs).values()
+    named = [job for job in jobs if job.id in ids]
     assert [(j.seed, j.seg_loss, j.updates) for j in named] == [(s, "dice-bce", 2000) for s in (0, 1)]
+
+
+def test_updates_that_a_job_has_anyway_are_no_other_job():
+    """Typed or not: the same job, no second row, and the contrast is of the protocol's own updates."""
+    matrix = parse_matrix(PAIR | {"updates": [500, 2000, None]}, "m")
+    jobs = [cell.job for cell in cells(matrix, a_setting(usual_updates=500))]
+    usual = [cell.job for cell in cells(parse_matrix(PAIR, "m"), a_setting(usual_updates=500))]
+    assert {job.updates for job in jobs} == {None, 2000}
+    assert [job for job in jobs if job.updates is None] == usual
+    (ids,) = jobs_of(contrasts(matrix), jobs).values()
+    assert set(ids) <= {job.id for job in usual}
+    # Where folds have different numbers, 500 is the usual one of some only, and a cell is of all folds.
+    assert {job.updates for job in [c.job for c in cells(matrix, a_setting())]} == {500, 2000, None}
 
 
 def test_a_network_that_a_side_is_too_small_for_is_skipped_and_no_other():

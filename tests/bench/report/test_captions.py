@@ -1,5 +1,7 @@
 """What tables, figures, page and terminal say of a study's folds and updates, and of what was claimed."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -42,6 +44,32 @@ def test_the_smallest_gain_stands_beside_the_tables(folded, told):
     [ours] = 100 * compared.smallest[compared.contrast & (compared.method == "combined")]
     for where in (text(study, "report"), " ".join(told[-1].split())):
         assert f"could have been claimed: {ours:.1f} points." in where
+
+
+def test_what_came_later_takes_no_claim_from_those_that_were_named(folded):
+    """One method has three of five folds: of it nothing is claimed, of the others it is as it was."""
+    study = folded.name(f"{SMALL}:combined").fill(names=("baseline", "combined")).study
+    write_report(study, None)
+    before = re.search(r"could have been claimed: [\d.]+ points\.", text(study, "matrix")).group()
+    for fold in range(3):
+        folded.add(SMALL, "pm-kd", fold)
+    write_report(study, None)
+    after = text(study, "matrix")
+    assert before in after
+    assert "Of some there are 3 of 5 folds: of these nothing is claimed." in after
+
+
+def test_a_contrast_that_compares_nothing_has_no_smallest_gain(folded):
+    """One of the two named has seen too few updates; the span is that of the other."""
+    named = (f"{SMALL}:pm-kd", f"{SMALL}:combined")
+    folded.name(*named).fill(names=("baseline", "combined"))
+    for fold in range(5):
+        folded.add(SMALL, "pm-kd", fold, made=40, effect=0.1 * fold)
+    write_report(folded.study, None)
+    compared = pd.read_csv(folded.study.root / "comparisons.csv").set_index("method")
+    compared = compared[compared.contrast]
+    assert compared.verdict["pm-kd"] == "none (fewer than 100 updates)"
+    assert f"claimed: {100 * compared.smallest['combined']:.1f} points." in text(folded.study, "matrix")
 
 
 def test_a_study_that_named_nothing_claims_nothing(folded):

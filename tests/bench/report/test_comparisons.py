@@ -28,8 +28,13 @@ def compare(study, part="val"):
     done = frames.summary(study)
     done = done[done.status == "done"]
     cases = frames.cases(study, part)
-    named = study.settings() or {}
-    return done, cases, comparisons(done, cases, named.get("contrasts", ()), named.get("contrast_jobs", ()))
+    return done, cases, comparisons(done, cases, study.contrasts())
+
+
+def keep_jobs(study, **jobs):
+    """Write which jobs the contrasts of the smallest student stand for, by method."""
+    named = {f"{SMALL}:{method}": ids for method, ids in jobs.items()}
+    write_json(study.root / "study.json", study.settings() | {"contrast_jobs": named})
 
 
 def row(compared, method, against="baseline", network=SMALL):
@@ -110,11 +115,42 @@ def test_too_few_folds_say_so_and_claim_nothing(simulated, folded, folds, says):
 def test_nothing_is_claimed_before_all_folds_are_there(folded):
     """Three looks at a study would be three chances of a false claim."""
     for fold in (3, 4):
-        _, _, early = compare(folded.name(*NAMED).fill(range(fold)).study, "test")
+        done, cases, early = compare(folded.name(*NAMED).fill(range(fold)).study, "test")
         assert set(early.verdict) == {f"none ({fold} of 5 folds)"}
         assert early.low_method.notna().all(), "what was found so far is there"
-    _, _, compared = compare(folded.fill().study, "test")
+        assert leaders(done, cases) == set(), "no cell is bold by a claim that can't be made"
+    done, cases, compared = compare(folded.fill().study, "test")
     assert row(compared, "combined").verdict == "gain"
+    assert leaders(done, cases)
+
+
+def test_a_contrast_is_of_its_own_jobs_and_of_all_of_them(folded):
+    """Seeds are looks like folds are: none is claimed on before all are there, none is added later."""
+    study = folded.name(f"{SMALL}:combined").fill(names=("baseline",), seeds=2).study
+    ids = [folded.add(SMALL, "combined", fold, seed) for seed in range(2) for fold in range(5)]
+    study.path("records", ids[-1]).rename(study.root / "record.json")
+    keep_jobs(study, combined=ids)
+    assert row(compare(study, "test")[2], "combined").verdict == "none (9 of 10 jobs)"
+    (study.root / "record.json").rename(study.path("records", ids[-1]))
+    before = row(compare(study, "test")[2], "combined")
+    assert (before.verdict, before.seeds) == ("gain", 2)
+    folded.fill(names=("baseline",), seeds=3)
+    for fold in range(5):
+        folded.add(SMALL, "combined", fold, 2, effect=-0.3)
+    after = row(compare(study, "test")[2], "combined")
+    assert (after.difference, after.p, after.seeds) == (before.difference, before.p, 2)
+
+
+def test_a_contrast_that_cannot_be_claimed_yet_counts_as_one_that_found_nothing(folded):
+    """What is claimed of the others must not change when its last fold comes."""
+    folded.name(*NAMED).fill(names=("baseline", "combined"))
+    alone = row(compare(folded.study, "test")[2], "combined")
+    for fold in range(4):
+        folded.add(SMALL, "pm-kd", fold, effect=0.3)
+    _, _, compared = compare(folded.study, "test")
+    assert row(compared, "pm-kd").verdict == "none (4 of 5 folds)"
+    assert math.isnan(row(compared, "pm-kd").p_holm)
+    assert row(compared, "combined").p_holm == alone.p_holm == pytest.approx(3 * alone.p)
 
 
 def test_validation_scores_claim_nothing_and_count_each_patient_once(folded):
@@ -132,8 +168,10 @@ def test_a_contrast_stays_what_it_was_when_more_is_added(folded):
     """A larger image makes other cells the usual ones; what was named are those of before."""
     study = folded.name(*NAMED).fill().study
     _, _, before = compare(study, "test")
-    jobs = [r["id"] for r in study.records() if r["job"]["method"] != "baseline"]
-    write_json(study.root / "study.json", study.settings() | {"contrast_jobs": jobs})
+    jobs = {}
+    for record in study.records():
+        jobs.setdefault(record["job"]["method"], []).append(record["id"])
+    keep_jobs(study, **{name.partition(":")[2]: jobs[name.partition(":")[2]] for name in NAMED})
     _, _, after = compare(study, "test")
     assert list(after.verdict) == list(before.verdict)
     for fold in range(5):
@@ -150,7 +188,7 @@ def test_parameters_belong_to_the_name_of_a_contrast(folded):
     folded.name(f"{SMALL}:combined[temperature=2.0]").fill(names=("baseline", "combined"))
     ids = [folded.add(SMALL, "combined[temperature=2]", fold, effect=0.06) for fold in range(5)]
     study = folded.study
-    write_json(study.root / "study.json", study.settings() | {"contrast_jobs": ids})
+    keep_jobs(study, **{"combined[temperature=2.0]": ids})
     _, _, compared = compare(study, "test")
     named = compared[compared.contrast.astype(bool)]
     assert len(named) == 1
@@ -371,7 +409,7 @@ def made(differences, train_patients=40, contrasts=(f"{SMALL}:combined",)):
         updates=500, val_falls=False,
     )  # fmt: skip
     done["scored_on"] = [frozenset(range(10))] * len(done)
-    [found] = comparisons(done, pd.DataFrame(rows), contrasts).itertuples()
+    [found] = comparisons(done, pd.DataFrame(rows), dict.fromkeys(contrasts, ())).itertuples()
     return found
 
 

@@ -25,7 +25,7 @@ def change(study, job_id, edit):
 
 def verdicts(study):
     done, cases = frames.summary(study), frames.cases(study, "test")
-    compared = comparisons(done, cases, study.settings()["contrasts"])
+    compared = comparisons(done, cases, study.contrasts())
     own = compared[compared.against == "baseline"].set_index("method").verdict
     return own.to_dict(), {cell.method for cell in leaders(done, cases)}
 

@@ -45,7 +45,7 @@ def drawn(monkeypatch):
         frame = frames.summary(study)
         part = "test" if frames.score_column(frame)[1] == "test" else "val"
         scored, named = frames.cases(study, part), study.settings().get("contrasts", ())
-        compared = comparisons(frame[frame.status == "done"], scored, named)
+        compared = comparisons(frame[frame.status == "done"], scored, dict.fromkeys(named, ()))
         figures.write_figures(study.root / "figures", frame, scored, frames.curves(study), compared)
         return found
 

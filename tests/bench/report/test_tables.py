@@ -28,7 +28,7 @@ NASTY = (
 def tables_of(study, folder, part="val"):
     frame, scored = frames.summary(study), frames.cases(study, part)
     done = frame[frame.status == "done"]
-    compared = comparisons(done, scored, study.settings().get("contrasts", ()))
+    compared = comparisons(done, scored, study.contrasts())
     made = [*all_tables(done, scored, compared), *published.tables(done, compared)]
     return {table.name: write_table(folder, table) for table in made if len(table.frame)}
 

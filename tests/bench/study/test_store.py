@@ -86,7 +86,7 @@ def test_settings_that_no_option_freezes_are_unknown(tmp_path, key):
         {"labels": 4}, {"labels": 8}, {"teacher_labels": "disjoint"}, {"teacher_labels": "all"},
         {"unlabelled": "maps"}, {"updates": 80}, {"precision": "bf16"}, {"seed": 1}, {"teachers": ("u",)},
         {"teachers": ("t", "u")}, {"split": "r"}, {"data": "e"}, {"image_size": 32}, {"slices": "axial"},
-        {"maps": "m"},
+        {"maps": "m"}, {"plugin": "p"},
     ],
     ids=str,
 )  # fmt: skip

@@ -5,9 +5,13 @@ import json
 import pytest
 from commands import needs
 
+from bench.data.splits import Split
 from bench.study.store import Study
 from bench.using.bundle import DESCRIPTION, of_bundle
+from bench.using.refit import on_all_patients, repeats_of
 from methods.converting.steps import NEEDED
+
+TEACHER = "unet-64-128-256-512"
 
 
 @pytest.fixture
@@ -53,6 +57,25 @@ def test_all_patients_last_epoch_and_the_recipes_score(bench, refused, study, tm
 
 def _patients(record):
     return [row["patient"] for row in record["val"]["rows"]]
+
+
+def test_several_teachers_stay_several(simulated):
+    """They differ by their seeds alone, and are a mean of as many networks on all patients, too."""
+    teachers = tuple(simulated.add(TEACHER, "baseline", seed).id for seed in (4, 5, 6))
+    student = simulated.add("unet-32-64", "pm-kd", 4, teachers=teachers)
+    *taught_by, own = on_all_patients(simulated.study, student, Split(("a",), ("b",), ()))
+    assert [one.seed for one in (*taught_by, own)] == [0, 1, 2, 0]
+    assert own.teachers == tuple(one.id for one in taught_by)
+    assert len(set(own.teachers)) == 3
+
+
+def test_repeats_are_of_one_recipe_at_one_learning_rate(simulated):
+    rates = {
+        rate: [simulated.add("unet-32-64", "baseline", seed, learning_rate=rate).id for seed in range(2)]
+        for rate in (None, 0.003)
+    }
+    for ids in rates.values():
+        assert set(repeats_of(simulated.study, ids[0])) == set(ids)
 
 
 def test_few_labels_are_refused(refused, simulated, tmp_path):

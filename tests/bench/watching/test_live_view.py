@@ -116,6 +116,8 @@ def test_time_left_is_by_epochs_and_by_the_same_network(simulated):
     assert seconds_left([done, own], 2) == 30.0
     assert seconds_left([done, same, own], 2) == 70.0, "as 100 and 40 seconds have it; no job is split"
     assert seconds_left([done, first], 1) > 100.0, "by its MACs"
+    longer = State(job("unet-32-64", "baseline", 0, updates=2000), "waiting")
+    assert seconds_left([done, longer], 1) == pytest.approx(400.0), "by its updates"
 
 
 def test_the_watch_follows_files(simulated):
