@@ -22,7 +22,7 @@ from bench.planning.options import Options
 from bench.report import frames
 from bench.running.plan import resolved
 from bench.study.predictions import Labels, read_predictions
-from bench.study.store import Study, existing
+from bench.study.store import Study, existing, not_here
 from bench.training import artefacts
 from bench.training.job_parts import load_artefact
 from bench.using.choice import as_dict, choose_of
@@ -85,7 +85,7 @@ def load(study: Study, job_id: str) -> Artefact:
     """
     artefact = load_artefact(study, study.job(job_id))
     if artefact is None:
-        raise UserError(f"{study.path('weights', job_id)}: not here; the job must be run on this machine")
+        raise UserError(not_here(study, "weights", job_id))
     return artefact
 
 
@@ -193,7 +193,7 @@ def predictions(study: Study, job_id: str) -> dict[str, Labels]:
     """
     found = read_predictions(study, job_id)
     if found is None:
-        raise UserError(f"{study.path('predictions', job_id)}: not here; the job must be run again")
+        raise UserError(not_here(study, "predictions", job_id))
     return found
 
 

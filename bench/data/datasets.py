@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,17 +53,19 @@ def _liver_ct(root: Path, cache: Path | None) -> Dataset:
 
 
 def _sunnybrook_lv(root: Path, cache: Path | None) -> Dataset:
-    return image_folder.load(
+    found = image_folder.load(
         "sunnybrook-lv",
         root,
         patient_column="patient",
         class_name="left ventricle",
         cache=cache,
         note="8-bit slices without spacing: distances are in pixels; each slice is stretched to 0-255 by "
-        "itself; every patient at two moments of the heartbeat; the 13 masks of patient N-06 lie beside "
-        "the ventricle",
+        "itself; every patient at two moments of the heartbeat",
         licence="public domain, Sunnybrook Cardiac Data",
     )
+    misplaced = found.patients.count("N-06")
+    said = (f"the {misplaced} masks of patient N-06 lie beside the ventricle",) if misplaced else ()
+    return replace(found, warnings=(*found.warnings, *said))
 
 
 def _phantom_3d(root: Path, cache: Path | None) -> Dataset:

@@ -175,6 +175,8 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
     key, column = _patients(options, frozen or {})
     affine = options.affine or (frozen or {}).get("affine", "")
     dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key, column, affine)
+    if frozen is not None:  # before the study's split is looked for in other data
+        _check_frozen(root / "study.json", frozen, {"dataset": dataset.name, "data": dataset.fingerprint})
     splits = splits_of(root, dataset, options, frozen)
     # The name, the data and the split always must be those of the study, options where they are given.
     fixed = {

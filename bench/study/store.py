@@ -257,6 +257,14 @@ def existing(root: Path) -> Study:
     return study
 
 
+def not_here(study: Study, kind: str, job_id: str) -> str:
+    """What to say of a finished job whose weights or predictions are on another machine."""
+    return (
+        f"{study.path(kind, job_id)}: not here, for {kind} are not kept with a study's records; run the "
+        "matrix into a folder of your own with --results and take them from there"
+    )
+
+
 def failure(record: dict[str, Any] | None) -> str:
     """What went wrong, by a job's record: ``failed, out of memory``; empty if nothing did."""
     if record is None:

@@ -15,7 +15,7 @@ from bench.report.captions import counted
 from bench.report.tables.markup import Table
 from bench.report.tables.terminal import as_text
 from bench.report.tables.wording import number
-from bench.study.store import Study
+from bench.study.store import Study, not_here
 from bench.using.choosing import Against, Candidate, Choice, candidates, choose, within_limits
 from bench.using.here import measured_here, scored_here
 from bench.using.wishes import Limits
@@ -103,7 +103,7 @@ def _words(study: Study, choice: Choice, limits: Limits) -> str:
     if study.has_weights(best.id):
         lines.append(f"python run_bench.py export {study.root} {best.id} -o FOLDER")
     else:
-        lines.append("Its weights are not here: run its matrix again before you export it.")
+        lines.append(not_here(study, "weights", best.id))
     return "\n".join(lines)
 
 

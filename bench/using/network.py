@@ -13,7 +13,7 @@ from bench.compute.cores import usable_cores
 from bench.errors import UserError
 from bench.files.atomic import plain
 from bench.files.checksums import checksum, digest
-from bench.study.store import Study
+from bench.study.store import Study, not_here
 from bench.training.artefacts import open_artefact
 from bench.training.job_parts import load_artefact
 from bench.using.preprocessing import Preprocessing
@@ -60,7 +60,7 @@ def of_study(study: Study, job_id: str) -> Network:
         plugins.require(job, study.plugins())  # says which one, where one is missing
         raise
     if artefact is None:
-        raise UserError(f"{study.path('weights', job_id)}: not here; the job must be run on this machine")
+        raise UserError(not_here(study, "weights", job_id))
     facts = record["dataset"]
     weights = checksum(study.path("weights", job_id))
     return Network(job.label, artefact, Preprocessing.of(job, facts), weights, facts["synthetic"])

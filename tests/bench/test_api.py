@@ -87,7 +87,7 @@ def test_mistakes_are_errors_of_one_line(study, done, tmp_path):
         api.run("quick", speed=3)
     other = dataclasses.replace(study.job(done), seed=7)
     study.plan(other)
-    with pytest.raises(UserError, match="not here; the job must be run"):
+    with pytest.raises(UserError, match=r"not here, for .* take them from there"):
         api.load(study, other.id)
-    with pytest.raises(UserError, match="not here; the job must be run"):
+    with pytest.raises(UserError, match=r"not here, for .* take them from there"):
         api.predictions(study, other.id)

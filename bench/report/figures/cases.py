@@ -25,6 +25,8 @@ from bench.study.store import Study
 CORRECT, MISSED, INVENTED = (0.35, 0.7, 0.9), (0.84, 0.37, 0.0), (0.94, 0.89, 0.26)
 MISTAKEN = (0.8, 0.47, 0.65)
 """The object, but another of its classes."""
+SHOWN_PERCENTILES = (0.5, 99.0)
+"""Of an image's values, which are shown as black and as white."""
 
 
 def write_panel(
@@ -121,11 +123,16 @@ def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFra
 
 
 def grey(dataset: Dataset, index: int) -> np.ndarray:
-    """A case's first channel, or the mean of three colours, windowed as the dataset says, in [0, 1]."""
+    """A case's first channel, or the mean of three colours, windowed as the dataset says, in [0, 1].
+
+    Without a window it is that of ``SHOWN_PERCENTILES``: by its brightest spot an MR image would be black.
+    """
     channels = dataset.images[index].astype(float)
     colour = dataset.spatial_dims == 2 and len(channels) == 3
     image = channels.mean(axis=0) if colour else channels[0]
-    low, high = dataset.window or (image.min(), image.max())
+    low, high = dataset.window or np.percentile(image, SHOWN_PERCENTILES)
+    if high <= low:  # hardly anything on one ground
+        low, high = image.min(), image.max()
     return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
 
 

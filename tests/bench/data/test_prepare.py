@@ -208,6 +208,7 @@ def test_the_real_hearts(real_hearts):
     dataset = datasets.load("sunnybrook-lv", real_hearts)
     assert len(dataset.cases) == 805
     assert len(set(dataset.patients)) == 45
+    assert dataset.warnings == ("the 13 masks of patient N-06 lie beside the ventricle",)
     assert {image.shape for image in dataset.images} == {(1, 256, 256)}
     sizes = [int(mask.sum()) for mask in dataset.masks]
     assert (min(sizes), max(sizes)) == (10, 3555)

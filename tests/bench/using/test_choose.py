@@ -73,7 +73,7 @@ def test_the_best_on_validation_is_named_with_its_test_score(bench, study, chose
     text = bench("choose", study.root).out
     assert best.id in text
     assert "by which it was chosen" in text
-    assert "weights are not here" in text
+    assert "not here, for weights are not kept" in text
 
 
 def test_limits_leave_out(chosen):
