@@ -337,18 +337,6 @@ def test_list_names_everything(bench):
         assert name in out
 
 
-def test_live_targets_give_the_same_student_bit_for_bit(finished, bench, tmp_path, jobs_only):
-    root, matrix, _ = finished
-    arguments = ("--matrix", matrix, "--only", "unet-2-4:combined", "--results", tmp_path / "live")
-    result = bench(*arguments, "--targets-gb", 0, "--no-test")
-    assert result.code == 0
-    assert not (tmp_path / "live" / "targets").exists()
-    live = Study(tmp_path / "live")
-    [student] = [record["id"] for record in live.records() if record["job"]["method"] == "combined"]
-    weights = [study.path("weights", student).read_bytes() for study in (live, Study(root))]
-    assert weights[0] == weights[1]
-
-
 def test_a_done_teacher_without_weights_is_redone_only_where_a_student_needs_it(
     finished, bench, tmp_path, tiny_matrix
 ):

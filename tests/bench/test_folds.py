@@ -31,7 +31,7 @@ def arguments(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_of_three_folds_then_the_third(bench, arguments, tmp_path, brief_profile, no_figures):
+def test_two_of_three_folds_then_the_third(bench, arguments, tmp_path, short, brief_profile, no_figures):
     first = bench(*arguments, "--folds", 3, "--fold", "0,1")
     assert first.code == 0, first.err
     assert "may be claimed: unet-2:pm-kd" in first.out

@@ -125,7 +125,7 @@ def planned(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.planning.session.usable_cores", lambda: 1)
     session = open_session(tmp_path / "study", Options(dataset="phantom", device="cpu", precision="fp32"))
     session.begin()
-    content = {"teacher": "unet-2-4", "students": ["unet-2"], "image_size": 16}
+    content = {"teacher": "unet-2-4", "students": ["unet-2"], "image_size": 16, "updates": 80}
     job = next(cells(parse_matrix(content, "x"), session.setting(16))).job
     assert job.compiled
     session.study.plan(job)

@@ -178,7 +178,7 @@ def test_a_forgotten_mask_is_still_a_mistake(folder):
 
 
 @pytest.mark.slow
-def test_a_study_learns_from_them_and_scores_none(bench, folder, tmp_path, brief_profile, no_figures):
+def test_a_study_learns_from_them_and_scores_none(bench, folder, tmp_path, short, jobs_only):
     matrix = {
         "teacher": "unet-4-8", "students": ["unet-2-4"], "methods": ["baseline", "pm-kd", "pseudo-label"],
         "unlabelled": ["none", "maps"], "image_size": 16, "updates": 40, "workers": 2,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -38,12 +39,18 @@ def run(study, job, prepared):
 
 
 @pytest.fixture
-def study(tmp_path, small_phantom):
-    """A teacher and a student that are done, and their jobs."""
+def study(finished, tmp_path):
+    """A teacher and a student that are done, and their jobs; a copy for each test to damage."""
+    made, jobs = finished
+    return Study(shutil.copytree(made.root, tmp_path / "study")), jobs
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, small_phantom):
     setting = a_setting(64, can_compile=False, dataset="phantom", image_size=16, threads=1)
     content = {"teacher": "unet-2-4", "students": ["unet-2"], "methods": ["pm-kd"], "updates": 80}
     jobs = [cell.job for cell in cells(parse_matrix(content, "tiny"), setting)]
-    study = Study(tmp_path / "study")
+    study = Study(tmp_path_factory.mktemp("damage") / "study")
     for job in jobs:
         study.plan(job)
         run(study, job, small_phantom)
