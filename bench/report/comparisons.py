@@ -39,10 +39,9 @@ from bench.report.standard import standard
 from bench.report.statistics import (
     ALPHA,
     MARGIN,
-    MIN_PATIENTS,
     holm,
-    interval,
     over_folds,
+    over_patients,
     smallest_claim,
 )
 
@@ -188,9 +187,9 @@ def levels(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for cell, own in scores_by_cell(done, cases).items():
         values = own.mean(axis=1).dropna().to_numpy()
-        low, high = interval(values) if len(values) >= MIN_PATIENTS else (np.nan, np.nan)
+        low, high = over_patients(values)
         mean = values.mean() if len(values) else np.nan
-        rows.append({**cell._asdict(), "dice": mean, "low": float(low), "high": float(high)})
+        rows.append({**cell._asdict(), "dice": mean, "low": low, "high": high})
     return pd.DataFrame(rows, columns=[*Cell._fields, "dice", "low", "high"])
 
 
@@ -223,15 +222,15 @@ def _unfinished(done: Sequence[str], named: Mapping[str, int]) -> str:
 def _describe(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:
     """A difference, patients × repeats, as numbers."""
     patients = paired.mean(axis=1).to_numpy()
-    low, high = interval(patients) if len(patients) >= MIN_PATIENTS else (np.nan, np.nan)
+    low, high = over_patients(patients)
     folds, each = fold_means(paired), repeat_means(paired)
     found = {
         "patients": len(patients),
         "seeds": _seeds(paired),
         "folds": len(folds),
         "difference": overall(paired),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "sd": each.std(ddof=1) if len(each) > 1 else np.nan,
         "of_each": " ".join(f"{value:.6f}" for value in each),
     }

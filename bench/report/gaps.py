@@ -23,7 +23,7 @@ from bench.report.cells import (
     scores,
     teachers,
 )
-from bench.report.statistics import MIN_GAP, MIN_PATIENTS, interval, over_folds, ratio_interval
+from bench.report.statistics import MIN_GAP, MIN_PATIENTS, over_folds, over_patients, ratio_interval
 
 NO_GAP = "no gap"
 
@@ -42,11 +42,9 @@ def share(
     if overall(gap) < MIN_GAP:
         return NO_GAP
     folds = fold_means(gap)
-    if len(folds) >= MIN_FOLDS:
-        low = over_folds(folds, test_to_train).low
-    elif len(gap) >= MIN_PATIENTS:
-        low = interval(gap.mean(axis=1))[0]
-    else:
+    enough = len(folds) >= MIN_FOLDS
+    low = float(over_folds(folds, test_to_train).low) if enough else over_patients(gap.mean(axis=1))[0]
+    if np.isnan(low):
         return None
     return overall(gain) / overall(gap) if low > 0 else NO_GAP
 

@@ -42,18 +42,18 @@ def write_report(
     """
     root, summary = study.root, frames.summary(study)
     _, part = frames.score_column(summary)
-    scored = frames.cases(study, "val" if part == "validation" else "test")
+    all_scored = frames.cases(study, "val" if part == "validation" else "test")
     write_text(root / "summary.csv", csv_text(frames.written(summary)))
     write_text(root / "cases.csv", csv_text(frames.cases(study, "test")))
     write_text(root / "cases_val.csv", csv_text(frames.cases(study, "val")))
     latency = frames.latency(study)
     write_text(root / "latency.csv", csv_text(latency))
     # Where not every job has test scores, none is shown: tables and figures compare one part.
-    shown = summary if part == "test" else summary.assign(dice=float("nan"))
-    shown, everything = trained_only(shown), shown
+    everything = summary if part == "test" else summary.assign(dice=float("nan"))
+    shown = trained_only(everything)
+    scored = all_scored[all_scored.id.isin(shown.id)]
     done, made = shown[shown.status == "done"], everything[everything.status == "done"]
-    compression = compression_table(made, scored, latency)
-    all_scored, scored = scored, scored[scored.id.isin(shown.id)]
+    compression = compression_table(made, all_scored, latency)
     compared = comparisons(done, scored, study.contrasts(), chosen_on.kept(study))
     unsaid = [name for name in SELDOM if not compared[name].replace("", None).count()]
     write_text(root / "comparisons.csv", csv_text(compared.drop(columns=unsaid)))

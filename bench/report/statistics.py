@@ -43,6 +43,15 @@ def interval(values: ArrayLike, resamples: int = RESAMPLES) -> tuple[Floats, Flo
     return low / UNITS, high / UNITS
 
 
+def over_patients(means: ArrayLike) -> tuple[float, float]:
+    """The ``interval`` of patients' means; NaN where they are fewer than ``MIN_PATIENTS``."""
+    values = np.asarray(means, dtype=np.float64)
+    if len(values) < MIN_PATIENTS:
+        return np.nan, np.nan
+    low, high = interval(values)
+    return float(low), float(high)
+
+
 def ratio_interval(above: ArrayLike, below: ArrayLike) -> tuple[Floats, Floats]:
     """95 % interval of mean ``above`` / mean ``below`` along the last axis, drawn in pairs."""
     return _bca((above, below), lambda a, b: a / b, RESAMPLES)

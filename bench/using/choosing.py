@@ -17,7 +17,7 @@ from bench.protocol import MIN_FOLDS
 from bench.report.captions import counted
 from bench.report.cells import RECIPE, by_fold, difference, fold_means, overall, scores
 from bench.report.comparisons import test_to_train
-from bench.report.statistics import MIN_PATIENTS, interval, over_folds
+from bench.report.statistics import over_folds, over_patients
 from bench.report.tables.compression import largest_teachers
 from bench.using.wishes import Limits
 
@@ -196,10 +196,7 @@ def bounds(one: Candidate, other: pd.DataFrame) -> tuple[float, float]:
     if len(folds) >= MIN_FOLDS:
         method = over_folds(folds, test_to_train(one.scored, one.jobs))
         return float(method.low), float(method.high)
-    if len(paired) < MIN_PATIENTS:
-        return np.nan, np.nan
-    low, high = interval(paired.mean(axis=1).to_numpy())
-    return float(low), float(high)
+    return over_patients(paired.mean(axis=1))
 
 
 def choose(found: Sequence[Candidate]) -> Choice:

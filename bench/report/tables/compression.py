@@ -12,7 +12,7 @@ from bench.report.captions import by_repeat, cautions, origin
 from bench.report.cells import RECIPE, by_fold, difference, overall, scores, teacher_ids
 from bench.report.frames import by_size, score_column
 from bench.report.making import Making, making
-from bench.report.statistics import MIN_PATIENTS, interval
+from bench.report.statistics import over_patients
 from bench.report.tables.markup import Table
 from bench.report.tables.wording import disturbed, number, sees, spread
 
@@ -113,7 +113,7 @@ def _drop(ours: pd.DataFrame, source: pd.DataFrame, first: pd.Series) -> dict[st
     paired = difference(ours, source)
     if not paired.size:
         return dict.fromkeys(names)
-    verdict = _verdict(*_interval(paired)) if pd.isna(first.train_seconds) else RESHAPED
+    verdict = _verdict(*over_patients(paired.mean(axis=1))) if pd.isna(first.train_seconds) else RESHAPED
     return dict(zip(names, (gain_with_interval(paired), verdict), strict=True))
 
 
@@ -125,17 +125,9 @@ def gain_with_interval(paired: pd.DataFrame) -> str | None:
     """
     if not paired.size:
         return None
-    low, high = _interval(paired)
+    low, high = over_patients(paired.mean(axis=1))
     text = f"{100 * overall(paired):+.2f}"
     return text if np.isnan(low) else f"{text} [{100 * low:+.2f}, {100 * high:+.2f}]"
-
-
-def _interval(paired: pd.DataFrame) -> tuple[float, float]:
-    """Over patients; NaN where they are too few."""
-    if len(paired) < MIN_PATIENTS:
-        return np.nan, np.nan
-    low, high = map(float, interval(paired.mean(axis=1).to_numpy()))
-    return low, high
 
 
 def _verdict(low: float, high: float) -> str | None:
