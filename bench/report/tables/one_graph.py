@@ -39,11 +39,13 @@ def one_graph_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
             rows += _rows(own, known, seconds)
             shown.append(own)
     about = pd.concat(shown) if shown else done
+    repeats = about[["fold", "seed"]].drop_duplicates()
     caption = (
         f"One graph, several ways to it: {origin(about) if len(about) else ''}. Updates: of all trainings "
         "that its weights went through. Δ plain: Dice points over the network of that width trained "
-        "plainly for as many updates, paired by case, with the interval over patients: one draw of each "
-        "network. Made in: all training of the recipe and its teacher."
+        "plainly for as many updates, paired by case, with the interval over patients for these networks"
+        f"{', one draw of each' if len(repeats) == 1 else ''}. Made in: all training of the recipe and its "
+        "teacher."
         f"{cautions(about) if shown else ''}"
     )
     return Table("one_graph", caption, pd.DataFrame(rows).dropna(axis=1, how="all"), wide=("record",))
@@ -83,7 +85,7 @@ def _rows(own: pd.DataFrame, cases: pd.DataFrame, seconds: dict[str, Making]) ->
                 "from": architecture,
                 "recipe": recipe,
                 f"Dice ({part})": spread(by_repeat(group, score)),
-                "Δ plain, points [95 % CI]": gain_with_interval(paired),
+                "Δ plain, points [95 % CI, these networks]": gain_with_interval(paired),
                 "made in, s": number(float(np.mean([seconds[name].total for name in group.id])), ",.0f"),
                 "record": " ".join(group.id),
             }

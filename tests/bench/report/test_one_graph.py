@@ -62,7 +62,7 @@ def test_pruned_distilled_and_plain_at_equal_updates(study):
         ("1,000", TEACHER, "baseline > prune[init=fresh]"),
     ]
     dice = frames.summary(study).set_index("recipe").dice_val
-    gain = rows["Δ plain, points [95 % CI]"]
+    gain = rows["Δ plain, points [95 % CI, these networks]"]
     plain = frames.summary(study).set_index(["architecture", "recipe"]).dice_val[HALF, "baseline"]
     expected = 100 * (dice["baseline > prune"] - (plain + 0.01))
     assert float(gain["1,000", TEACHER, "baseline > prune"].split()[0]) == pytest.approx(expected, abs=0.01)
