@@ -72,7 +72,7 @@ _loops: dict[tuple[str, str], Iterator[float]] = {}
 
 
 @contextlib.contextmanager
-def in_own_process(reference: Reference) -> Iterator[Callable[[str, str, int], None]]:
+def loop_in_own_process(reference: Reference) -> Iterator[Callable[[str, str, int], None]]:
     """A function that lets the loop of (student, precision) take so many steps, in a process of its own."""
     with own_processes(1, _begin, reference) as pool:
         yield lambda student, precision, count: pool.submit(_take, student, precision, count).result()

@@ -19,7 +19,7 @@ from bench.compute.macs import forward_macs
 from bench.data.prepared_images import PreparedImages
 from bench.performance.lab import Lab, as_in_a_job, in_rounds
 from bench.performance.peer import peer_steps
-from bench.performance.plain_loop import Reference, in_own_process
+from bench.performance.plain_loop import Reference, loop_in_own_process
 from bench.protocol import BATCH_SIZE, EPOCHS, epoch_batches
 
 Asked = Mapping[str, tuple[float | None, float | None]]
@@ -53,7 +53,7 @@ def measure_steps(lab: Lab) -> dict[str, Any]:
                 steps = lab.job_steps(student, method, precision, stream, own)
                 calls[method, student, precision] = as_in_a_job(steps)
     with contextlib.ExitStack() as stack:
-        others = {"plain loop": stack.enter_context(in_own_process(_reference(lab)))}
+        others = {"plain loop": stack.enter_context(loop_in_own_process(_reference(lab)))}
         if lab.peer is not None:
             others[lab.peer.name] = stack.enter_context(peer_steps(lab.peer, _reference(lab)))
         for student, precision in itertools.product(scale.students, lab.precisions):

@@ -26,7 +26,7 @@ from bench.planning.cells import cells
 from bench.planning.matrix import parse_matrix
 from bench.protocol import BATCH_SIZE, EPOCHS, MIN_BATCHES
 from bench.scoring.trial import step_on_noise
-from bench.training.job_parts import network, runtime_of, students_own
+from bench.training.job_parts import network, runtime_of, runtime_of_steps
 
 UPDATES = EPOCHS * MIN_BATCHES
 """Of the least job: over so many steps compiling must pay for itself."""
@@ -97,7 +97,7 @@ def _job(lab: Lab, name: str, precision: str, threads: int) -> Job:
 def _chosen(lab: Lab, job: Job) -> Runtime:
     """What the job would compute with here."""
     runtime = runtime_of(job, lab.session.device)
-    return students_own(runtime, job, network(job), len(lab.session.split.train))
+    return runtime_of_steps(runtime, job, network(job), len(lab.session.split.train))
 
 
 def _time(job: Job, base: Runtime, rounds: int, compiled: bool) -> dict[str, dict[str, float]]:

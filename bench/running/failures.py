@@ -62,7 +62,7 @@ def could_not_begin(study: Study, job: Job, error: Exception) -> None:
     """Record why a process ends before its job has begun; not where another process is at the job."""
     if lease.holder(study.root, job.id) is None:
         with contextlib.suppress(UserError):  # a full disk; what is printed has to do
-            fail(study, job, "failed", reason(error, study), log(error, study))
+            fail(study, job, "failed", reason(error, study), traceback_of(error, study))
 
 
 def reason(error: BaseException, study: Study) -> str:
@@ -79,7 +79,7 @@ def reason(error: BaseException, study: Study) -> str:
     return without_places(text, study.root)
 
 
-def log(error: BaseException, study: Study) -> str:
+def traceback_of(error: BaseException, study: Study) -> str:
     """The traceback, without absolute paths and this machine's name."""
     return without_places("".join(traceback.format_exception(error)), study.root)
 

@@ -121,7 +121,7 @@ def _run(study: Study, job: Job, options: Options, held: lease.Lease, progress: 
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()
-        fail(study, job, "failed", reason(error, study), failures.log(error, study))
+        fail(study, job, "failed", reason(error, study), failures.traceback_of(error, study))
     else:
         succeeded(study, job)
 

@@ -15,7 +15,7 @@ from bench.running.work import Work
 from bench.scoring.evaluation import validation_dice
 from bench.training.can_learn import check_can_learn
 from bench.training.checkpoint import Checkpoint
-from bench.training.job_parts import method_of, students_own, trainable
+from bench.training.job_parts import method_of, runtime_of_steps, trainable
 from bench.training.loop import Diverged, Trained, train
 from bench.training.recompute import recomputing
 from bench.training.step import Task
@@ -81,7 +81,7 @@ def _train(work: Work, model: nn.Module, checkpoint: Checkpoint, gate: bool) -> 
         with phases.time("validation"):
             return validation_dice(model, prepared.val, runtime.device)
 
-    own = students_own(runtime, job, model, prepared.samples, reporter)
+    own = runtime_of_steps(runtime, job, model, prepared.samples, reporter)
     method = method_of(work.study, job)
     rate = LEARNING_RATE if job.learning_rate is None else job.learning_rate
     task = Task(model, method, stream, own, job.seg_loss, targets, job.keeps_last_epoch, rate)

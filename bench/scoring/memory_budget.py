@@ -30,7 +30,7 @@ from bench.protocol import BATCH_SIZE
 from bench.scoring.evaluation import validation_dice
 from bench.training import targets
 from bench.training.can_learn import check_can_learn
-from bench.training.job_parts import network, runtime_of, students_own, trainable
+from bench.training.job_parts import network, runtime_of, runtime_of_steps, trainable
 from bench.training.loop import train
 from bench.training.several import together
 from bench.training.step import Targets, Task
@@ -144,7 +144,7 @@ def first_steps(session: Session, job: Job) -> None:
         teacher = together([network(replace(job, architecture=name)) for name in job.teachers])
         teaching = Targets(targets.unpacked(targets.live(teacher, [method], stream, runtime)))
     first = _first_case(prepared.val)
-    own = students_own(runtime, job, model, prepared.samples)
+    own = runtime_of_steps(runtime, job, model, prepared.samples)
     task = Task(model, method, stream, own, job.seg_loss, teaching)
     train(task, validate=lambda model: validation_dice(model, first, session.device))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -39,7 +39,7 @@ PATIENCE, MOST_PATIENCE = 0.1, 300.0
 
 
 @dataclass
-class Measurement:
+class Measured:
     """One artefact on one input shape. ``latency_ms`` holds every repeat."""
 
     architecture: str
@@ -98,28 +98,10 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     log.info(f"profiling {len(wanted)} networks, batch 1, {told} thread(s): memory, then latency")
     quiet_before = quiet.waited_for(_patience(study, jobs))
     devices = {torch.device("cpu"), torch.device(settings.get("device", "cpu"))}
-    fresh: list[Measurement] = []
+    fresh: list[Measured] = []
     for where in sorted(devices, key=str):
         own = {key: job for key, job in wanted.items() if _runs_on(study, job, where)}
-        described: list[tuple[Input, Measurement]] = []
-        for number, (key, job) in enumerate(own.items(), 1):
-            log.info(f"profiling on {where.type}: memory of {key}, {number} of {len(own)}")
-            described += [(given, _describe(study, job, key, given, where)) for given in inputs[key]]
-        for threads in thread_counts() if where.type == "cpu" else thread_counts()[-1:]:
-            artefacts = {key: artefact_of(study, job).to(where) for key, job in own.items()}
-            for artefact in artefacts.values():
-                artefact.set_threads(threads)
-            calls = [inference(artefacts[m.graph], own[m.graph], given, where) for given, m in described]
-            found, disturbed = quiet_latencies(calls, threads, where.type, quiet_before)
-            for (_, measurement), values in zip(described, found, strict=True):
-                memory = measurement.peak_memory_mb if threads == thread_counts()[-1] else None
-                timed: dict[str, Any] = {
-                    "threads": threads,
-                    "latency_ms": values,
-                    "busy": disturbed,
-                    "peak_memory_mb": memory,
-                }
-                fresh.append(replace(measurement, **timed))
+        fresh += _on(where, study, own, inputs, quiet_before)
     reaches = {key: _reach(study, job) for key, job in wanted.items()}
     for measurement in fresh:
         measurement.stride, measurement.receptive_field = reaches[measurement.graph]
@@ -130,13 +112,39 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     return entries
 
 
+def _on(
+    where: torch.device,
+    study: Study,
+    jobs: Mapping[str, Job],
+    inputs: Mapping[str, Sequence[Input]],
+    quiet_before: bool,
+) -> list[Measured]:
+    """What networks take on one device, on each number of threads; ``jobs`` and ``inputs`` by graph."""
+    described: list[tuple[Input, Measured]] = []
+    for number, (key, job) in enumerate(jobs.items(), 1):
+        log.info(f"profiling on {where.type}: memory of {key}, {number} of {len(jobs)}")
+        described += [(given, _describe(study, job, key, given, where)) for given in inputs[key]]
+    found: list[Measured] = []
+    for threads in thread_counts() if where.type == "cpu" else thread_counts()[-1:]:
+        artefacts = {key: artefact_of(study, job).to(where) for key, job in jobs.items()}
+        for artefact in artefacts.values():
+            artefact.set_threads(threads)
+        calls = [inference(artefacts[one.graph], jobs[one.graph], given, where) for given, one in described]
+        latencies, disturbed = quiet_latencies(calls, threads, where.type, quiet_before)
+        for (_, one), values in zip(described, latencies, strict=True):
+            memory = one.peak_memory_mb if threads == thread_counts()[-1] else None
+            timed = replace(one, threads=threads, latency_ms=values, busy=disturbed, peak_memory_mb=memory)
+            found.append(timed)
+    return found
+
+
 def is_measured(study: Study, jobs: Sequence[Job], anywhere: bool = False) -> bool:
     """Whether the networks of the finished ones among ``jobs`` were all measured on this machine.
 
     ``anywhere``: or on any other.
     """
     entries = [e for e in read_profile(study) if anywhere or e["machine"] == machine()]
-    kept = {(e["graph"], e["side"], e.get("volume", False), e.get("threads")) for e in entries}
+    kept = {(*key[:3], threads) for *key, _, threads in map(entry_key, entries)}
     wanted = {
         (key, given.side, given.volume)
         for key, job in _representatives(study, jobs).items()
@@ -194,13 +202,13 @@ def _memory(study: Study, job: Job, given: Input, device: torch.device) -> float
     return peak_memory_mb(device)
 
 
-def _describe(study: Study, job: Job, key: str, given: Input, device: torch.device) -> Measurement:
+def _describe(study: Study, job: Job, key: str, given: Input, device: torch.device) -> Measured:
     """A measurement before its latency, with the memory of all threads."""
     artefact = artefact_of(study, job)
     module, about = counted(artefact), artefact.about
     weights = study.path("weights", job.id)
     cost = (study.record(job.id) or {}).get("cost", {})
-    return Measurement(
+    return Measured(
         architecture=job.architecture,
         graph=key,
         side=given.side,

@@ -68,7 +68,7 @@ def runtime_of(job: Job, device: torch.device) -> Runtime:
     return Runtime(device, **own | {"compiled": job.compiled and can_compile(device)})
 
 
-def students_own(
+def runtime_of_steps(
     runtime: Runtime,
     job: Job,
     model: nn.Module,

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UserError
+from methods.extras import how_to_get
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 MOST_PIXELS = 2**28
@@ -141,7 +142,7 @@ def _library() -> ModuleType:
     try:
         import pydicom
     except ModuleNotFoundError:
-        raise UserError("DICOM files need pydicom: pip install -c constraints.txt -e '.[dicom]'") from None
+        raise UserError(f"DICOM files: {how_to_get('pydicom', 'dicom')}") from None
     return pydicom
 
 

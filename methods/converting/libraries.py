@@ -14,6 +14,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from methods.extras import how_to_get
+
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["NNCF_CI"] = "1"
 # Both openvino and nncf do without the package where it can't be imported.
@@ -39,18 +41,14 @@ def load(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"the package {name.partition('.')[0]} is missing ({reason}); "
-            f"pip install -c constraints.txt -e '.[{EXTRAS[name]}]'"
-        ) from None
+        raise ValueError(how_to_get(name.partition(".")[0], EXTRAS[name], str(error))) from None
 
 
 def lacking(*names: str) -> str:
     """Which of the packages is not installed, and what would bring it; empty where all are."""
     for name in names:
         if importlib.util.find_spec(name) is None:
-            return f"the package {name} is missing; pip install -c constraints.txt -e '.[{EXTRAS[name]}]'"
+            return how_to_get(name, EXTRAS[name])
     return ""
 
 

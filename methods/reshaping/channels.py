@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from methods.extras import how_to_get
+
 Conv = nn.modules.conv._ConvNd
 Norm = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
@@ -65,10 +67,7 @@ class Structure:
         try:
             tp = importlib.import_module("torch_pruning")
         except ImportError as error:
-            raise ValueError(
-                f"the package torch-pruning is missing ({error}); "
-                "pip install -c constraints.txt -e '.[prune]'"
-            ) from None
+            raise ValueError(how_to_get("torch-pruning", "prune", str(error))) from None
         self.module, self.example = module, example
         self.head = last_convolution(module, example)
         self._remove = tp.prune_conv_out_channels

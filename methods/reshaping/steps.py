@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from methods.base import Material, Reshape
+from methods.extras import how_to_get
 from methods.reshaping.pruning import Pruning, prune
 
 BATCHES = 8
@@ -43,7 +44,7 @@ class Prune(Reshape):
     def missing(self) -> str:
         """The package that knows which channels belong together."""
         if importlib.util.find_spec("torch_pruning") is None:
-            return "the package torch-pruning is missing; pip install -c constraints.txt -e '.[prune]'"
+            return how_to_get("torch-pruning", "prune")
         return ""
 
     def reshape(self, module: nn.Module, material: Material) -> tuple[nn.Module, Mapping[str, Any] | None]:

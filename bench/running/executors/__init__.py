@@ -14,6 +14,7 @@ from bench.errors import UserError
 from bench.job import Job
 from bench.planning.options import Options
 from bench.study.store import Study
+from methods.extras import how_to_get
 
 EXECUTORS = ("local", "ray", "slurm")
 
@@ -48,9 +49,6 @@ def engine(options: Options) -> Engine | None:
     try:
         module = import_module(f"bench.running.executors.{name}")
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"--executor {name}: the package {error.name} is missing; "
-            f"pip install -c constraints.txt -e '.[{name}]'"
-        ) from None
+        raise UserError(f"--executor {name}: {how_to_get(str(error.name), name)}") from None
     chosen: Engine = module.engine(options.address if name == "ray" else options.slurm)
     return chosen

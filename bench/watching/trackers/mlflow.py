@@ -11,6 +11,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.job import Job
 from bench.watching.trackers import facts, results, scores
+from methods.extras import how_to_get
 
 ID = "lightseg.job"
 STATUS = "status"
@@ -28,10 +29,8 @@ class MLflow:
         try:
             from mlflow import MlflowClient, entities
         except ImportError as error:
-            raise UserError(
-                f"--mlflow {uri}: the package mlflow is missing ({error}); "
-                "pip install -c constraints.txt -e '.[mlflow]'"
-            ) from None
+            missing = how_to_get("mlflow", "mlflow", str(error))
+            raise UserError(f"--mlflow {uri}: {missing}") from None
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._entities = entities

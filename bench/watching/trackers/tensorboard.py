@@ -17,6 +17,7 @@ from bench.errors import UserError
 from bench.job import Job
 from bench.watching.states import written
 from bench.watching.trackers import facts, results, scores
+from methods.extras import how_to_get
 
 
 class TensorBoard:
@@ -28,10 +29,8 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise UserError(
-                f"--tensorboard: the package tensorboard is missing ({error}); "
-                "pip install -c constraints.txt -e '.[tensorboard]'"
-            ) from None
+            missing = how_to_get("tensorboard", "tensorboard", str(error))
+            raise UserError(f"--tensorboard: {missing}") from None
         self._root = root
         self._writer = SummaryWriter
         self._open: dict[str, Any] = {}

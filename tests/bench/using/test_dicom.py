@@ -188,5 +188,7 @@ def test_a_single_file_is_an_image_for_a_network_of_images(tmp_path):
 def test_without_pydicom_one_sentence_says_so(network, tmp_path, monkeypatch):
     write_series(tmp_path / "in", scanned())
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(UserError, match=r"DICOM files need pydicom: pip install .* -e '\.\[dicom\]'"):
+    with pytest.raises(
+        UserError, match=r"DICOM files: the package pydicom is missing; pip install .* -e '\.\[dicom\]'"
+    ):
         predict_files(network, [tmp_path / "in"], tmp_path / "out", Wish(device="cpu"))
