@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,18 @@ class Session:
         )
 
     def _usual_updates(self, image_size: int, slices: str) -> int | None:
-        samples = [self.prepared(image_size, slices, fold).samples for fold in self.folds]
+        """Those of the protocol, unless folds differ, or jobs of the study were planned with them typed."""
+        try:
+            samples = [self.prepared(image_size, slices, fold).samples for fold in self.folds]
+        except UserError:  # of a fold that may not be asked for
+            return None
         found = {EPOCHS * epoch_batches(count) for count in samples}
-        return found.pop() if len(found) == 1 else None
+        usual = found.pop() if len(found) == 1 else None
+        return None if usual in self._typed_updates else usual
+
+    @cached_property
+    def _typed_updates(self) -> set[int | None]:
+        return {job.updates for job in self.study.jobs()}
 
     def prepared_for(self, job: Job) -> Prepared:
         """The tensors that ``job`` trains on and is scored with."""

@@ -205,12 +205,12 @@ def claimable(compared: pd.DataFrame) -> str:
             else " One split: nothing is claimed."
         )
     early = gains.verdict.str.extract(EARLY)[0].dropna()
-    if len(early) == len(gains):
+    if len(early) and gains.verdict.str.startswith("none").all():
         return f" {early.iloc[0].capitalize()}: nothing is claimed."
-    of_some = f" Of some there are {early.iloc[0]}: of these nothing is claimed." if len(early) else ""
     named = gains[gains.contrast.astype(bool)]
     if not len(named):
-        return f" None of these was named before the study began: nothing is claimed.{of_some}"
+        return " None of these was named before the study began: nothing is claimed."
+    of_some = f" Of some there are {early.iloc[0]}: of these nothing is claimed." if len(early) else ""
     smallest = 100 * named.smallest[~named.verdict.str.startswith("none")].astype(float)
     if not len(smallest):
         return of_some or " None of these compares what was named: nothing is claimed."

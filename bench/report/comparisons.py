@@ -7,7 +7,7 @@ Pure functions of two frames (``bench/report/frames.py``): the finished jobs and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from bench.data.teacher_saw import UNKNOWN
 from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
+    NO_FOLD,
     Cell,
     baseline,
     by_fold,
@@ -84,9 +85,9 @@ def comparisons(
         chosen_on: patients that choices were made on before. ``unseen`` is the difference over the others,
             with its interval over folds, of the contrasts.
     """
-    known, found, usual, too_early = by_fold(cases), doubts(done), _usual(done), _too_early(done)
+    known, usual, too_early = by_fold(cases), _usual(done), _too_early(done)
     named, family = _named(done, contrasts), len(contrasts)
-    doubted = {job: found[cell] for cell, group in groups(done) for job in group.id}
+    doubts_of_all, doubts_of_named = _doubts(done), _doubts(_repeats_of(done, named))
     rows = []
     for cell, group in groups(done):
         claimed = group.id[group.id.isin(list(named))]
@@ -100,16 +101,17 @@ def comparisons(
                 continue
             row = {**cell._asdict(), "standard": set(group.id) <= usual, "against": against}
             row |= {"contrast": False, **_describe(paired, ratio)}
-            why = (why for job in (*group.id, *references[against]) for why in doubted[job])
+            doubted = doubts_of_named if len(claimed) else doubts_of_all
+            why = (why for job in (*group.id, *references[against]) for why in doubted.get(job, ()))
             row["doubt"] = next(why, "") or too_early(row["folds"])
             if against == "baseline" and len(claimed):
                 row["contrast"] = True
-                row["doubt"] = row["doubt"] or _unfinished(claimed, named)
+                repeats, planned = paired.shape[1], max(named[job] for job in claimed)
+                row["doubt"] = row["doubt"] or (f"{repeats} of {planned} jobs" if repeats < planned else "")
                 if row["folds"] >= MIN_FOLDS:
                     row["smallest"] = float(smallest_claim(row["error"], row["folds"], family))
                 if chosen_on:
-                    others = _describe(paired.drop(index=chosen_on, errors="ignore"), ratio)
-                    row |= {name: others.get(key, np.nan) for name, key in UNSEEN.items()}
+                    row |= _of_unseen(paired.drop(index=chosen_on, errors="ignore"), ratio)
             if against == "baseline" and "teacher" in theirs:
                 row["gap_closed"] = share(ours, reference, theirs["teacher"], ratio)
             rows.append(row)
@@ -120,6 +122,11 @@ def comparisons(
     frame["beyond_twin"] = _beyond_twin(frame)
     frame["verdict"] = [f"none ({row.doubt})" if row.doubt else _verdict(row) for row in frame.itertuples()]
     return frame.drop(columns="doubt")
+
+
+def _of_unseen(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:
+    found = _describe(paired, ratio)
+    return {name: found.get(key, np.nan) for name, key in UNSEEN.items()}
 
 
 def _usual(done: pd.DataFrame) -> set[str]:
@@ -213,10 +220,16 @@ def _named(done: pd.DataFrame, contrasts: Mapping[str, Collection[str]]) -> dict
     return dict.fromkeys(own.id[(own.architecture + ":" + own.method).isin(names)], 0)
 
 
-def _unfinished(done: Sequence[str], named: Mapping[str, int]) -> str:
-    """Of a contrast's finished jobs, how many there are of how many; empty where all are there."""
-    planned = max(named[job] for job in done)
-    return f"{len(done)} of {planned} jobs" if len(done) < planned else ""
+def _repeats_of(done: pd.DataFrame, named: Collection[str]) -> pd.DataFrame:
+    """The jobs of the folds and seeds that were named: what came later speaks for and against nothing."""
+    repeats = pd.MultiIndex.from_arrays([done.fold.fillna(NO_FOLD), done.seed])
+    return done[repeats.isin(repeats[done.id.isin(list(named))])]
+
+
+def _doubts(done: pd.DataFrame) -> dict[str, list[str]]:
+    """Why the cell of each job compares nothing, by id."""
+    found = doubts(done)
+    return {job: found[cell] for cell, group in groups(done) for job in group.id}
 
 
 def _describe(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:

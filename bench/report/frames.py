@@ -143,7 +143,7 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "unlabelled": job.unlabelled,
         "updates_asked": "" if job.updates is None else str(job.updates),
         "source": job.source,
-        "recipe": (record.get("shown") or {}).get("recipe") or f"{job.method}{said.changed}",
+        "recipe": _recipe(record, f"{job.method}{said.changed}", rate),
         "graph": said.graph,
         "status": record["status"],
         "seg_loss": job.seg_loss,
@@ -190,6 +190,12 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "val_falls": bool(fell(record["curves"])),
     }
     return row | costs_of(job, said.graph, costs)
+
+
+def _recipe(record: dict[str, Any], usual: str, rate: str) -> str:
+    """The record's recipe, with the learning rate of its first step if that is not the usual one."""
+    first, *rest = ((record.get("shown") or {}).get("recipe") or usual).split(" > ")
+    return " > ".join([f"{first}[{rate}]" if rate else first, *rest])
 
 
 TEXTS = ("case", "patient", "distance_unit")

@@ -146,7 +146,7 @@ def step_seconds(jobs: Sequence[Job], device: str, budget: float = SECONDS) -> d
 
 
 def _step_flops(job: Job) -> float:
-    return training_flops(job, 1) / updates_of(job, 1)
+    return training_flops(job, 1) / (rounds_of(job) * updates_of(job, 1))
 
 
 def _rate(seconds: float, job: Job) -> float:

@@ -103,8 +103,12 @@ class Study:
     def contrasts(self) -> dict[str, list[str]]:
         """What the study may claim, and the ids of the jobs that each stands for; none where not kept."""
         settings = self.settings() or {}
-        jobs = settings.get("contrast_jobs", {})
-        kept = jobs if isinstance(jobs, dict) else {}  # once a list, which did not say whose they are
+        kept = settings.get("contrast_jobs", {})
+        if isinstance(kept, list):  # as it was for a while; whose each is, its job says
+            listed, kept = set(kept), {}
+            for job in self.jobs():
+                if job.id in listed:
+                    kept.setdefault(f"{job.architecture}:{job.recipe}", []).append(job.id)
         return {name: kept.get(name, []) for name in settings.get("contrasts", ())}
 
     def plugins(self) -> dict[str, str]:
@@ -258,7 +262,9 @@ def existing(root: Path) -> Study:
 
 
 def not_here(study: Study, kind: str, job_id: str) -> str:
-    """What to say of a finished job whose weights or predictions are on another machine."""
+    """What to say of a job whose weights or predictions are not there: kept elsewhere, or not made yet."""
+    if (study.record(job_id) or {}).get("status") != "done":
+        return f"{study.root}: job {job_id} is not done; see status"
     return (
         f"{study.path(kind, job_id)}: not here, for {kind} are not kept with a study's records; run the "
         "matrix into a folder of your own with --results and take them from there"

@@ -87,7 +87,10 @@ def test_mistakes_are_errors_of_one_line(study, done, tmp_path):
         api.run("quick", speed=3)
     other = dataclasses.replace(study.job(done), seed=7)
     study.plan(other)
-    with pytest.raises(UserError, match=r"not here, for .* take them from there"):
-        api.load(study, other.id)
-    with pytest.raises(UserError, match=r"not here, for .* take them from there"):
-        api.predictions(study, other.id)
+    for takes in (api.load, api.predictions):
+        with pytest.raises(UserError, match=f"job {other.id} is not done; see status"):
+            takes(study, other.id)
+    study.write_record(study.record(done) | {"id": other.id, "job": other.as_dict()})
+    for takes in (api.load, api.predictions):
+        with pytest.raises(UserError, match=r"not here, for .* take them from there"):
+            takes(study, other.id)

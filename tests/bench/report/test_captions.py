@@ -72,6 +72,16 @@ def test_a_contrast_that_compares_nothing_has_no_smallest_gain(folded):
     assert f"claimed: {100 * compared.smallest['combined']:.1f} points." in text(folded.study, "matrix")
 
 
+def test_validation_scores_of_which_some_are_doubted_claim_nothing(folded):
+    folded.simulated.part = "val"
+    folded.name(*NAMED).fill(names=("baseline", "combined"))
+    for fold in range(5):
+        folded.add(SMALL, "pm-kd", fold, made=40)
+    write_report(folded.study, None)
+    assert "Validation scores: nothing is claimed." in text(folded.study, "matrix")
+    assert "Of some" not in text(folded.study, "matrix")
+
+
 def test_a_study_that_named_nothing_claims_nothing(folded):
     write_report(folded.fill(names=("baseline", "combined")).study, None)
     assert "None of these was named before the study began: nothing is claimed" in text(

@@ -137,8 +137,30 @@ def test_a_contrast_is_of_its_own_jobs_and_of_all_of_them(folded):
     folded.fill(names=("baseline",), seeds=3)
     for fold in range(5):
         folded.add(SMALL, "combined", fold, 2, effect=-0.3)
+        folded.add(TEACHER, "baseline", fold, 3, effect=0.0)
+        folded.add(SMALL, "baseline", fold, 3, made=40)
+        folded.add(SMALL, "combined", fold, 3, made=40)
     after = row(compare(study, "test")[2], "combined")
-    assert (after.difference, after.p, after.seeds) == (before.difference, before.p, 2)
+    same = ["difference", "p", "seeds", "verdict"]
+    assert list(after[same]) == list(before[same])
+
+
+def test_a_contrast_waits_for_the_plain_students_too(folded):
+    study = folded.name(f"{SMALL}:combined").fill(names=("baseline",)).study
+    ids = [folded.add(SMALL, "combined", fold, seed) for seed in range(2) for fold in range(5)]
+    keep_jobs(study, combined=ids)
+    assert row(compare(study, "test")[2], "combined").verdict == "none (5 of 10 jobs)"
+
+
+def test_contrasts_that_were_kept_as_one_list_stand_for_the_same_jobs(folded):
+    study = folded.name(*NAMED).fill().study
+    jobs = {name: [r["id"] for r in study.records() if r["job"]["method"] == name[len(SMALL) + 1 :]]
+            for name in NAMED}  # fmt: skip
+    listed = [job for ids in jobs.values() for job in ids]
+    write_json(study.root / "study.json", study.settings() | {"contrast_jobs": listed})
+    assert {name: sorted(ids) for name, ids in study.contrasts().items()} == {
+        name: sorted(ids) for name, ids in jobs.items()
+    }
 
 
 def test_a_contrast_that_cannot_be_claimed_yet_counts_as_one_that_found_nothing(folded):

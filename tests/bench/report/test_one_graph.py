@@ -71,6 +71,18 @@ def test_pruned_distilled_and_plain_at_equal_updates(study):
     assert pd.isna(gain["1,000", HALF, "baseline > continue"])
 
 
+def test_another_learning_rate_is_another_way_and_no_reference(simulated):
+    for rate in (None, 0.003):
+        simulated.add(HALF, "baseline", 0, learning_rate=rate)
+    plain = simulated.add(TEACHER, "baseline", 0)
+    second_round(simulated, plain, "prune", (("init", "source"), ("ratio", 0.5)), -0.005, updates=0)
+    write_report(simulated.study, None)
+    table = pd.read_csv(simulated.study.root / "tables" / "one_graph.csv", dtype=str)
+    gain = table.set_index(["from", "recipe"])["Δ plain, points [95 % CI, these networks]"]
+    assert pd.isna(gain[HALF, "baseline"])
+    assert "[" in gain[HALF, "baseline[learning_rate=0.003]"]
+
+
 def test_weights_that_begin_anew_have_seen_no_update_of_their_source(study):
     frame = frames.summary(study)
     total = dict(

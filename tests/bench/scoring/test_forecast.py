@@ -52,11 +52,29 @@ def test_time_by_hand(session, monkeypatch):
     steps = 500 + 20 * samples * len(split.val) / len(split.train) / 16 / 3
     teacher, student = (step * steps + forecasts.JOB_SECONDS for step in (0.3, 0.1))
     assert made.seconds == pytest.approx(teacher + teacher / 3 + 2 * student)
-    at_once = Session(
-        **vars(session) | {"settings": session.settings | {"workers": 2, "threads": 1}},
-    )
+    at_once = replace(session, settings=session.settings | {"workers": 2, "threads": 1})
     jobs = [replace(TEACHER, threads=1), replace(STUDENT, threads=1)]
     assert forecast(at_once, jobs, False, False).seconds == pytest.approx(teacher)
+
+
+def test_new_weights_in_a_pruned_shape_take_two_rounds(session, monkeypatch):
+    steps_take(monkeypatch, **{"unet-4-8": 0.1})
+    pruned = {
+        init: replace(
+            STUDENT, method="prune", parameters=(("init", init), ("ratio", 0.5)), source="x", teachers=()
+        )
+        for init in ("source", "fresh")
+    }
+    took = {
+        init: forecast(session, [job], False, False).seconds - forecasts.JOB_SECONDS
+        for init, job in pruned.items()
+    }
+    assert took["fresh"] == pytest.approx(2 * took["source"])
+    monkeypatch.setattr(forecasts, "LITTLE_FLOPS", 0.0)
+    both = [replace(TEACHER, teachers=()), pruned["fresh"]]
+    again = forecast(session, both, False, False).seconds - 2 * forecasts.JOB_SECONDS
+    ratio = training_flops(TEACHER, 1) / training_flops(pruned["source"], 1)
+    assert again == pytest.approx((ratio + 2) * took["source"])
 
 
 def test_what_was_not_measured_follows_from_flops(session, monkeypatch):
