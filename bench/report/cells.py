@@ -37,12 +37,12 @@ class Cell(NamedTuple):
     given: str
 
 
-RECIPE = [
-    "architecture",
-    *(name for name in Cell._fields if name not in ("architecture", "method", "variant", "teacher")),
-    *("taught_by", "recipe"),
-]
-"""Columns that repeats of a network agree in, whether it was trained or made from a trained one."""
+OF_METHOD = ("method", "variant", "method_parameters", "teacher")
+RECIPE = [*(name for name in Cell._fields if name not in OF_METHOD), "taught_by", "recipe"]
+"""Columns that repeats of a network agree in, whether it was trained or made from a trained one.
+
+A recipe names its methods with their parameters.
+"""
 OWN = ("teacher", "variant", "method_parameters")
 """Fields that are empty where a method has none."""
 NETWORK = ("dataset", "image_size", "seg_loss", "architecture", "labels", "updates_asked", "slices")

@@ -73,12 +73,12 @@ def _rows(done: pd.DataFrame, related: pd.DataFrame, cases: pd.DataFrame) -> lis
     order = {name: k for k, name in enumerate(by_size(related))}
     rows = []
     groups = related.groupby(RECIPE, sort=False, dropna=False)
-    for (architecture, *_, recipe), group in sorted(groups, key=lambda pair: _place(order, pair[0])):
+    for group in sorted((group for _, group in groups), key=lambda group: _place(order, group.iloc[0])):
         first, ours = group.iloc[0], scores(cases, group.id)
         rows.append(
             {
-                "network": architecture,
-                "recipe": recipe,
+                "network": first.architecture,
+                "recipe": first.recipe,
                 "teacher": first.taught_by if related.taught_by.replace("", pd.NA).nunique() > 1 else None,
                 **{name: first[of] if related[of].nunique() > 1 else None for of, name in VARIED.items()},
                 "sees": sees(group),
@@ -101,10 +101,10 @@ def _rows(done: pd.DataFrame, related: pd.DataFrame, cases: pd.DataFrame) -> lis
     return rows
 
 
-def _place(order: dict[str, int], key: tuple) -> tuple[Any, ...]:
+def _place(order: dict[str, int], job: pd.Series) -> tuple[Any, ...]:
     """Largest network first, what was trained plainly before the rest, each step after the one before."""
-    network, *others, recipe = key
-    return order[network], *map(str, others), not recipe.startswith("baseline"), recipe
+    setting = [str(job[name]) for name in RECIPE if name not in ("architecture", "recipe")]
+    return order[job.architecture], *setting, not job.recipe.startswith("baseline"), job.recipe
 
 
 def _drop(ours: pd.DataFrame, source: pd.DataFrame, first: pd.Series) -> dict[str, Any]:
