@@ -1,5 +1,6 @@
 """Records of a known truth, compared."""
 
+import itertools
 import json
 import math
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from bench.files.atomic import write_json
+from bench.planning.contrasts import jobs_of
 from bench.report import frames
 from bench.report.captions import cautions
 from bench.report.cells import groups
@@ -143,6 +145,32 @@ def test_a_contrast_is_of_its_own_jobs_and_of_all_of_them(folded):
     after = row(compare(study, "test")[2], "combined")
     same = ["difference", "p", "seeds", "verdict"]
     assert list(after[same]) == list(before[same])
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"labels": [4, 16]},
+        {"labels": [4], "teacher_labels": ["disjoint", "all"], "unlabelled": ["maps"]},
+        {"labels": [4], "teacher_labels": ["same", "all"]},
+        {"updates": [1000, 2000]},
+        {"updates": [None, 2000]},
+        {"image_size": [64, 96]},
+        {"slices": ["", "axial"]},
+        {"seg_loss": ["bce", "dice-bce"]},
+    ],
+    ids=str,
+)
+def test_a_contrast_stands_for_the_cell_that_the_main_table_shows(folded, axes):
+    """The plan knows jobs, the report frames; what is usual is the same to both."""
+    for values in itertools.product(*axes.values()):
+        for method in ("baseline", "combined"):
+            folded.add(SMALL, method, 0, **dict(zip(axes, values, strict=True)))
+    study = folded.study
+    done = frames.summary(study)
+    usual = standard(done[done.seg_loss == "dice-bce"])
+    (named,) = jobs_of([f"{SMALL}:combined"], study.jobs()).values()
+    assert named == list(usual.id[usual.method == "combined"])
 
 
 def test_a_contrast_waits_for_the_plain_students_too(folded):
