@@ -108,15 +108,26 @@ def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
     usual = taught[taught.teacher_labels == "same"]
     everyone = teacher_ids(usual if len(usual) else taught)
     teaching = done[done.id.isin(everyone) & (done.method == "baseline") & (done.drawn == "")]
-    if not len(teaching):
-        return []
-    largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]
-    return [] if largest == cell.architecture else list(teaching.id[teaching.architecture == largest])
+    found = of_largest(teaching)
+    return [] if set(found) <= set(done.id[done.architecture == cell.architecture]) else found
 
 
 def teacher_ids(jobs: pd.DataFrame) -> set[str]:
     """Ids of the jobs whose networks teach ``jobs``."""
     return {name for names in jobs.teachers.fillna("") for name in names.split()}
+
+
+def largest_teachers(done: pd.DataFrame) -> list[str]:
+    """Ids of the jobs of the largest network that taught."""
+    return of_largest(done[done.id.isin(teacher_ids(done))])
+
+
+def of_largest(jobs: pd.DataFrame) -> list[str]:
+    """Ids of the jobs of the largest network among ``jobs``."""
+    if not len(jobs):
+        return []
+    largest = jobs.sort_values("parameters", kind="stable").architecture.iloc[-1]
+    return list(jobs.id[jobs.architecture == largest])
 
 
 def by_fold(cases: pd.DataFrame) -> pd.DataFrame:

@@ -25,9 +25,17 @@ def standard(done: pd.DataFrame, other_parameters: bool = False) -> pd.DataFrame
         plain = own.method == "baseline"
         wanted = own[name].where(plain, _usual(own[name][~plain], default)).where(~plain, default)
         own = own[own[name] == wanted]
+    return own[own.teacher.isin(["", usual_teacher(own, done)])]
+
+
+def usual_teacher(jobs: pd.DataFrame, done: pd.DataFrame) -> str:
+    """Of those who taught ``jobs`` the largest; of weights or maps without a size the one of most jobs.
+
+    ``done`` knows the networks' sizes.
+    """
     sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
-    teachers = sorted({t for t in own.teacher if t}, key=lambda name: (sizes.get(name, 0), name))
-    return own[own.teacher.isin(["", *teachers[-1:]])]
+    count = jobs.teacher[jobs.teacher != ""].value_counts()
+    return max(count.index, key=lambda name: (sizes.get(name, 0), count[name], name), default="")
 
 
 def _most(parameters: pd.Series) -> str:

@@ -15,10 +15,9 @@ import pandas as pd
 from bench.errors import UserError
 from bench.protocol import MIN_FOLDS
 from bench.report.captions import counted
-from bench.report.cells import RECIPE, by_fold, difference, fold_means, overall, scores
+from bench.report.cells import RECIPE, by_fold, difference, fold_means, largest_teachers, overall, scores
 from bench.report.comparisons import test_to_train
 from bench.report.statistics import over_folds, over_patients
-from bench.report.tables.compression import largest_teachers
 from bench.using.wishes import Limits
 
 SAME = [*RECIPE, "teacher", "runtime", "artefact_precision"]

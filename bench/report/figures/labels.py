@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from bench.report.figures.style import DASHES, OTHER_MARKERS, TWO_COLUMNS, heading, plain, title
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order, label
+from bench.report.standard import usual_teacher
 
 WAY = ["method", "changed", "teacher_labels", "unlabelled"]
 """What tells two lines apart."""
@@ -25,7 +26,7 @@ def dice_by_labels(done: pd.DataFrame) -> Figure | None:
     """
     own = done[(done.drawn == "") & done.architecture.isin(_students(done))]
     own = own[(own.method != "baseline") | (own.teacher_labels == "same")]
-    own = own[own.teacher.isin(["", _usual_teacher(done)])]
+    own = own[own.teacher.isin(["", usual_teacher(done, done)])]
     own = own[own.groupby(["architecture", *WAY]).labels.transform("nunique") > 1]
     if own.groupby(WAY).ngroups < 2:
         return None
@@ -86,13 +87,6 @@ def _students(done: pd.DataFrame) -> set[str]:
     }
     teaching = {teacher for teacher, student in pairs if teacher != student}
     return set(done.architecture[done.teacher != ""]) - teaching
-
-
-def _usual_teacher(done: pd.DataFrame) -> str:
-    """The largest; of what is known by its weights or maps alone the one of most jobs."""
-    sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
-    count = done.teacher[done.teacher != ""].value_counts()
-    return max(count.index, key=lambda name: (sizes.get(name, 0), count[name]), default="")
 
 
 def _number(count: str) -> float:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.protocol import SIDES
 from bench.report.captions import by_repeat, cautions, origin
-from bench.report.cells import RECIPE, by_fold, difference, overall, scores, teacher_ids
+from bench.report.cells import RECIPE, by_fold, difference, largest_teachers, overall, scores
 from bench.report.frames import by_size, score_column
 from bench.report.making import Making, making
 from bench.report.statistics import over_patients
@@ -139,15 +139,6 @@ def _verdict(low: float, high: float) -> str | None:
 
 def _points(paired: pd.DataFrame) -> str | None:
     return f"{100 * overall(paired):+.1f}" if paired.size else None
-
-
-def largest_teachers(done: pd.DataFrame) -> list[str]:
-    """The largest networks that taught."""
-    teaching = done[done.id.isin(teacher_ids(done))]
-    if not len(teaching):
-        return []
-    largest = teaching.sort_values("parameters", kind="stable").architecture.iloc[-1]
-    return list(teaching.id[teaching.architecture == largest])
 
 
 def _large(first: pd.Series) -> dict[str, Any]:
