@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.report.tables.markup import BEST, HARM, UNCLEAR, Table, caption_text, cell_text
+from bench.report.tables.markup import BEST, HARM, LATEX, UNCLEAR, Table, caption_text, cell_text
 
 TEXT_WIDTH = 345.0
 """Points: the narrowest page that is common, that of LaTeX's own classes at 10 points."""
@@ -50,7 +50,7 @@ def latex(table: Table) -> str:
         if numbered:
             heads = ["row", *heads]
             own = [[(str(line + 1), None), *row] for line, row in enumerate(own)]
-        caption = caption_text(table, 1) if not k else f"Continued, part {k + 1} of {len(parts)}."
+        caption = caption_text(table, LATEX) if not k else f"Continued, part {k + 1} of {len(parts)}."
         texts += _one(escape_latex(caption), heads, own, size, long)
     return "\n".join(texts) + "\n"
 

@@ -10,12 +10,13 @@ import pandas as pd
 from tabulate import tabulate
 
 UNCLEAR, HARM, BEST = "unclear", "harm", "best"
+MARKDOWN, LATEX = 0, 1
 LEGEND = {
     UNCLEAR: ("°: no claim", "Grey: no claim"),
     HARM: ("↓: harms", "↓: harms"),
     BEST: ("Bold: the best of its network, and all that it can't be shown to beat",) * 2,
 }
-"""What a mark means, in Markdown and in LaTeX."""
+"""What a mark means, in ``MARKDOWN`` and in ``LATEX``."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def markdown(table: Table) -> str:
     ]
     names = [escape_markdown(str(name)) for name in table.frame.columns]
     body = tabulate(rows, headers=names, tablefmt="github", disable_numparse=True)
-    caption = escape_markdown(caption_text(table, 0))
+    caption = escape_markdown(caption_text(table, MARKDOWN))
     bold = re.sub(r"\b(validation|test) scores", r"**\1** scores", caption, count=1)
     return f"{bold}\n\n{body}\n"
 
@@ -81,11 +82,6 @@ def markdown(table: Table) -> str:
 def text_of(value: object, mark: str | None = None) -> str:
     """A cell without any markup but its mark."""
     return cell_text(value) + {UNCLEAR: " °", HARM: " ↓"}.get(mark or "", "")
-
-
-def caption_of(table: Table) -> str:
-    """The caption with what its marks mean."""
-    return caption_text(table, 0)
 
 
 def escape_markdown(text: str) -> str:
@@ -97,7 +93,7 @@ def escape_markdown(text: str) -> str:
 
 
 def caption_text(table: Table, medium: int) -> str:
-    """The caption with what the marks mean, in Markdown (0) or LaTeX (1)."""
+    """The caption with what the marks mean, in ``MARKDOWN``, which a terminal shows too, or ``LATEX``."""
     used = set(table.marks.values())
     legend = [texts[medium] for mark, texts in LEGEND.items() if mark in used]
     return " ".join([table.caption, *(f"{text}." for text in legend)])

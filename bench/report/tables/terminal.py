@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bench.report.captions import by_repeat, cautions, has_folds, progress, repeat, repeats, updates
 from bench.report.cells import groups
-from bench.report.tables.markup import Table, caption_of, text_of
+from bench.report.tables.markup import MARKDOWN, Table, caption_text, text_of
 from bench.report.tables.wording import number, size, spread
 
 NARROW, WIDE = 80, 100
@@ -119,4 +119,4 @@ def as_text(table: Table, width: int | None = None) -> str:
     console = Console(file=out, width=width, color_system=None, legacy_windows=False)
     console.print(grid)
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
-    return "\n".join(["", *textwrap.wrap(caption_of(table), width), "", *lines, ""])
+    return "\n".join(["", *textwrap.wrap(caption_text(table, MARKDOWN), width), "", *lines, ""])
