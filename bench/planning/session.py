@@ -185,18 +185,18 @@ def open_session(root: Path, options: Options, workers: int | None = None) -> Se
     key, column = _patients(options, frozen or {})
     affine = options.affine or (frozen or {}).get("affine", "")
     dataset = datasets.load(options.dataset or "phantom", options.data, root / "cache", key, column, affine)
-    if frozen is not None:  # before the study's split is looked for in other data
-        _check_frozen(root / "study.json", frozen, {"dataset": dataset.name, "data": dataset.fingerprint})
-    splits = splits_of(root, dataset, options, frozen)
     # The name, the data and the split always must be those of the study, options where they are given.
-    fixed = {
-        "protocol": PROTOCOL_VERSION,
-        "dataset": dataset.name,
-        "data": dataset.fingerprint,
-        "split": fingerprint_of(splits),
-    }
+    fixed = {"protocol": PROTOCOL_VERSION, "dataset": dataset.name, "data": dataset.fingerprint}
+    if frozen is not None:  # before the study's split is looked for in other data
+        _check_frozen(root / "study.json", frozen, fixed)
+    splits = splits_of(root, dataset, options, frozen)
+    fixed["split"] = fingerprint_of(splits)
     if frozen is not None:
-        asked = fixed | options.asked | ({"device": device.type} if options.device != "auto" else {})
+        asked = (
+            {"split": fixed["split"]}
+            | options.asked
+            | ({"device": device.type} if options.device != "auto" else {})
+        )
         _check_frozen(root / "study.json", frozen, asked)
         return Session(study, dataset, splits, choose_device(frozen["device"], options.elsewhere), frozen)
     workers = options.workers or workers or (max(1, len(visible_gpus())) if device.type == "cuda" else 1)

@@ -20,7 +20,7 @@ def splits_of(
     """The folds of ``--splits``, of the study in ``root``, or new ones; they test nobody a teacher saw.
 
     Args:
-        frozen: the study's settings; None of a new one.
+        frozen: the study's settings, of these very data; None of a new one.
 
     Raises:
         UserError: another number of folds than the study or the file has, a lost file that can't be made
@@ -43,7 +43,7 @@ def _splits(
         count = options.folds or (frozen or {}).get("folds")  # of a study that has lost its file
         made = folds_by_patient(dataset, count) if count else (split_by_patient(dataset),)
         if frozen is not None and "teacher_saw" not in frozen:
-            _check_lost(kept, frozen, dataset, made)
+            _check_lost(kept, frozen, made)
         return made
     splits = read_splits(path, dataset)
     if options.folds and options.folds != len(splits):
@@ -53,9 +53,9 @@ def _splits(
     return splits
 
 
-def _check_lost(path: Path, frozen: dict[str, Any], dataset: Dataset, made: tuple[Split, ...]) -> None:
+def _check_lost(path: Path, frozen: dict[str, Any], made: tuple[Split, ...]) -> None:
     """Refuse to make a lost split again that was a user's own."""
-    if frozen.get("data") == dataset.fingerprint and frozen.get("split") != fingerprint_of(made):
+    if frozen.get("split") != fingerprint_of(made):
         raise UserError(
             f"{path}: is missing, and the study's split is not the one that is made by default; "
             "give its file with --splits again"

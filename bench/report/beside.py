@@ -31,7 +31,7 @@ from bench.report.captions import (
     unseen_patients,
     updates,
 )
-from bench.report.cells import NO_FOLD, Cell, by_fold, cells_of, difference, groups, overall, scores
+from bench.report.cells import Cell, by_fold, cells_of, difference, groups, overall, repeat_of, scores
 from bench.report.comparisons import comparisons
 from bench.report.standard import usual_cells
 from bench.report.tables.compression import trained_only
@@ -162,9 +162,8 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
     done = [own[usual_cells(own)] for own in done]
     if part == "val":
         done = [own.assign(dice=float("nan")) for own in done]
-    repeats = [pd.MultiIndex.from_arrays([own.fold.fillna(NO_FOLD), own.seed]) for own in done]
-    both = repeats[0].intersection(repeats[1])
-    done = [own[repeat_of.isin(both)] for own, repeat_of in zip(done, repeats, strict=True)]
+    both = repeat_of(done[0]).intersection(repeat_of(done[1]))
+    done = [own[repeat_of(own).isin(both)] for own in done]
     names = [f"{updates(own)} updates" for own in done]
     if names[0] == names[1]:
         names = [each.root.resolve().name for each in (study, other)]

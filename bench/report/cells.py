@@ -109,7 +109,7 @@ def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
     everyone = teacher_ids(usual if len(usual) else taught)
     teaching = done[done.id.isin(everyone) & (done.method == "baseline") & (done.drawn == "")]
     found = of_largest(teaching)
-    return [] if set(found) <= set(done.id[done.architecture == cell.architecture]) else found
+    return list(found.id[found.architecture != cell.architecture])
 
 
 def teacher_ids(jobs: pd.DataFrame) -> set[str]:
@@ -119,15 +119,18 @@ def teacher_ids(jobs: pd.DataFrame) -> set[str]:
 
 def largest_teachers(done: pd.DataFrame) -> list[str]:
     """Ids of the jobs of the largest network that taught."""
-    return of_largest(done[done.id.isin(teacher_ids(done))])
+    return list(of_largest(done[done.id.isin(teacher_ids(done))]).id)
 
 
-def of_largest(jobs: pd.DataFrame) -> list[str]:
-    """Ids of the jobs of the largest network among ``jobs``."""
-    if not len(jobs):
-        return []
-    largest = jobs.sort_values("parameters", kind="stable").architecture.iloc[-1]
-    return list(jobs.id[jobs.architecture == largest])
+def of_largest(jobs: pd.DataFrame) -> pd.DataFrame:
+    """The jobs of the largest network among ``jobs``."""
+    ordered = jobs.sort_values("parameters", kind="stable", na_position="first")
+    return jobs[jobs.architecture.isin(ordered.architecture.tail(1))]
+
+
+def repeat_of(jobs: pd.DataFrame) -> pd.MultiIndex:
+    """The fold and seed of each job."""
+    return pd.MultiIndex.from_arrays([jobs.fold.fillna(NO_FOLD), jobs.seed])
 
 
 def by_fold(cases: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,6 @@ import pandas as pd
 from bench.data.teacher_saw import UNKNOWN
 from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
-    NO_FOLD,
     Cell,
     baseline,
     by_fold,
@@ -29,6 +28,7 @@ from bench.report.cells import (
     of_patients,
     overall,
     repeat_means,
+    repeat_of,
     scores,
     scores_by_cell,
     teachers,
@@ -222,7 +222,7 @@ def _named(done: pd.DataFrame, contrasts: Mapping[str, Collection[str]]) -> dict
 
 def _repeats_of(done: pd.DataFrame, named: Collection[str]) -> pd.DataFrame:
     """The jobs of the folds and seeds that were named: what came later speaks for and against nothing."""
-    repeats = pd.MultiIndex.from_arrays([done.fold.fillna(NO_FOLD), done.seed])
+    repeats = repeat_of(done)
     return done[repeats.isin(repeats[done.id.isin(list(named))])]
 
 

@@ -261,10 +261,15 @@ def existing(root: Path) -> Study:
     return study
 
 
+def not_done(study: Study, job_id: str) -> str:
+    """What to say of a job that has not been finished."""
+    return f"{study.root}: job {job_id} is not done; see status"
+
+
 def not_here(study: Study, kind: str, job_id: str) -> str:
     """What to say of a job whose weights or predictions are not there: kept elsewhere, or not made yet."""
     if (study.record(job_id) or {}).get("status") != "done":
-        return f"{study.root}: job {job_id} is not done; see status"
+        return not_done(study, job_id)
     return (
         f"{study.path(kind, job_id)}: not here, for {kind} are not kept with a study's records; run the "
         "matrix into a folder of your own with --results and take them from there"

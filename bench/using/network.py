@@ -13,7 +13,7 @@ from bench.compute.cores import usable_cores
 from bench.errors import UserError
 from bench.files.atomic import plain
 from bench.files.checksums import checksum, digest
-from bench.study.store import Study, not_here
+from bench.study.store import Study, not_done, not_here
 from bench.training.artefacts import open_artefact
 from bench.training.job_parts import load_artefact
 from bench.using.preprocessing import Preprocessing
@@ -50,7 +50,7 @@ def of_study(study: Study, job_id: str) -> Network:
     """
     record = study.record(job_id)
     if record is None or record["status"] != "done":
-        raise UserError(f"{study.root}: job {job_id} is not done; see status")
+        raise UserError(not_done(study, job_id))
     job = study.job(job_id)
     if any(("architecture", job.architecture) in plugin.brings for plugin in plugins.LOADED.values()):
         plugins.require(job, study.plugins())  # one that has changed may compute something else

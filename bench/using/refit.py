@@ -23,7 +23,7 @@ from bench.planning.session import Session, data_again
 from bench.report import frames
 from bench.running.job import complete
 from bench.study.reporter import Reporter
-from bench.study.store import Study
+from bench.study.store import Study, not_done
 from bench.training.can_learn import CannotLearn
 from bench.training.loop import Diverged
 from bench.using.choosing import SAME
@@ -93,7 +93,7 @@ def repeats_of(study: Study, job_id: str) -> list[str]:
     done = summary[summary.status == "done"]
     own = done[done.id == job_id]
     if not len(own):
-        raise UserError(f"{study.root}: job {job_id} is not done; see status")
+        raise UserError(not_done(study, job_id))
     columns = done[SAME].fillna("")
     return list(done.id[(columns == columns.loc[own.index[0]]).all(axis=1)])
 

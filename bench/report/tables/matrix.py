@@ -18,7 +18,7 @@ from bench.report.captions import (
     unseen_patients,
     updates,
 )
-from bench.report.cells import Cell, cells_of, groups, teacher_ids
+from bench.report.cells import Cell, cells_of, groups, of_largest, teacher_ids
 from bench.report.comparisons import leaders, of_cells
 from bench.report.doubts import patients
 from bench.report.frames import score_column
@@ -169,9 +169,8 @@ def _costs(first: pd.Series, heavy: pd.Series) -> dict[str, Any]:
 
 def heaviest(done: pd.DataFrame) -> pd.Series:
     """The job whose cost the others are compared with: the largest teacher, else the largest network."""
-    teaching = teacher_ids(done)
-    own = done[done.id.isin(teaching)] if done.id.isin(teaching).any() else done
-    return own.sort_values("parameters", kind="stable", na_position="first").iloc[-1]
+    teaching = done[done.id.isin(teacher_ids(done))]
+    return of_largest(teaching if len(teaching) else done).iloc[-1]
 
 
 def without_constant(table: pd.DataFrame) -> pd.DataFrame:
