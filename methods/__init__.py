@@ -11,7 +11,7 @@ from methods.converting import torch_precision
 from methods.outputs import Outputs, decisions, outputs_of
 from methods.recipe import build, matches, names, parameters, steps, text, unusual
 from methods.registry import METHODS, register
-from methods.reshaping import steps as shapes
+from methods.reshaping import continued, pruning
 from methods.training import at_kd, baseline, combined, cwd, dist, dkd, emkd, pm_kd, pseudo_label
 
 __all__ = [
@@ -47,8 +47,8 @@ for _built_in in (
 ):
     register(_built_in)  # here, for their order is that of tables and axes
 for _change in (
-    shapes.Prune,
-    shapes.Continue,
+    pruning.Prune,
+    continued.Continue,
     torch_precision.Torch,
     changes.OpenVino,
     changes.OnnxRuntime,

@@ -106,6 +106,10 @@ class Distillation(Method):
             f"unlabelled_weight must not be negative, not {self.unlabelled_weight}",
         )
 
+    def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
+        """The teacher's logits ``(N, C, *spatial)``, which most methods learn from."""
+        return {"logits": teacher.logits.float()}
+
 
 @dataclass(frozen=True)
 class Material:

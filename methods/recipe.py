@@ -17,7 +17,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from methods.base import KINDS, Method, Step
 from methods.registry import METHODS
@@ -93,9 +93,7 @@ def text(step: Step) -> str:
     """A step as it is typed, without parameters that are the default: ``prune[ratio=0.25]``."""
     if isinstance(step, Sum):
         return "+".join(text(part) for part in step.parts)
-    usual = parameters(METHODS[step.name]())
-    other = [f"{key}={value}" for key, value in sorted(parameters(step).items()) if usual[key] != value]
-    return f"{step.name}[{','.join(other)}]" if other else step.name
+    return step.name + unusual(step.name, parameters(step).items())
 
 
 def unusual(name: str, values: Iterable[tuple[str, Any]]) -> str:
@@ -172,16 +170,24 @@ def _parameter_names(kind: type[Step]) -> list[str]:
     return [field.name for field in sorted(dataclasses.fields(kind), key=lambda field: bool(field.kw_only))]
 
 
-def _value(method: str, key: str, text: str, kind: Any) -> Any:
-    if kind is str:
+def _value(method: str, key: str, text: str, hint: Any) -> Any:
+    """The value of a parameter that is declared as text, truth value or number, perhaps ``| None``."""
+    kinds = set(get_args(hint) or (hint,))
+    if type(None) in kinds and text == "None":
+        return None
+    if str in kinds:
         return text
+    if bool in kinds:
+        if text not in ("True", "False"):
+            raise ValueError(f"method {method}: {key} must be True or False, not {text!r}")
+        return text == "True"
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"method {method}: {key} must be a number, not {text!r}")
-    if kind is int:
+    if int in kinds and float not in kinds:
         if number != int(number):
             raise ValueError(f"method {method}: {key} must be a whole number, not {text!r}")
         return int(number)

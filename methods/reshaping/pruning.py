@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from methods.base import Material, Reshape
+from methods.extras import how_to_get
 from methods.reshaping.channels import Channels, Conv, Norm, Structure
 from methods.reshaping.criteria import CRITERIA, Loss, evidence, gradients, scores
 
 SCOPES = ("uniform", "global")
 INITS = ("source", "fresh")
+BATCHES = 8
+"""That ``taylor`` sums gradients over."""
 
 
 @dataclass(frozen=True)
-class Pruning:
-    """What is removed.
+class Prune(Reshape):
+    """A part of the channels is removed.
 
     ``ratio`` of all channels; ``criterion``: which go first; ``scope``: of every set of channels that ratio
     (``uniform``), or the weakest of all sets together (``global``); ``init``: whether the smaller network
     keeps the weights of its source or, as a control, starts anew in the same shape (``fresh``).
     """
 
+    name: ClassVar[str] = "prune"
+    label: ClassVar[str] = "pruned"
     ratio: float = 0.5
     criterion: str = "l2"
     scope: str = "uniform"
@@ -38,11 +46,27 @@ class Pruning:
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the smaller network begins anew."""
+        return self.init == "fresh"
+
+    def missing(self) -> str:
+        """The package that knows which channels belong together."""
+        if importlib.util.find_spec("torch_pruning") is None:
+            return how_to_get("torch-pruning", "prune")
+        return ""
+
+    def reshape(self, module: nn.Module, material: Material) -> tuple[nn.Module, Mapping[str, Any] | None]:
+        """The network with fewer channels."""
+        batches = material.batches(BATCHES) if self.criterion == "taylor" else ()
+        return prune(module, material.example, self, material.seed, batches, material.loss)
+
 
 def prune(
     module: nn.Module,
     example: Tensor,
-    pruning: Pruning,
+    asked: Prune,
     seed: int = 0,
     batches: Iterable[tuple[Tensor, Tensor]] = (),
     loss: Loss | None = None,
@@ -55,7 +79,7 @@ def prune(
     Args:
         module: stays as it is.
         example: ``(N, C, *spatial)``, with which it is run.
-        pruning: what is removed.
+        asked: what is removed.
         seed: of the criterion ``random``.
         batches: images and labels, for ``taylor``.
         loss: of logits and labels, for ``taylor``.
@@ -64,7 +88,7 @@ def prune(
         ValueError: a network that is too narrow, or ``taylor`` without batches and loss.
     """
     module = copy.deepcopy(module).eval()
-    if pruning.criterion == "taylor":
+    if asked.criterion == "taylor":
         if loss is None:
             raise ValueError("taylor needs a loss")
         gradients(module, batches, loss)
@@ -73,11 +97,11 @@ def prune(
     ranked = []
     for channels in structure.sets():
         if not channels.reads(structure.head):
-            ranked.append((channels, scores(channels, pruning.criterion, generator)))
-        elif pruning.scope == "uniform":
+            ranked.append((channels, scores(channels, asked.criterion, generator)))
+        elif asked.scope == "uniform":
             ranked.append((channels, evidence(channels, structure.head)))
-    choose = _uniform if pruning.scope == "uniform" else _global
-    for channels, which in choose(ranked, pruning.ratio):
+    choose = _uniform if asked.scope == "uniform" else _global
+    for channels, which in choose(ranked, asked.ratio):
         structure.remove(channels, which)
     module.zero_grad()
     structure.widths_told()

@@ -51,10 +51,6 @@ class Cwd(Distillation):
         check((self.temperature or 0) > 0, f"temperature must be positive, not {self.temperature}")
         check((self.weight or 0) >= 0, f"weight must not be negative, not {self.weight}")
 
-    def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """The teacher's logits ``(N, C, *spatial)``."""
-        return {"logits": teacher.logits.float()}
-
     def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """One term, ``cwd``."""
         distance = channel_distance(student.logits.float(), targets["logits"], self.temperature or 1.0)

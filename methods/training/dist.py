@@ -58,10 +58,6 @@ class Dist(Distillation):
             return "variant official correlates whole batches; it can't be computed in micro-batches"
         return ""
 
-    def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """The teacher's logits ``(N, C, *spatial)``."""
-        return {"logits": teacher.logits.float()}
-
     def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """One term, ``dist``."""
         distance = relation_distance(student.logits.float(), targets["logits"], self.variant)

@@ -55,10 +55,6 @@ class Dkd(Distillation):
         """It must know the class of every pixel."""
         return "it needs the class of every pixel; samples without labels have none" if unlabelled else ""
 
-    def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """The teacher's logits ``(N, C, *spatial)``."""
-        return {"logits": teacher.logits.float()}
-
     def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Two terms, ``target`` and ``others``."""
         target, others = decoupled(student.logits.float(), targets["logits"], labels, self.temperature)

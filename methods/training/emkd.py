@@ -58,7 +58,7 @@ class Emkd(Distillation):
 
     def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """Logits; of each feature that may be compared a map ``(N, positions)``, cosines ``(N, pairs)``."""
-        kept = {"logits": teacher.logits.float()}
+        kept = super().targets(teacher, labels)
         for tap, feature in teacher.taps.items():
             if _may_be(tap):
                 kept[f"importance/{tap_name(tap)}"] = importance_map(feature)

@@ -48,10 +48,6 @@ class PmKd(Distillation):
         fill(self, weight=DEFAULT_WEIGHT[self.variant])
         check((self.weight or 0) >= 0, f"weight must not be negative, not {self.weight}")
 
-    def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """The teacher's logits ``(N, C, *spatial)``."""
-        return {"logits": teacher.logits.float()}
-
     def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """One term, ``pm``."""
         distance = prediction_map_distance(

@@ -15,7 +15,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from methods.base import Distillation
-from methods.outputs import Outputs, decisions
+from methods.outputs import decisions
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,6 @@ class PseudoLabel(Distillation):
     def refuses(self, in_parts: bool, unlabelled: bool) -> str:
         """It is for images without labels."""
         return "" if unlabelled else "it needs images without labels (unlabelled: maps)"
-
-    def targets(self, teacher: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """The teacher's logits ``(N, C, *spatial)``."""
-        return {"logits": teacher.logits.float()}
 
     def decisions(self, targets: Mapping[str, Tensor]) -> Tensor:
         """Class indices ``(N, *spatial)`` uint8."""

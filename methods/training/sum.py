@@ -73,17 +73,12 @@ class Sum(Method):
         return {k: v for part in self.parts for k, v in part.targets(teacher, labels).items()}
 
     def loss(self, student: Outputs, targets: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """The terms of all.
-
-        Raises:
-            ValueError: two of them have a term of the same name.
-        """
+        """The terms of all; of two that have the same name the second is ``<part>/<name>``."""
         terms: dict[str, Tensor] = {}
         for k, part in enumerate(self.parts):
             adapted: Any = student.taps.get((PART, k), student)
             found = part.loss(adapted, targets, labels)
-            check(not terms.keys() & found.keys(), f"{self.name}: two parts have a term {sorted(found)}")
-            terms |= found
+            terms |= {name if name not in terms else f"{part.name}/{name}": found[name] for name in found}
         return terms
 
     def decisions(self, targets: Mapping[str, Tensor]) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What every registered method must keep, and two toys that use the parts the four do not need."""
+"""What every registered method must keep, and two toys that use the parts those do not need."""
 
 import struct
 from dataclasses import dataclass, replace

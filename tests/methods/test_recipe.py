@@ -8,7 +8,7 @@ import torch
 
 import architectures
 import methods
-from methods import Distillation, Outputs, Reshape
+from methods import Distillation, Method, Outputs, Reshape
 from methods.training.sum import Sum
 
 
@@ -134,6 +134,44 @@ def test_a_sum_is_the_sum_of_its_parts():
         "mse.weight": 2.0,
         "mse.unlabelled_weight": 1.0,
     }
+
+
+def test_terms_of_one_name_are_told_apart():
+    x, labels = torch.randn(2, 1, 16, 16), torch.zeros(2, 16, 16, dtype=torch.uint8)
+    teacher = Outputs(*architectures.build("unet-4-8").forward_intermediates(x))
+    student = Outputs(*architectures.build("unet-2-4").forward_intermediates(x))
+    both = methods.build("pm-kd+emkd")
+    terms = both.loss(student, both.targets(teacher, labels), labels)
+    alone = methods.build("emkd").loss(student, both.targets(teacher, labels), labels)
+    assert set(terms) == {"pm", "emkd/pm", "im", "ra"}
+    assert torch.equal(terms["emkd/pm"], alone["pm"])
+
+
+@dataclass(frozen=True)
+class Optional(Method):
+    name: ClassVar[str] = "optional"
+    centre: bool = False
+    layer: str | None = None
+    steps: int | None = None
+    rate: float | None = 0.5
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("optional", Optional()),
+        ("optional[centre=True,layer=deep,steps=3]", Optional(True, "deep", 3)),
+        ("optional[centre=False,layer=None,rate=None]", Optional(rate=None)),
+    ],
+)
+def test_parameters_may_be_truth_values_and_may_be_left_open(monkeypatch, spec, expected):
+    monkeypatch.setitem(methods.METHODS, "optional", Optional)
+    found = methods.build(spec)
+    assert found == expected
+    assert type(found.steps) in (int, type(None))
+    assert methods.build(methods.text(found)) == found
+    with pytest.raises(ValueError, match="centre must be True or False, not 'yes'"):
+        methods.build("optional[centre=yes]")
 
 
 def test_a_sum_with_combined_keeps_its_weight_on_images_without_labels():

@@ -11,7 +11,7 @@ from torch import nn
 import architectures
 from methods.reshaping.channels import Structure
 from methods.reshaping.criteria import scores
-from methods.reshaping.pruning import Pruning, prune, shape_of
+from methods.reshaping.pruning import Prune, prune, shape_of
 
 needs("torch_pruning")
 
@@ -39,7 +39,7 @@ def parameters(module):
 
 def test_half_of_a_unet_is_the_unet_of_half_the_widths():
     module = architectures.build("unet-64-128-256-512")
-    half, shape = prune(module, torch.zeros(1, 1, 16, 16), Pruning(0.5))
+    half, shape = prune(module, torch.zeros(1, 1, 16, 16), Prune(0.5))
     other = architectures.build("unet-32-64-128-256")
     assert sizes(half) == sizes(other)
     assert shape == shape_of(other)
@@ -54,7 +54,7 @@ def test_half_of_a_unet_is_the_unet_of_half_the_widths():
 def test_a_pruned_network_is_rebuilt_from_its_shape(name, dims, scope, recwarn):
     module, x = network(name, dims)
     before = {key: value.clone() for key, value in module.state_dict().items()}
-    smaller, shape = prune(module, x[:1], Pruning(0.5, scope=scope))
+    smaller, shape = prune(module, x[:1], Prune(0.5, scope=scope))
     assert parameters(smaller) < 0.6 * parameters(module)
     assert sizes(smaller).keys() == sizes(module).keys()
     assert json.loads(json.dumps(shape)) == shape
@@ -120,7 +120,7 @@ def test_l2_and_l1_keep_the_channels_of_the_largest_weights():
         net[0].weight.copy_(torch.tensor([1, 8, 2, 7, 3, 6, 4, 5.0]).reshape(8, 1, 1, 1))
         net[2].weight.fill_(0.01)
     for criterion in ("l2", "l1"):
-        smaller, _ = prune(net, torch.zeros(1, 1, 4, 4), Pruning(0.5, criterion))
+        smaller, _ = prune(net, torch.zeros(1, 1, 4, 4), Prune(0.5, criterion))
         assert smaller[0].weight.flatten().tolist() == [8, 7, 6, 5]
     with torch.no_grad():
         net[0].weight.fill_(0.01)
@@ -130,7 +130,7 @@ def test_l2_and_l1_keep_the_channels_of_the_largest_weights():
         net[4].weight.copy_(torch.tensor([9, 0.1, 0.1, 0.1]).reshape(1, 4, 1, 1))  # the first is kept
     kept = {}
     for criterion in ("l2", "l1"):
-        smaller, _ = prune(net, torch.zeros(1, 1, 4, 4), Pruning(0.85, criterion))
+        smaller, _ = prune(net, torch.zeros(1, 1, 4, 4), Prune(0.85, criterion))
         kept[criterion] = float(smaller[2].weight.detach().max())
     assert kept == {"l2": 3.0, "l1": 1.0}
 
@@ -145,17 +145,17 @@ def test_taylor_keeps_what_the_loss_depends_on():
         net[4].weight.abs_()
     batches = [(torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 4, 4))] * 2
     smaller, _ = prune(
-        net, torch.zeros(1, 1, 4, 4), Pruning(0.5, "taylor"), 0, batches, nn.functional.mse_loss
+        net, torch.zeros(1, 1, 4, 4), Prune(0.5, "taylor"), 0, batches, nn.functional.mse_loss
     )
     assert smaller[0].bias.tolist() == [0, 0]
     for missing in ({"batches": batches}, {"loss": nn.functional.mse_loss}):
         with pytest.raises(ValueError, match="taylor needs"):
-            prune(net, torch.zeros(1, 1, 4, 4), Pruning(0.5, "taylor"), **missing)
+            prune(net, torch.zeros(1, 1, 4, 4), Prune(0.5, "taylor"), **missing)
 
 
 def test_random_is_fixed_by_its_seed():
     module, x = network("unet-4-8-16")
-    states = [prune(module, x, Pruning(0.5, "random"), seed)[0].state_dict() for seed in (0, 0, 1)]
+    states = [prune(module, x, Prune(0.5, "random"), seed)[0].state_dict() for seed in (0, 0, 1)]
     first = "encoder.2.0.weight"
     assert torch.equal(states[0][first], states[1][first])
     assert not torch.equal(states[0][first], states[2][first])
@@ -166,7 +166,7 @@ def test_global_takes_from_the_weakest_layers():
     with torch.no_grad():
         module.encoder[1][0].weight[4:] *= 0.01
         module.encoder[1][3].weight[:, 4:] *= 0.01
-    _, shape = prune(module, x, Pruning(0.3, scope="global"))
+    _, shape = prune(module, x, Prune(0.3, scope="global"))
     usual = shape_of(module)
     assert shape["encoder.1.0"][0] <= 12
     assert shape["head"] == usual["head"], "what the head reads is left out"
@@ -209,7 +209,7 @@ def test_by_norm_the_head_would_keep_only_what_speaks_against():
 def test_the_head_keeps_what_speaks_for_and_against(criterion, scope):
     module, x = headed(positive=4, negative=4)
     data = {"batches": [(x, (x > 1).float())], "loss": nn.functional.binary_cross_entropy_with_logits}
-    smaller, _ = prune(module, x, Pruning(0.5, criterion, scope), **data)
+    smaller, _ = prune(module, x, Prune(0.5, criterion, scope), **data)
     assert (smaller.head.weight > 0).any()
     assert (smaller.head.weight < 0).any()
     with torch.no_grad():
@@ -218,7 +218,7 @@ def test_the_head_keeps_what_speaks_for_and_against(criterion, scope):
 
 def test_evidence_is_kept_for_every_class():
     module, x = network("unet-16-32", out_channels=3)
-    smaller, _ = prune(module, x, Pruning(0.5))
+    smaller, _ = prune(module, x, Prune(0.5))
     for weights in smaller.head.weight.flatten(1):
         assert (weights > 0).any()
         assert (weights < 0).any()
@@ -227,18 +227,18 @@ def test_evidence_is_kept_for_every_class():
 @pytest.mark.parametrize("ratio", [0, 1, -0.5, 2, math.nan])
 def test_ratios_that_remove_nothing_or_all_are_refused(ratio):
     with pytest.raises(ValueError, match="ratio must lie between 0 and 1"):
-        Pruning(ratio)
+        Prune(ratio)
 
 
 @pytest.mark.parametrize("field", ["criterion", "scope", "init"])
 def test_unknown_words_are_refused_with_the_known_ones(field):
     with pytest.raises(ValueError, match=f"{field} must be one of .*, not 'other'"):
-        Pruning(0.5, **{field: "other"})
+        Prune(0.5, **{field: "other"})
 
 
 @pytest.mark.parametrize(("name", "scope"), [("unet-1-2", "uniform"), ("unet-1-1", "global")])
 def test_networks_too_narrow_to_prune_are_one_line(name, scope):
     module, x = network(name)
     with pytest.raises(ValueError, match=r"too narrow to prune by 0\.5: ") as refused:
-        prune(module, x, Pruning(0.5, scope=scope))
+        prune(module, x, Prune(0.5, scope=scope))
     assert "\n" not in str(refused.value)
