@@ -30,14 +30,14 @@ CASES = ("a", "b", "c")
 SPLIT = Split(("a",), ("b",), ("c",))
 
 
-def dataset_of(shape, window=None, modalities=(), spacing=(), channels=1, classes=("object",)) -> Dataset:
+def dataset_of(shape, channels=1, classes=("object",), **more) -> Dataset:
     """Random images or volumes, one a patient."""
     rng = np.random.default_rng(0)
     images = [rng.normal(100, 30, (channels, *shape)).astype(np.float32) for _ in CASES]
     return Dataset(
         name="made", cases=CASES, patients=CASES, images=images,
         masks=[(image[0] > 100).astype(np.uint8) for image in images], classes=classes,
-        fingerprint="f", window=window, spacing=spacing, modalities=modalities,
+        fingerprint="f", **more,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ class Dataset:
         images: ``(in_channels, *spatial)`` each, in their own units.
         masks: ``(*spatial)`` uint8 each, 0 is background, then the classes in order.
         classes: names of the foreground classes.
+        values: of each class in the masks' files; empty: 1, 2, … as in ``masks``.
         fingerprint: changes whenever the content does (``fingerprint``), and not with how it is stored.
         stored_as: a name for the very files it was read from; decoded arrays are kept under it.
         contents: ``content_of`` each case, kept with the decoded arrays.
@@ -77,13 +79,20 @@ class Dataset:
     unlabelled: Unlabelled = Unlabelled()
     affines: tuple[NDArray[np.float64], ...] = ()
     affine: str = ""
+    values: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         # Whole numbers and NumPy's are numbers to whoever writes a dataset, but not to all who read one.
         steps = tuple(tuple(float(step) for step in own) for own in self.spacing)
         object.__setattr__(self, "spacing", steps)
+        if self.values == tuple(range(1, len(self.classes) + 1)):
+            object.__setattr__(self, "values", ())
         if self.window is not None:
             object.__setattr__(self, "window", (float(self.window[0]), float(self.window[1])))
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of the masks' files: values of classes, where these are not the usual ones."""
+        return {"values": list(self.values)} if self.values else {}
 
     @property
     def in_channels(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.data import image_folder, phantom, volume_folder
+from bench.data.check_dataset import check_dataset
 from bench.data.dataset import Dataset
 from bench.data.patients import Patients, by_key
 from bench.errors import UserError
@@ -30,6 +31,8 @@ class Source:
     built_in: bool
     image_size: int
     """The default side that networks see; of volumes a patch's, as far as they fill it."""
+    from_outside: bool = False
+    """Whether a plug-in brings it: then what it reads is checked."""
 
 
 def _phantom(root: Path, cache: Path | None) -> Dataset:
@@ -133,7 +136,7 @@ def register(name: str, image_size: int, built_in: bool = False) -> Callable[[Re
                 f"{read.__module__} needs another name"
             )
         check_name(name, "a dataset's name")
-        DATASETS[name] = Source(read, built_in, image_size)
+        DATASETS[name] = Source(read, built_in, image_size, from_outside=True)
         return read
 
     return decorate
@@ -235,7 +238,8 @@ def load(
     for flag, value in given.items():
         if value:
             raise UserError(f"{flag} {value!r}: dataset {name} has its own; leave it out")
-    return found.read(root or Path(), cache)
+    read = found.read(root or Path(), cache)
+    return check_dataset(name, read) if found.from_outside else read
 
 
 def _read_folder(name: str, root: Path, cache: Path | None, patients: Patients, affine: str) -> Dataset:

@@ -47,18 +47,16 @@ def load(
 
     Args:
         class_name: of the one class; without it ``dataset.json`` names them, or the masks' values do.
+        note: what is said of the dataset; without it the name in ``dataset.json``.
+        licence: of the images; without it that of ``dataset.json``.
 
     Raises:
         UserError: anything missing, unreadable or contradictory; the line names the file.
     """
-    if not class_name:
-        known = described(root)
-        known = Known(known.labels, known.spacing, note or known.note, licence or known.licence)
-        return _read(name, root, Patients(patient_column), known, cache)
-    one = {0: "background", 1: class_name}
-    return _read(
-        name, root, Patients(patient_column), Known(one, (), note, licence), cache, registered=True
-    )
+    known = described(root)
+    labels = {0: "background", 1: class_name} if class_name else known.labels
+    known = Known(labels, known.spacing, note or known.note, licence or known.licence)
+    return _read(name, root, Patients(patient_column), known, cache, registered=bool(class_name))
 
 
 def read(name: str, root: Path, patients: Patients, cache: Path | None = None) -> Dataset:
@@ -121,6 +119,7 @@ def _read(
         contents=tuple(decoded.contents),
         warnings=tuple(odd),
         unlabelled=unlabelled,
+        values=tuple(sorted(known.labels or ())[1:]),
     )
 
 

@@ -75,6 +75,10 @@ class Prepared(Protocol):
         """Sides of what networks see of a volume; empty: images are seen whole."""
 
     @property
+    def largest(self) -> tuple[int, ...]:
+        """Sides that no patch of the volumes exceeds; empty: images have any side."""
+
+    @property
     def usual_size(self) -> int:
         """The image size to take where the user names none and this one was the dataset's usual."""
 

@@ -29,6 +29,8 @@ class PreparedImages:
     image_size: int
     patch: ClassVar[tuple[int, ...]] = ()
     """Images are seen whole."""
+    largest: ClassVar[tuple[int, ...]] = ()
+    """They are resized, to whatever side is asked for."""
 
     @property
     def spatial_dims(self) -> int:
@@ -86,7 +88,7 @@ class PreparedImages:
         if self.dataset.spacing:
             steps = [self.dataset.spacing[k] for k in self.split.indices(self.dataset, "train")]
             facts["spacing_mm"] = np.median(steps, axis=0).tolist()
-        return facts
+        return facts | self.dataset.facts()
 
     @cached_property
     def _train_raw(self) -> Tensor:

@@ -202,6 +202,7 @@ class PreparedVolumes:
             "patch": self.patch,
             "volume": [int(side) for side in np.median([self._grid(k) for k in self._train_cases], axis=0)],
             "samples_per_epoch": self.samples,
+            **self.dataset.facts(),
         }
 
     def _foreground_window(self, channel: int) -> tuple[float, float]:

@@ -27,7 +27,7 @@ def load(
     patient: Callable[[str], str] | None = None,
     cache: Path | None = None,
     window: tuple[float, float] | None = None,
-    note: str = NO_KEY,
+    note: str | None = None,
     affine: str = "",
 ) -> Dataset:
     """Read the folder ``root``.
@@ -35,6 +35,7 @@ def load(
     Args:
         patient: a case's name to its patient; None: every volume is a patient of its own.
         window: for CT; None leaves it to the training volumes (``bench/data/prepared_volumes.py``).
+        note: what is said of the dataset; None: that nobody told the patients apart, where that is so.
         affine: ``sform`` or ``qform``, which counts where the headers of files contradict themselves;
             empty: such files are refused.
 
@@ -68,7 +69,7 @@ def load(
         classes=tuple(layout.labels[value] for value in sorted(layout.labels)[1:]),
         fingerprint=fingerprint(cases, patients, contents, spacing, decides),
         window=window,
-        note=note,
+        note=(NO_KEY if patient is None else "") if note is None else note,
         licence=layout.licence,
         spacing=tuple(spacing),
         modalities=layout.modalities,
@@ -78,6 +79,7 @@ def load(
         affines=tuple(affines[:count]),
         affine=affine,
         unlabelled=alone,
+        values=tuple(sorted(layout.labels)[1:]),
     )
 
 

@@ -64,12 +64,17 @@ def test_dataset_json_names_the_classes_and_more(folder):
         name="Mine",
     )
     dataset = read(folder)
-    assert dataset.classes == ("polyp", "tool")
+    assert (dataset.classes, dataset.values) == (("polyp", "tool"), ()), "the usual values"
     assert dataset.licence == "CC0"
     assert dataset.note.startswith("Mine")
     assert set(dataset.spacing) == {(0.5, 0.25)}
     assert "pixels" not in dataset.note
     assert dataset.warnings == ()
+
+
+def test_other_values_are_kept(folder):
+    describe(folder, labels={"background": 0, "polyp": 1, "tool": 2, "hand": 255})
+    assert read(folder).values == (1, 2, 255)
 
 
 def test_one_class_as_255_is_the_same_data_as_1(folder, tmp_path):
@@ -377,6 +382,19 @@ def test_a_registered_folder_may_have_several_classes(folder):
     describe(folder, labels={"background": 0, "polyp": 1, "tool": 2})
     dataset = image_folder.load("polyps", folder, patient_column="person")
     assert dataset.classes == ("polyp", "tool")
+
+
+def test_a_registered_folder_with_a_class_of_its_own_keeps_its_millimetres(folder):
+    from bench.data import image_folder
+
+    for path in (folder / "masks").iterdir():
+        save(path, np.eye(20, dtype=np.uint8))
+    described = {"pixel_spacing": [0.5, 0.25], "licence": "CC0", "name": "Polyps of 2020"}
+    describe(folder, labels={"background": 0, "polyp": 1}, **described)
+    dataset = image_folder.load("polyps", folder, patient_column="person", class_name="spleen")
+    assert dataset.classes == ("spleen",)
+    assert set(dataset.spacing) == {(0.5, 0.25)}
+    assert (dataset.licence, dataset.note) == ("CC0", "Polyps of 2020")
 
 
 def test_distances_are_in_millimetres(folder):

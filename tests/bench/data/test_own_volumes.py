@@ -5,7 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from volume_files import LABELS, write_decathlon
+from volume_files import LABELS, ball_volume, save, write_decathlon
 
 from bench.data import datasets
 from bench.planning.options import Options
@@ -85,6 +85,18 @@ def test_the_affine_is_chosen_once_for_all(bench, refused, arguments, folder, tm
 def test_the_choice_is_no_other_data_where_there_is_nothing_to_choose(folder):
     found = {datasets.load(str(folder), affine=affine).fingerprint for affine in ("", "sform", "qform")}
     assert len(found) == 1
+
+
+def test_the_usual_patch_is_one_that_every_fold_can_fill(bench, arguments, folder, tmp_path):
+    """One volume is larger than all others, and each fold in turn doesn't train on it."""
+    image, label = ball_volume(0, (14, 40, 12))
+    save(folder / "imagesTr" / "person00_a.nii.gz", image)
+    save(folder / "labelsTr" / "person00_a.nii.gz", label)
+    (tmp_path / "m.yaml").write_text(json.dumps(MATRIX | {"updates": 80}))
+    result = bench(*arguments, "--folds", 8, "--dry-run")
+    assert result.code == 0, result.err
+    assert bench(*arguments, "--folds", 8).code == 0
+    assert {job.image_size for job in Study(tmp_path / "s").jobs()} == {32}
 
 
 def test_images_have_no_affine(refused, tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -89,6 +90,12 @@ def test_the_patient_key(folder):
     assert set(load("balls", folder, patient_key=r"person(\d+)").patients) == {"00", "01", "02"}
     assert "by the key" in load("balls", folder, patient_key="person..").note
     assert load("balls", folder).fingerprint != load("balls", folder, patient_key="person..").fingerprint
+
+
+def test_a_registered_folder_with_a_patient_key_does_not_say_that_it_has_none(folder):
+    assert "a volume is taken for a patient" in volume_folder.load("balls", folder).note
+    keyed = volume_folder.load("balls", folder, patient=lambda case: case[:8])
+    assert (keyed.note, keyed.patients[:3]) == ("", ("person00", "person00", "person01"))
 
 
 def test_label_values_with_gaps_become_consecutive_classes(folder):
@@ -313,3 +320,37 @@ def test_options_that_do_not_fit_the_volumes(folder, tmp_path, refused, argument
     given = ["--matrix", "unets", "--dataset", "balls", "--data", folder, "--results", tmp_path / "r"]
     assert message in refused(*given, *arguments)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.fixture
+def no_forecast(monkeypatch):
+    """A dry run lists its jobs without measuring how long they would take."""
+    monkeypatch.setattr("bench.commands.forecast", lambda *_: SimpleNamespace(lines=list))
+
+
+NEEDS_32 = "the network needs a multiple of 32"
+THIN = "along z the training volumes are too thin, 16 voxels with their padding"
+
+
+@pytest.mark.usefixtures("no_forecast")
+@pytest.mark.parametrize(
+    ("shape", "size", "message", "helps"),
+    [
+        ((33, 40, 10), 48, THIN, ["--image-size", 32, "--slices", "axial"]),
+        ((14, 40, 10), 48, "along x and z the training volumes are too thin", []),
+        ((64, 40, 40), 64, f"patch of 64x48x48: {NEEDS_32}, e.g. 32", ["--image-size", 32]),
+        ((64, 64, 64), 48, f"--image-size 48: {NEEDS_32}, e.g. 32 or 64", []),
+    ],
+)
+def test_advice_for_networks_of_large_stride_helps(tmp_path, refused, bench, shape, size, message, helps):
+    folder = write_decathlon(tmp_path / "Balls", count=6, shape=shape)
+    matrix = tmp_path / "m.yaml"
+    network = "unet-4-4-4-4-4-4"
+    matrix.write_text(json.dumps({"teacher": network, "students": ["unet-2-4"], "updates": 100}))
+    given = ["--matrix", matrix, "--dataset", folder, "--results", tmp_path / "r", "--dry-run"]
+    line = refused(*given, "--image-size", size).replace(network, "the network")
+    assert line.endswith(message) if "e.g." in message else message in line
+    assert ("--slices" in line) == ("--slices" in helps)
+    if helps:
+        result = bench(*given, *helps)
+        assert result.code == 0, result.err
