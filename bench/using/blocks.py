@@ -115,7 +115,7 @@ def _on_grid(volume: Volume, cut: Plan, start: int, stop: int) -> Tensor:
 
 
 def _mean_and_std(volume: Volume, made_for: Preprocessing, cut: Plan) -> tuple[Tensor, Tensor]:
-    """What to normalise by, as ``prepared_volumes.mean_and_std``; moments of blocks are merged."""
+    """What to normalise by, as ``data/voxels.py: mean_and_std``; moments of blocks are merged."""
     fixed = ct_of(made_for.channels)
     if all(row is not None for row in fixed):
         mean, std = torch.tensor([row[2:] for row in fixed if row is not None]).T

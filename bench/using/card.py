@@ -15,7 +15,7 @@ from bench.report.captions import counted
 from bench.report.comparisons import levels
 from bench.report.tables.false_alarms import false_alarms_table
 from bench.report.tables.markup import Table, escape_markdown, markdown
-from bench.report.tables.wording import number
+from bench.report.tables.wording import disturbed, number
 from bench.study.store import Study
 from bench.using.preprocessing import Preprocessing
 
@@ -203,7 +203,8 @@ def _costs(story: Story, done: pd.DataFrame) -> Table:
             }
         )
     what = "the study's artefact, before it was exported" if rows else "nothing was measured"
-    return Table("costs", f"Batch 1, without reading and resizing; {what}.", pd.DataFrame(rows))
+    caption = f"Batch 1, without reading and resizing; {what}.{disturbed(own)}"
+    return Table("costs", caption, pd.DataFrame(rows))
 
 
 def _use(story: Story) -> str:
@@ -216,5 +217,5 @@ def _use(story: Story) -> str:
         "## Use\n\n```\n"
         f"pip install numpy {reader} {pin}\npython predict.py {files} -o masks\n```\n\n"
         "`configs/inference.json` says what happens to an image before and after the network; "
-        "`predict.py` and `scripts/` do it, in two hundred lines to read or to port."
+        "`predict.py` and `scripts/` do it, in three hundred lines at most to read or to port."
     )

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from bench.errors import UserError
-from bench.study.predictions import Labels
+from bench.study.predictions import Labels, largest_slice
 from bench.using import blocks, fits
 from bench.using.inputs import Input
 from bench.using.network import Network
-from bench.using.pictures import largest_slice, open_picture
+from bench.using.pictures import open_picture
 from bench.using.prediction import predict_array
 from bench.using.preprocessing import Preprocessing
 from bench.using.volumes import Volume, open_series, open_volume, unpacked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from bench.report import frames
 from bench.report.captions import counted
 from bench.report.tables.markup import Table
 from bench.report.tables.terminal import as_text
-from bench.report.tables.wording import number
+from bench.report.tables.wording import disturbed, number
 from bench.study.store import Study, not_here
 from bench.using.choosing import Against, Candidate, Choice, candidates, choose, within_limits
-from bench.using.here import measured_here, scored_here
+from bench.using.here import seen_here
 from bench.using.wishes import Limits
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,20 @@ def choose_of(study: Study, limits: Limits) -> Choice:
         UserError: ``within`` without a teacher, or ``here`` without the networks or the data.
     """
     summary, cases = frames.summary(study), frames.cases(study, "val")
-    latency = frames.latency(study)
+    faults: dict[str, str] = {}
     if limits.here:
-        summary, cases = scored_here(study, summary, cases, limits.data)
-        latency = measured_here(study, summary, limits)
-    found = candidates(summary, cases, latency, limits)
-    return choose(within_limits(found, summary, cases, limits))
+        seen = seen_here(study, summary, cases, limits)
+        summary, cases, latency, faults = seen.summary, seen.cases, seen.latency, seen.faults
+    else:
+        latency = frames.latency(study)
+    found = [
+        replace(one, fault=faults.get(one.id, "")) for one in candidates(summary, cases, latency, limits)
+    ]
+    if len(latency):  # of those alone that were held against the limits
+        counts = (latency.device == "cpu") & (latency.threads == limits.threads)
+        latency = latency[counts & latency.graph.isin(summary.graph)]
+    choice = choose(within_limits(found, summary, cases, limits))
+    return replace(choice, disturbed=disturbed(latency).strip())
 
 
 def tell(study: Study, choice: Choice, limits: Limits) -> str:
@@ -55,6 +64,7 @@ def as_dict(study: Study, choice: Choice, limits: Limits) -> dict[str, Any]:
     asked = {name: value for name, value in vars(limits).items() if name not in ("json", "plugin", "data")}
     return {
         "limits": asked,
+        "doubts": _doubts(choice),
         "answer": None if choice.best is None else _facts(study, choice.best),
         "runners_up": [
             {
@@ -93,13 +103,14 @@ def _words(study: Study, choice: Choice, limits: Limits) -> str:
     if best is None:
         lines = [f"{study.root}: no network keeps to these limits; the nearest:"]
         near = sorted(choice.left_out, key=lambda one: -one.dice)[:SHOWN]
-        return "\n".join([*lines, *(f"  {one.name}, Dice {one.dice:.3f}: {one.fault}" for one in near)])
+        lines += [f"  {one.name}, Dice {one.dice:.3f}: {one.fault}" for one in near]
+        return "\n".join([*lines, *_doubts(choice)])
     lines = [f"{best.name}  ({best.id})", "", _sentence(best, limits), *_doubts(choice)]
     if choice.others:
         lines.append(as_text(_table(choice, limits)))
     out = len(choice.left_out)
     if out:
-        lines.append(f"{counted(out, 'candidate')} left out by the limits; --json says why each.")
+        lines.append(f"{counted(out, 'candidate')} left out; --json says why each.")
     if study.has_weights(best.id):
         lines.append(f"python run_bench.py export {study.root} {best.id} -o FOLDER")
     else:
@@ -132,7 +143,7 @@ def _sentence(best: Candidate, limits: Limits) -> str:
 
 
 def _doubts(choice: Choice) -> list[str]:
-    """When the data can't tell it from others."""
+    """When the data can't tell it from others, and what is wrong with what it was told by."""
     alike = [one for one in choice.others if one.verdict == "alike"]
     unknown = [one for one in choice.others if one.verdict == "open"]
     lines = []
@@ -142,6 +153,14 @@ def _doubts(choice: Choice) -> list[str]:
         lines.append(f"{text}{f'; the fastest of them is {fastest}' if fastest else ''}.")
     if unknown:
         lines.append("There are too few patients to tell it from the others: take it for a guess.")
+    short = sum(one.short for one in choice.left_out)
+    if short:
+        lines.append(
+            f"The study is not finished: {counted(short, 'candidate')} {'lacks' if short == 1 else 'lack'} "
+            "folds that others have, so nothing compares them."
+        )
+    if choice.disturbed:
+        lines.append(choice.disturbed)
     return lines
 
 

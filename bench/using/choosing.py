@@ -35,6 +35,7 @@ class Candidate:
         ms: of one image, p50; None where that was not measured. The same holds for memory.
         scored: validation Dice, cases by repeats.
         fault: why it is left out; empty where it keeps to all limits.
+        short: whether that is so because it lacks folds that others have.
     """
 
     jobs: pd.DataFrame = field(repr=False)
@@ -45,6 +46,7 @@ class Candidate:
     memory_mb: float | None
     scored: pd.DataFrame = field(repr=False)
     fault: str = ""
+    short: bool = False
 
     @property
     def id(self) -> str:
@@ -77,11 +79,12 @@ class Against:
 
 @dataclass(frozen=True)
 class Choice:
-    """The answer; ``best`` None: nothing keeps to the limits."""
+    """The answer; ``best`` None: nothing keeps to the limits. ``disturbed``: what is wrong with times."""
 
     best: Candidate | None
     others: tuple[Against, ...]
     left_out: tuple[Candidate, ...]
+    disturbed: str = ""
 
 
 def candidates(
@@ -104,8 +107,8 @@ def candidates(
         found.append(
             Candidate(
                 own,
-                dice=float(own.dice_val.mean()),
-                test=float(own.dice.mean()) if own.dice.notna().all() else np.nan,
+                dice=_mean(own, "dice_val"),
+                test=_mean(own, "dice") if own.dice.notna().all() else np.nan,
                 ms=ms,
                 mb=None if pd.isna(size) else float(size),
                 memory_mb=memory,
@@ -113,6 +116,11 @@ def candidates(
             )
         )
     return found
+
+
+def _mean(jobs: pd.DataFrame, column: str) -> float:
+    """Over folds, so that each counts alike however many seeds it has."""
+    return float(jobs.groupby("fold", dropna=False)[column].mean().mean())
 
 
 def cost_of(job: pd.Series, latency: pd.DataFrame, limits: Limits) -> tuple[float | None, float | None]:
@@ -141,18 +149,35 @@ def within_limits(
 ) -> list[Candidate]:
     """The candidates, each with why it is left out, if it is.
 
+    A fault that a candidate has already stays.
+
     Raises:
         UserError: ``within`` in a study where nobody teaches.
     """
+    cheap = [replace(one, fault=one.fault or _too_much(one, limits)) for one in found]
     if limits.within is None:
-        return [replace(one, fault=_too_much(one, limits)) for one in found]
+        return _of_the_same_folds(cheap)
     teaching = largest_teachers(summary[summary.status == "done"])
     if not teaching:
         raise UserError("--within: no network of this study teaches; leave it out")
     teacher = scores(by_fold(cases), teaching)
+    return _of_the_same_folds(
+        [replace(one, fault=one.fault or _inferior(one, teacher, limits.within)) for one in cheap]
+    )
+
+
+def _of_the_same_folds(found: Sequence[Candidate]) -> list[Candidate]:
+    """Leaves out whoever lacks a fold that another one within the limits has.
+
+    Each fold has other validation patients: the mean over an easy one alone would win over that of all.
+    """
+    folds = [set(one.jobs.fold.dropna()) for one in found]
+    wanted = set().union(*(own for one, own in zip(found, folds, strict=True) if not one.fault))
     return [
-        replace(one, fault=_too_much(one, limits) or _inferior(one, teacher, limits.within))
-        for one in found
+        replace(one, fault=f"only {len(own)} of {counted(len(wanted), 'fold')} done", short=True)
+        if wanted - own and not one.fault
+        else one
+        for one, own in zip(found, folds, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import architectures
-from bench.errors import UserError
+from bench.errors import UserError, brief
 from bench.files.atomic import write_folder, write_json
 from bench.study.store import Study
 from bench.using import standalone
@@ -23,7 +23,7 @@ from bench.using.refit import refit, repeats_of
 from bench.using.wishes import ExportWish
 from methods.artefact import Artefact, GraphArtefact, parameters_of
 from methods.converting import open_graph
-from methods.converting.agreement import DIFFERENCE
+from methods.converting.agreement import DIFFERENCE, differences, tolerance
 from methods.converting.libraries import lacking
 from methods.converting.steps import FP32, NEEDED
 
@@ -45,6 +45,8 @@ DIFFERING = {"scripts/images.py", "scripts/volumes.py"} | {
 """Files that not every bundle has: they follow from its runtime and the kind of its images."""
 COMPARED = {2: 8, 3: 2}
 """Images of noise that a conversion is compared with torch on, by spatial dimensions."""
+SCALES, FEW = (0.1, 10.0), 2
+"""How strong the noise is besides, and how many such images there are."""
 
 
 def export(study: Study, job_id: str, out: Path, wish: ExportWish | None = None) -> None:
@@ -130,8 +132,33 @@ def _converted(network: Network, artefact: Artefact, runtime: str) -> GraphArtef
         graph = FP32[runtime](module, images.split(1), architectures.stride(about.architecture))
     except ValueError as error:
         raise UserError(f"{network.label}: {error}") from None
-    count = parameters_of(module)
-    return GraphArtefact(replace(about, parameters=count), graph, open_graph)
+    except Exception as error:  # exporters have errors of their own, for code of networks that isn't ours
+        raise UserError(
+            f"{network.label}: {runtime} can't be made of it ({brief(error)}); --runtime names another one"
+        ) from None
+    made = GraphArtefact(replace(about, parameters=parameters_of(module)), graph, open_graph)
+    _check_scales(network, made, images[:FEW])
+    return made
+
+
+def _check_scales(network: Network, made: GraphArtefact, images: torch.Tensor) -> None:
+    """Compare on weaker and stronger images, too.
+
+    Exporting fixes what a network decides by its image, so that a graph can be right for some images alone.
+    Logits of a network without normalisation grow with the image, and so does what rounding adds.
+
+    Raises:
+        UserError: logits that are not torch's.
+    """
+    for scale in SCALES:
+        batches = (scale * images).split(1)
+        found = differences(made.predict, network.artefact.predict, batches)[DIFFERENCE]
+        if not found <= tolerance(made.graph.runtime) * max(1.0, scale):
+            raise UserError(
+                f"{network.label}: in {made.graph.runtime} its logits differ from torch's by {found:.2g} "
+                f"on images {scale:g} times as strong: does it decide by their values? Such a network "
+                "can't be exported"
+            )
 
 
 def write_bundle(network: Network, graph: GraphArtefact, story: Story, out: Path) -> None:

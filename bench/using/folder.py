@@ -28,7 +28,7 @@ from bench.using.alone import alone_in
 from bench.using.case import Found, predict_case, reason_of
 from bench.using.inputs import Input, check_targets, find
 from bench.using.listing import Listing
-from bench.using.network import Network, on_threads
+from bench.using.network import Network, check_runs, on_threads
 from bench.using.pictures import write_mask, write_overlay
 from bench.using.progress import Progress
 from bench.using.wishes import Wish
@@ -64,6 +64,7 @@ def predict_files(
     Raises:
         UserError: a mistake in what is asked for (nothing is predicted then), or a disk that is full.
     """
+    check_runs(network)
     made_for, wish = network.made_for, wish or Wish()
     found, left = find(given, made_for, out)
     targets = [(one.target(made_for), one) for one in found]
@@ -177,11 +178,11 @@ def _one(run: Run, seen: Listing, target: str, one: Input, progress: Progress) -
 
 def _scores(run: Run, one: Input, found: Found) -> dict[str, Any]:
     """What the list says of a case's score: nothing without ``--masks``."""
-    path, classes = run.masks.get(one.name), run.network.made_for.classes
+    path, made_for = run.masks.get(one.name), run.network.made_for
     if path is None:
         return {}
     try:
-        scores = references.score(found.mask, path, classes, found.volume, found.spacing)
+        scores = references.score(found.mask, path, made_for, found.volume, found.spacing)
         return {"scores": scores, "mask_sha256": checksum(path)}
     except (UserError, OSError) as error:
         return {"score_fault": str(error)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+import architectures
 from bench.compute.device import choose_device
 from bench.compute.processes import in_own_process
 from bench.data.splits_file import read_splits
@@ -17,22 +19,66 @@ from bench.errors import UserError
 from bench.planning.session import Session, data_again
 from bench.scoring.evaluation import predict_masks, score_part, summarise
 from bench.scoring.inference import Input, artefact_of, inference, inference_memory_mb, inputs_of
-from bench.scoring.latency import latencies
+from bench.scoring.latency import quiet_latencies
 from bench.study.store import Study
+from bench.training.artefacts import fault_here
 from bench.using.wishes import Limits
 
 log = logging.getLogger(__name__)
 
 
-def measured_here(study: Study, summary: pd.DataFrame, limits: Limits) -> pd.DataFrame:
-    """Measurements as ``frames.latency`` has them, of each distinct network whose weights are here.
+@dataclass(frozen=True)
+class SeenHere:
+    """A study's frames as this machine has them.
+
+    Attributes:
+        summary: with INT8 scored again.
+        cases: of validation, with INT8 scored again.
+        latency: as ``frames.latency`` has it, of each distinct network that was asked for and can run.
+        faults: why the others can't run, by the ids of their jobs.
+    """
+
+    summary: pd.DataFrame
+    cases: pd.DataFrame
+    latency: pd.DataFrame
+    faults: dict[str, str]
+
+
+def seen_here(study: Study, summary: pd.DataFrame, cases: pd.DataFrame, limits: Limits) -> SeenHere:
+    """Score and measure again, on this machine, what ``limits`` asks for.
 
     Raises:
-        UserError: none is.
+        UserError: no weights are in the study, or its data is neither built in nor named.
     """
-    own = summary[(summary.status == "done") & summary.id.map(study.has_weights)].drop_duplicates("graph")
+    own = summary[(summary.status == "done") & summary.id.map(study.has_weights)]
     if not len(own):
         raise UserError(f"{study.root}: --here needs the networks, and no weights are in it")
+    if limits.runtime:
+        own = own[own.runtime == limits.runtime]
+    faults = _faults(study, own, limits.side)
+    able = own[~own.id.isin(faults)]
+    summary, cases = _scored_again(study, able, (summary, cases), limits.data)
+    return SeenHere(summary, cases, _measured(study, able.drop_duplicates("graph"), limits), faults)
+
+
+def _faults(study: Study, own: pd.DataFrame, side: int | None) -> dict[str, str]:
+    """Why networks can't run here, by id. One of each graph and of each processor it is for is opened."""
+    found: dict[str, str] = {}
+    for _, alike in own.groupby(["graph", "instruction_set"], sort=False, dropna=False):
+        job = study.job(alike.id.iloc[0])
+        stride = architectures.stride(job.architecture)
+        fault = fault_here(artefact_of(study, job))
+        if not fault and side is not None and side % stride:
+            fault = f"takes sides that are multiples of {stride}, so not --side {side}"
+        if fault:
+            found |= dict.fromkeys(alike.id, fault)
+    return found
+
+
+def _measured(study: Study, own: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """Measurements of the networks of ``own``."""
+    if not len(own):
+        return pd.DataFrame()
     log.info(f"measuring {len(own)} networks on {limits.threads} thread(s)")
     jobs = [study.job(name) for name in own.id]
     given = [_input(study, job, limits.side) for job in jobs]
@@ -45,15 +91,14 @@ def measured_here(study: Study, summary: pd.DataFrame, limits: Limits) -> pd.Dat
         for artefact, job, one in zip(artefacts, jobs, given, strict=True)
     ]
     rows: list[dict[str, Any]] = []
-    for graph, job, one, values in zip(
-        own.graph, jobs, given, latencies(calls, limits.threads), strict=True
-    ):
+    times, busy = quiet_latencies(calls, limits.threads, cpu.type, quiet_before=True)
+    for graph, job, one, values in zip(own.graph, jobs, given, times, strict=True):
         memory = None
         if limits.max_memory_mb is not None:
             memory = in_own_process(inference_memory_mb, study.root, job.id, one)
         row = {"graph": graph, "side": one.side, "volume": one.volume, "device": "cpu"}
         cost = {"latency_ms_p50": float(np.percentile(values, 50)), "peak_memory_mb": memory}
-        rows.append({**row, "threads": limits.threads, **cost})
+        rows.append({**row, "threads": limits.threads, "busy": busy, **cost})
     return pd.DataFrame(rows)
 
 
@@ -65,16 +110,16 @@ def _input(study: Study, job: Any, side: int | None) -> Input:
     return next((one for one in found if one.volume), found[0])
 
 
-def scored_here(
-    study: Study, summary: pd.DataFrame, cases: pd.DataFrame, data: Path | None
+def _scored_again(
+    study: Study, own: pd.DataFrame, known: tuple[pd.DataFrame, pd.DataFrame], data: Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Summary and validation cases with INT8 scored again; as they are where nothing is in INT8.
+    """Summary and validation cases with the INT8 networks of ``own`` scored again.
 
     Raises:
         UserError: the study's data is neither built in nor named.
     """
-    kept = (summary.artefact_precision == "int8") & summary.id.map(study.has_weights)
-    small = summary[kept & (summary.status == "done")]
+    summary, cases = known
+    small = own[own.artefact_precision == "int8"]
     if not len(small):
         return summary, cases
     dataset = data_again(study, data)

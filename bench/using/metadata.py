@@ -49,7 +49,7 @@ def metadata(
         "data_source": data.get("note") or record["job"]["dataset"],
         "data_type": "nibabel" if made_for.of_volumes else "image",
         "image_classes": made_for.wanted,
-        "label_classes": {str(number): name for number, name in enumerate(names)},
+        "label_classes": dict(zip(_values(made_for), names, strict=True)),
         "pred_classes": {str(number): name for number, name in enumerate(names)},
         "eval_metrics": {f"mean_dice_{part}": value for part, value in scores.items()},
         "intended_use": WARNING,
@@ -79,6 +79,12 @@ def metadata(
             },
         },
     }
+
+
+def _values(made_for: Preprocessing) -> list[str]:
+    """Of the background and each class in the masks that it was trained on."""
+    values = made_for.values or range(1, len(made_for.classes) + 1)
+    return [str(value) for value in (0, *values)]
 
 
 def _tensor(own: dict[str, Any], made_for: Preprocessing) -> dict[str, Any]:

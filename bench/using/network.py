@@ -14,7 +14,7 @@ from bench.errors import UserError
 from bench.files.atomic import plain
 from bench.files.checksums import checksum, digest
 from bench.study.store import Study, not_done, not_here
-from bench.training.artefacts import open_artefact
+from bench.training.artefacts import fault_here, open_artefact
 from bench.training.job_parts import load_artefact
 from bench.using.preprocessing import Preprocessing
 from methods.artefact import Artefact
@@ -85,6 +85,16 @@ def of_file(path: Path) -> Network:
         raise UserError(f"{path}: what it says of its images is not of this version") from None
     checked = Preprocessing.from_dict(plain(made_for.as_dict()), path)
     return Network(f"{about.architecture} of {path.name}", artefact, checked, checksum(path))
+
+
+def check_runs(network: Network) -> None:
+    """Open it, so that what can't be run is said once, not of each image.
+
+    Raises:
+        UserError: its runtime is not installed, or this processor would compute something else.
+    """
+    if fault := fault_here(network.artefact):
+        raise UserError(f"{network.label}: {fault}")
 
 
 def on_threads(artefact: Artefact, threads: int | None) -> int:

@@ -78,12 +78,6 @@ def write_overlay(
     picture.save(path)
 
 
-def largest_slice(mask: Labels) -> int:
-    """The axial slice with the most found; the middle one where nothing was."""
-    sizes = [int(np.count_nonzero(mask[..., z])) for z in range(mask.shape[-1])]
-    return int(np.argmax(sizes)) if any(sizes) else mask.shape[-1] // 2
-
-
 def _shown(image: NDArray[np.generic], made_for: Preprocessing) -> NDArray[np.float64]:
     """``(*spatial, 3)`` of 0 to 255: colours as they are, else the first channel from black to white."""
     values = np.asarray(image, float)

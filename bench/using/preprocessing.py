@@ -22,10 +22,11 @@ from methods.artefact import About
 
 Number = Annotated[float, Field(ge=-1e18, le=1e18)]
 Positive = Annotated[float, Field(gt=0, le=1e18)]
+Value = Annotated[int, Field(ge=1, lt=2**53)]
 Side = Annotated[int, Field(ge=1, le=2**16)]
 RAS: Literal["RAS"] = "RAS"
 THRESHOLD = 0.5
-"""Of the sigmoid, as ``decide`` in ``bench/scoring/evaluation.py`` has it."""
+"""Of the sigmoid, as ``decisions`` in ``methods/outputs.py`` has it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Preprocessing:
     Attributes:
         channels: of every image, in their order.
         classes: names of the foreground classes; 0 is the background, then they follow.
+        values: of each class in the files of masks that it was trained on; empty: 1, 2, … What is predicted
+            is always numbered so.
         size: side of the square that 2-D images are resized to; None of volumes.
         resize: how: ``bilinear`` with antialiasing for images, ``trilinear`` for volumes.
         orientation: ``RAS`` of volumes (axes run right, front, head); empty: images upright, as their EXIF
@@ -73,6 +76,7 @@ class Preprocessing:
     overlap: Annotated[float, Field(ge=0, lt=1)] = OVERLAP
     blending: Literal["gaussian"] = "gaussian"
     threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
+    values: Annotated[tuple[Value, ...], Field(max_length=255)] = ()
 
     @property
     def of_volumes(self) -> bool:
@@ -105,8 +109,11 @@ class Preprocessing:
         return f"2-D {kind} images (PNG, TIFF, JPEG, ...)"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return dataclasses.asdict(self)
+        """For JSON; as earlier versions wrote it, without ``values``, where these are the usual ones."""
+        content = dataclasses.asdict(self)
+        if not self.values:
+            del content["values"]
+        return content
 
     @classmethod
     def from_dict(cls, content: Any, where: object) -> Preprocessing:
@@ -121,6 +128,9 @@ class Preprocessing:
             raise UserError(
                 f"{where}: must have a size (of images), or a patch and a spacing of three axes"
             )
+        rising = sorted(set(found.values))
+        if found.values and (len(rising) != len(found.classes) or rising != list(found.values)):
+            raise UserError(f"{where}: values must be one for each class, rising, not {found.values}")
         if (found.overlap, found.threshold) != (OVERLAP, THRESHOLD):
             raise UserError(
                 f"{where}: has overlap {found.overlap:g} and threshold {found.threshold:g}; this version "
@@ -137,6 +147,7 @@ class Preprocessing:
             facts: of the data that it was trained on, as a record keeps them under ``dataset``.
         """
         classes = tuple(facts.get("classes") or ("foreground",) * max(1, made.out_channels - 1))
+        values = tuple(facts.get("values") or ())
         if "patch" in facts:
             rows = facts["normalisation"]
             return cls(
@@ -146,11 +157,12 @@ class Preprocessing:
                 orientation=RAS,
                 spacing=tuple(facts["spacing_mm"]),
                 patch=tuple(facts["patch"]),
+                values=values,
             )
         window = tuple(facts["window"]) if "window" in facts else None
         own = zip(facts["mean"], facts["std"], strict=True)
         channels = tuple(Channel(window, mean, std) for mean, std in own)
-        return cls(channels=channels, classes=classes, size=made.image_size)
+        return cls(channels=channels, classes=classes, size=made.image_size, values=values)
 
 
 def _of_ct(row: dict[str, float]) -> Channel:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.data import mask_values, nifti
+from bench.data.nifti_affine import check_pair
 from bench.data.nifti_names import ENDINGS
 from bench.data.pictures import read_mask
 from bench.errors import UserError
 from bench.scoring.evaluation import score_case
 from bench.study.predictions import Labels
 from bench.using.inputs import CHANNEL, PICTURES, Input
+from bench.using.preprocessing import Preprocessing
 from bench.using.volumes import Volume
+
+Read = Callable[[dict[int, str]], Labels]
+"""The class indices of a mask's file, by the names of its values."""
 
 
 def find_masks(folder: Path, found: Sequence[Input], of_volumes: bool) -> dict[str, Path]:
@@ -56,21 +62,23 @@ def find_masks(folder: Path, found: Sequence[Input], of_volumes: bool) -> dict[s
 
 
 def score(
-    predicted: Labels, path: Path, classes: Sequence[str], volume: Volume | None, spacing: Sequence[float]
+    predicted: Labels, path: Path, made_for: Preprocessing, volume: Volume | None, spacing: Sequence[float]
 ) -> dict[str, Any]:
     """``organ_size`` and all measures of a case, as a study's records have them.
 
     Args:
         predicted: canonical, of a volume.
         path: of the true mask.
+        made_for: names and values of classes.
         volume: whose mask it is; None: an image's.
         spacing: mm along each axis of ``predicted``; empty: distances are in pixels.
 
     Raises:
         UserError: a mask that can't be read or does not fit.
     """
-    labels = dict(enumerate(("background", *classes)))
-    truth = _of_image(path, labels) if volume is None else _of_volume(path, labels, volume)
+    read = _of_image(path) if volume is None else _of_volume(path, volume)
+    classes = made_for.classes
+    truth = _by_values_or_ranks(read, classes, made_for.values)
     if truth.shape != predicted.shape:
         own, theirs = ("x".join(map(str, one.shape)) for one in (truth, predicted))
         raise UserError(f"{path}: mask is {own}, its image {theirs}; they must have the same size")
@@ -78,16 +86,40 @@ def score(
     return {"organ_size": int(np.count_nonzero(truth)), **scores}
 
 
-def _of_image(path: Path, labels: dict[int, str]) -> Labels:
-    [indices], _ = mask_values.class_indices([path], [read_mask(path)], labels)
-    return indices
+def _by_values_or_ranks(read: Read, classes: Sequence[str], values: Sequence[int]) -> Labels:
+    """Class indices by the values that the training data's own masks have, or else as masks are predicted.
+
+    Predicted masks hold 1, 2, …. They are read so only where no such number is the value of another class.
+    """
+    ranks = range(1, len(classes) + 1)
+    usual = dict(enumerate(("background", *classes)))
+    if not values:
+        return read(usual)
+    try:
+        return read({0: "background", **dict(zip(values, classes, strict=True))})
+    except UserError:
+        if any(rank in values and values[rank - 1] != rank for rank in ranks):
+            raise
+        with contextlib.suppress(UserError):
+            return read(usual)
+        raise
 
 
-def _of_volume(path: Path, labels: dict[int, str], volume: Volume) -> Labels:
+def _of_image(path: Path) -> Read:
+    mask = read_mask(path)
+
+    def read(labels: dict[int, str]) -> Labels:
+        [indices], _ = mask_values.class_indices([path], [mask], labels)
+        return indices
+
+    return read
+
+
+def _of_volume(path: Path, volume: Volume) -> Read:
     image = nifti.open_image(path, 1, volume.preferred, "masks are")
     own = Volume((image,), 1)
-    if own.shape != volume.shape or not np.allclose(
-        own.canonical_affine, volume.canonical_affine, atol=0.05
-    ):
-        raise UserError(f"{path}: does not lie where its image does; both must have the same grid in mm")
-    return nifti.class_indices(nifti.canonical_array(image), path, labels)
+    if own.shape == volume.shape:  # else `score` says so
+        place = volume.images[0].path, volume.canonical_affine
+        check_pair(place, (path, own.canonical_affine), volume.shape, "mask")
+    voxels = nifti.canonical_array(image)
+    return lambda labels: nifti.class_indices(voxels, path, labels)

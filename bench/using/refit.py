@@ -103,6 +103,11 @@ def _check(study: Study, job: Job) -> None:
     for one in _in_order(study, job):
         if one.weights:
             raise UserError(f"--refit: the weights of {one.label} were given, not trained here")
+        if one.maps:
+            raise UserError(
+                f"--refit: {one.label}: the study does not keep the maps of --teacher-maps; leave --refit "
+                "out, or name a job that a network taught"
+            )
         if one.labels is not None or one.teacher_labels != "same":
             raise UserError(f"--refit: {one.label} learns from some labels alone; with all it is another")
 

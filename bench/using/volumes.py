@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import nifti
+from bench.data.nifti_affine import canonical_affine
 from bench.errors import UserError
 from bench.study.predictions import Labels
 from bench.using import dicom
@@ -62,11 +63,7 @@ class Volume:
     @property
     def canonical_affine(self) -> NDArray[np.float64]:
         """The same from the voxels of ``whole``."""
-        import nibabel as nib
-
-        sides = self.images[0].shape[:3]
-        found: NDArray[np.float64] = self.affine @ nib.orientations.inv_ornt_aff(self._orientation, sides)
-        return found
+        return canonical_affine(self.affine, self.shape)
 
     @property
     def _orientation(self) -> NDArray[np.float64]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.planning.options import Options, check_memory, flag, flags, one_of
+from bench.planning.options import Options, check_flags, flag, one_of, positive
 
 RUNTIMES = ("onnxruntime", "openvino")
 """That a bundle may be for."""
@@ -30,24 +29,6 @@ def _at_least_one(name: str) -> Callable[[int], None]:
             raise UserError(f"{name} {value}: must be 1 or more")
 
     return check
-
-
-def _positive(name: str) -> Callable[[float], None]:
-    """A check of a limit."""
-
-    def check(value: float) -> None:
-        if not 0 < value < math.inf:
-            raise UserError(f"{name} {value:g}: must be positive and finite")
-
-    return check
-
-
-def _check(wish: Any) -> None:
-    """Raise a ``UserError`` for a value that can't be."""
-    for own, known in flags(type(wish)):
-        value = getattr(wish, own.name)
-        if value != own.default:
-            known.check(value)
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,7 @@ class Wish:
         None,
         "Predict volumes that need more in blocks; default: half of what is free.",
         shown={"metavar": "G"},
-        check=check_memory,
+        check=positive("--memory-gb"),
     )
     affine: str = _as_of_a_matrix("affine")
     device: str = _as_of_a_matrix("device")
@@ -81,7 +62,7 @@ class Wish:
     """Loaded before the network is opened; from Python by ``open_study``."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_flags(self)
 
 
 @dataclass(frozen=True)
@@ -105,7 +86,7 @@ class ExportWish:
     plugin: tuple[Path, ...] = _as_of_a_matrix("plugin")
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_flags(self)
 
 
 @dataclass(frozen=True)
@@ -117,7 +98,7 @@ class Limits:
     """
 
     max_ms: float | None = flag(
-        None, "Milliseconds of an image, p50.", shown={"metavar": "MS"}, check=_positive("--max-ms")
+        None, "Milliseconds of an image, p50.", shown={"metavar": "MS"}, check=positive("--max-ms")
     )
     threads: int = flag(1, "That compute it.", shown={"metavar": "N"}, check=_at_least_one("--threads"))
     side: int | None = flag(
@@ -127,19 +108,19 @@ class Limits:
         check=_at_least_one("--side"),
     )
     max_mb: float | None = flag(
-        None, "Size of the file.", shown={"metavar": "MB"}, check=_positive("--max-mb")
+        None, "Size of the file.", shown={"metavar": "MB"}, check=positive("--max-mb")
     )
     max_memory_mb: float | None = flag(
         None,
         "Memory of one inference.",
         shown={"metavar": "MB"},
-        check=_positive("--max-memory-mb"),
+        check=positive("--max-memory-mb"),
     )
     within: float | None = flag(
         None,
         "Dice that it may lose on the teacher, by non-inferiority, e.g. 0.02.",
         shown={"metavar": "DICE"},
-        check=_positive("--within"),
+        check=positive("--within"),
     )
     runtime: str = flag("", "torch, openvino or onnxruntime; default: any.", shown={"metavar": "NAME"})
     here: bool = flag(False, "Measure again on this machine, and score INT8 again.")
@@ -148,4 +129,4 @@ class Limits:
     plugin: tuple[Path, ...] = _as_of_a_matrix("plugin")
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_flags(self)

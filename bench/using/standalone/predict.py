@@ -27,13 +27,27 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
+def check_processor(about: dict[str, Any], trusted: bool) -> None:
+    """Refuse an INT8 network where sums would be cut off in silence: on x86 that is not known to have VNNI.
+
+    ``trusted``: the user says that it has; asked only where the system does not say.
+    """
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    if about["precision"] != "int8" or about["overflow_fix"] or not x86:
+        return
+    known = Path("/proc/cpuinfo")  # neither Windows nor macOS has it
+    flags = known.read_text() if known.is_file() else ""
+    if flags and not any(name in flags for name in ("vnni", "amx_int8")):
+        raise SystemExit("error: this INT8 network needs a processor with VNNI; sums would be cut off")
+    if not flags and not trusted:
+        raise SystemExit(
+            "error: this INT8 network needs a processor with VNNI, else its sums are cut off; this system "
+            "does not say what its processor has: look it up, and if it has VNNI add --trust-processor"
+        )
+
+
 def open_network(about: dict[str, Any], threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """What turns normalised images ``(N, C, *sides)``, float32, into logits."""
-    exact = ("vnni", "amx_int8")
-    if about["precision"] == "int8" and not about["overflow_fix"] and platform.machine() == "x86_64":
-        flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else "vnni"
-        if not any(name in flags for name in exact):
-            raise SystemExit("error: this INT8 network needs a processor with VNNI; sums would be cut off")
     if about["runtime"] == "openvino":
         import openvino
 
@@ -63,9 +77,13 @@ def main() -> int:
     parser.add_argument("-o", "--out", required=True, type=Path, help="the folder for masks")
     parser.add_argument("--threads", type=int, help="default: all cores that the process may use")
     parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument(
+        "--trust-processor", action="store_true", help="it has VNNI, though the system does not say so"
+    )
     asked = parser.parse_args()
     about = json.loads((HERE / "configs" / "inference.json").read_text(encoding="utf-8"))
     how = about["preprocessing"]
+    check_processor(about["network"], asked.trust_processor)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         kind = import_module(f"scripts.{'volumes' if how['patch'] else 'images'}")

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from bench import api
+from bench.compute import quiet
 from bench.study.store import Study
+from methods.artefact import About, GraphArtefact
+from methods.converting import Graph, open_graph, processor
 
 TEACHER, SMALL, MIDDLE = "unet-64-128-256-512", "unet-32-64", "unet-32-64-128"
 
@@ -127,10 +130,30 @@ def test_it_says_when_the_data_cannot_tell(bench, study, chosen):
     assert "can't be told apart from it" in bench("choose", study.root).out
 
 
+def test_it_says_that_times_are_of_a_busy_machine(bench, study, chosen):
+    assert chosen()["doubts"] == []
+    path = study.root / "profile.json"
+    profile = json.loads(path.read_text())
+    path.write_text(json.dumps({"entries": [entry | {"busy": True} for entry in profile["entries"]]}))
+    for limit in (100, 0.001):
+        assert "Others used the machine" in bench("choose", study.root, "--max-ms", limit).out
+
+
 def test_few_patients_say_nothing(bench, simulated):
     simulated.patients = 5
     simulated.fill(seeds=1, students=1, names=("baseline",))
     assert "take it for a guess" in bench("choose", simulated.study.root).out
+
+
+def test_an_easy_fold_alone_does_not_win(bench, simulated):
+    """One of two networks has a fold alone, in which it is better than the other one is in any."""
+    for fold in range(3):
+        simulated.add(MIDDLE, "baseline", 0, fold=fold)
+    simulated.add(SMALL, "baseline", 0, fold=2, effect=0.2)
+    found = json.loads(bench("choose", simulated.study.root, "--json").out)
+    assert found["answer"]["name"] == f"{MIDDLE}:baseline"
+    assert [one["why"] for one in found["left_out"]] == ["only 1 of 3 folds done"]
+    assert "1 candidate lacks folds that others have" in bench("choose", simulated.study.root).out
 
 
 def test_nothing_keeps_to_the_limits(bench, study):
@@ -152,13 +175,72 @@ def test_without_a_teacher_within_is_refused(refused, simulated):
     assert "no network of this study teaches" in refused("choose", simulated.study.root, "--within", 0.02)
 
 
-def test_here_it_is_measured_again(bench, tmp_path):
+def test_here_it_is_measured_again(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(quiet, "is_busy", lambda: True)
+    monkeypatch.setattr(quiet, "WAIT_SECONDS", 0.0)
     study, job_id = finished_study.finish(tmp_path, finished_study.images())
     assert "was not measured" in bench("choose", study.root).out
     before = sorted(path.name for path in study.root.rglob("*"))
     result = bench("choose", study.root, "--here", "--json", "--max-memory-mb", 1e6)
-    found = json.loads(result.out)["answer"]
+    said = json.loads(result.out)
+    found = said["answer"]
+    assert "Others used the machine" in said["doubts"][-1]
     assert found["id"] == job_id
     assert 0 < found["ms"] < 1e5
     assert found["memory_mb"] is not None
     assert sorted(path.name for path in Study(study.root).root.rglob("*")) == before, "nothing is written"
+
+
+def only_elsewhere(study, source):
+    """A job in the study whose network is an INT8 graph for processors with other instructions."""
+    job = replace(source, method="int8", recipe="baseline > int8", source=source.id)
+    graph = f"{source.architecture} onnxruntime int8"
+    facts = {"instruction_set": "AMX", "overflow_fix": False}
+    about = About(source.architecture, step="int8")
+    artefact = GraphArtefact(about, Graph("onnxruntime", "int8", {"model.onnx": b"x"}, facts), open_graph)
+    study.plan(job)
+    artefact.save(study.path("weights", job.id))
+    record = study.record(source.id) | {"id": job.id, "job": job.as_dict()}
+    record["shown"] = {"method": "int8", "rank": 8, "changed": "", "graph": graph, "recipe": job.recipe}
+    record["artefact"] = {"runtime": "onnxruntime", "precision": "int8", "facts": facts}
+    record["files"] = study.checksums(job.id)
+    study.write_record(record)
+    return job.id
+
+
+@pytest.fixture
+def half_able(tmp_path, monkeypatch):
+    """A study with a network that this machine runs and one that it doesn't; and their ids."""
+    study, job_id = finished_study.finish(tmp_path / "study", finished_study.images())
+    monkeypatch.setattr(quiet, "is_busy", lambda: False)
+    monkeypatch.setattr(processor, "saturates", lambda: True)
+    return study, job_id, only_elsewhere(study, study.job(job_id))
+
+
+def test_what_cannot_run_here_is_left_out(bench, half_able):
+    study, able, unable = half_able
+    found = json.loads(bench("choose", study.root, "--here", "--json").out)
+    assert found["answer"]["id"] == able
+    assert [one["id"] for one in found["left_out"]] == [unable]
+    assert "sums would be cut off" in found["left_out"][0]["why"]
+    odd = bench("choose", study.root, "--here", "--side", 251, "--runtime", "torch")
+    assert odd.code == 1
+    assert "takes sides that are multiples of 2, so not --side 251" in odd.out
+
+
+def test_what_cannot_run_here_is_not_profiled(bench, half_able, brief_profile):
+    study, _, _ = half_able
+    said = bench("profile", study.root)
+    assert said.code == 0
+    assert said.err.count("is left out: this INT8 network was made for processors with AMX") == 1
+    measured = study.root / "profile.json"
+    before = measured.read_bytes()
+    assert {entry["graph"] for entry in json.loads(before)["entries"]} == {"unet-4-8"}
+    bench("profile", study.root)
+    assert measured.read_bytes() == before, "nothing is left to measure here"
+
+
+def test_what_cannot_run_here_predicts_nothing_and_says_so_once(refused, half_able, tmp_path):
+    study, _, unable = half_able
+    said = refused("predict", f"{study.root}:{unable}", tmp_path, "-o", tmp_path / "out")
+    assert "sums would be cut off" in said

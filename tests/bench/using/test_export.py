@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from dataclasses import replace
 from pathlib import Path
 
 import finished_study
@@ -30,15 +31,24 @@ from bench.study.class_colours import PALETTE
 from bench.study.store import Study
 from bench.using.alone import alone_in
 from bench.using.bundle import DESCRIPTION, of_bundle
-from bench.using.export import export
+from bench.using.export import as_graph, export
 from bench.using.folder import predict_files
 from bench.using.named import named
 from bench.using.standalone.scripts.steps import stretch
 from bench.using.wishes import ExportWish, Wish
 from methods import Material
+from methods.artefact import TorchArtefact
 from methods.converting.steps import NEEDED
 from methods.converting.steps import Int8 as ToInt8
 
+WINDOWS = """
+import pathlib, platform
+
+platform.machine = lambda: "AMD64"
+is_file = pathlib.Path.is_file
+pathlib.Path.is_file = lambda self: str(self) != "/proc/cpuinfo" and is_file(self)
+"""
+"""Makes a process believe that it runs there."""
 FOREIGN = ("torch", "bench", "methods", "architectures", "monai", "onnx", "scipy", "pandas", "pydantic")
 """What a bundle must do without."""
 ALONE = f"""
@@ -63,12 +73,14 @@ KINDS = {
 }
 
 
-def alone(bundle: Path, *arguments: object, code: int = 0, cores: int = 0) -> subprocess.CompletedProcess:
+def alone(
+    bundle: Path, *arguments: object, code: int = 0, cores: int = 0, first: str = ""
+) -> subprocess.CompletedProcess:
     """``predict.py`` of a bundle, in a process that has neither torch nor this project.
 
-    ``cores``: how many it may use; 0: all.
+    ``cores``: how many it may use; 0: all. ``first``: what the process runs before.
     """
-    command = [sys.executable, "-I", "-c", ALONE, bundle / "predict.py", *arguments]
+    command = [sys.executable, "-I", "-c", first + ALONE, bundle / "predict.py", *arguments]
     allowed = sorted(os.sched_getaffinity(0))[: cores or None]
     done = subprocess.run(
         list(map(str, command)), check=False, capture_output=True, text=True,
@@ -279,6 +291,20 @@ def test_cases_are_named_where_that_is_asked_for(tmp_path):
     assert "| b " in (bundle / "docs/README.md").read_text()
 
 
+def test_the_card_says_that_times_are_of_a_busy_machine(tmp_path):
+    needs("openvino")
+    study, job_id = finished_study.finish(tmp_path / "study", KINDS["grey"]())
+    measured = {
+        "graph": "unet-4-8", "side": 16, "shape": [1, 1, 16, 16], "device": "cpu", "threads": 1,
+        "machine": {"cpu": "x", "gpu": None}, "latency_ms": [2.0], "macs": 1, "peak_memory_mb": 1.0,
+        "busy": True,
+    }  # fmt: skip
+    (study.root / "profile.json").write_text(json.dumps({"entries": [measured]}))
+    export(study, job_id, tmp_path / "bundle", ExportWish(runtime="openvino"))
+    costs = (tmp_path / "bundle/docs/README.md").read_text().partition("## What it costs")[2]
+    assert "Others used the machine while latencies were measured" in costs
+
+
 def test_no_path_of_this_machine_and_nothing_pickled(grey, tmp_path):
     for path in grey[1].rglob("*"):
         if path.is_file():
@@ -302,6 +328,26 @@ def test_bad_files_are_named_and_the_others_predicted(grey, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [path.name for path in given]
 
 
+def test_other_units_and_two_spacings_are_named_as_by_the_harness(tmp_path):
+    _, bundle = exported(tmp_path / "2d", "classes")
+    pixels = np.random.default_rng(0).normal(100, 30, (30, 22)).clip(0, 255).astype(np.uint8)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(tmp_path / "in/deep.png")
+    Image.fromarray((pixels / 255).astype(np.float32)).save(tmp_path / "in/scaled.tiff")
+    Image.fromarray(pixels).save(tmp_path / "in/usual.png")
+    said = alone(bundle, tmp_path / "in", "-o", tmp_path / "alone", code=1).stderr
+    assert said.count("the network was made for values around") == 2
+    rows = predict_files(of_bundle(bundle), [tmp_path / "in"], tmp_path / "ours", Wish(device="cpu"))
+    assert list(masks(tmp_path / "alone")) == list(masks(tmp_path / "ours")) == ["usual.png"], rows
+    _, bundle = exported(tmp_path / "3d", "volumes")
+    image = nib.Nifti1Image(ball_volume(0, (26, 20, 18))[0] - 50, np.diag([1.0, 1.0, 2.0, 1.0]))
+    image.set_sform(image.affine, 1)
+    image.set_qform(np.diag([1.0, 1.0, 3.0, 1.0]), 1)
+    nib.save(image, tmp_path / "two.nii.gz")
+    said = alone(bundle, tmp_path / "two.nii.gz", "-o", tmp_path / "alone", code=1).stderr
+    assert "two.nii.gz: contradicts itself: voxels of [1. 1. 2.] by its sform" in said
+
+
 def test_nothing_is_overwritten(grey, tmp_path):
     given = inputs("grey", tmp_path / "in")
     before = given[0].read_bytes()
@@ -322,6 +368,18 @@ def test_threads_follow_the_affinity(tmp_path, runtime):
     done = alone(bundle, *inputs("grey", tmp_path / "in"), "-o", tmp_path / "out", cores=1)
     assert done.stderr == ""
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_int8_is_refused_where_sums_might_be_cut_off(copy, tmp_path):
+    """Windows does not say whether its processor has VNNI; only a user who knows that it has goes on."""
+    changed(copy, lambda c: c["network"].update(precision="int8", overflow_fix=False))
+    given = [inputs("grey", tmp_path / "in")[0], "-o", tmp_path / "out"]
+    said = alone(copy, *given, code=1, first=WINDOWS).stderr
+    assert "needs a processor with VNNI" in said
+    assert "--trust-processor" in said
+    alone(copy, *given, "--trust-processor", first=WINDOWS)
+    changed(copy, lambda c: c["network"].update(overflow_fix=True))
+    alone(copy, *given, "--overwrite", first=WINDOWS)
 
 
 # Bundles and files of weights as networks of ``predict``.
@@ -466,3 +524,24 @@ def test_lower_precision_of_torch_is_refused(tmp_path):
     study.write_record(study.record(job_id) | {"files": study.checksums(job_id)})
     with pytest.raises(UserError, match="lower precision"):
         export(study, job_id, tmp_path / "out")
+
+
+class Moody(torch.nn.Module):
+    """Decides by the values of an image what it does with it, which no graph does."""
+
+    def forward(self, x):
+        return -x if float(x.abs().mean()) > 3 else x
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [("openvino", "on images 10 times as strong"), ("onnxruntime", "can't be made of it")],
+)
+def test_a_network_that_no_graph_can_be_is_one_line(tmp_path, runtime, said):
+    for package in NEEDED[runtime]:
+        needs(package)
+    network = finished_study.network_of(tmp_path, KINDS["grey"]())
+    moody = replace(network, artefact=TorchArtefact(Moody(), network.artefact.about))
+    with pytest.raises(UserError, match=said) as error:
+        as_graph(moody, runtime)
+    assert "\n" not in str(error.value)

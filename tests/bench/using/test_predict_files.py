@@ -512,8 +512,31 @@ def test_scores_are_those_of_the_harness(bench, of_images, tmp_path):
     assert len(lines) == 4
 
 
+@pytest.mark.parametrize("values", [(128, 255), (2, 4)])
+def test_the_training_datas_own_values_are_read(bench, tmp_path, values):
+    """By them; by numbers as predicted too, unless one is another class's value, as 2 in (2, 4)."""
+    prepared = finished_study.images(classes=("polyp", "tool"), values=values)
+    study, job_id = finished_study.finish(tmp_path / "study", prepared)
+    assert study.record(job_id)["dataset"]["values"] == list(values)
+    for name in ("own", "ranks"):
+        grey(tmp_path / f"in/{name}.png", 1)
+    truth = np.random.default_rng(3).integers(0, 3, (30, 22)).astype(np.uint8)
+    save(tmp_path / "masks/own.png", np.array([0, *values], np.uint8)[truth])
+    save(tmp_path / "masks/ranks.png", truth)
+    result = bench(
+        *("predict", f"{study.root}:{job_id}", tmp_path / "in", "-o", tmp_path / "out"),
+        *("--masks", tmp_path / "masks"),
+    )
+    rows = listed(tmp_path / "out")
+    assert rows["own"]["scores"]["organ_size"] == np.count_nonzero(truth)
+    if values == (2, 4):
+        assert "undeclared label 1; declared are 0 background, 2 polyp, 4 tool" in result.err
+    else:
+        assert rows["ranks"]["scores"] == rows["own"]["scores"]
+
+
 def test_masks_that_do_not_fit_are_named(bench, of_volumes, tmp_path):
-    for name in ("fits", "moved", "small"):
+    for name in ("fits", "moved", "small", "wider"):
         volume(tmp_path / f"in/{name}_0000.nii.gz")
     label, affine = ball_volume(0, (24, 20, 18))[1] > 0, np.diag([1.0, 1.0, 2.0, 1.0])
     # As another program has it: the axes in another order, at the same place.
@@ -528,15 +551,22 @@ def test_masks_that_do_not_fit_are_named(bench, of_volumes, tmp_path):
     moved[0, 3] = 9
     save_volume(tmp_path / "masks/moved.nii", label.astype(np.uint8), moved)
     save_volume(tmp_path / "masks/small.nii.gz", np.zeros((4, 4, 4), np.uint8), affine)
+    # So little wider that no entry of the affine tells, but the far corner does.
+    save_volume(tmp_path / "masks/wider.nii.gz", label.astype(np.uint8), np.diag([1.04, 1.0, 2.0, 1.0]))
     result = bench(
         *("predict", of_volumes, tmp_path / "in", "-o", tmp_path / "out", "--masks", tmp_path / "masks")
     )
     assert result.code == 1
     rows = listed(tmp_path / "out")
     assert rows["fits_0000"]["scores"]["organ_size"] == label.sum()
-    for name in ("moved", "small"):
+    faults = {
+        "moved": "mask lies 9 voxels away from its image",
+        "small": "mask is 4x4x4, its image 24x20x18",
+        "wider": "they must have the same spacing",
+    }
+    for name, fault in faults.items():
         assert rows[f"{name}_0000"]["status"] == "done"
-        assert "does not lie where its image does" in rows[f"{name}_0000"]["score_fault"]
+        assert fault in rows[f"{name}_0000"]["score_fault"]
         assert f"not scored: {tmp_path / 'masks' / name}" in result.err
 
 

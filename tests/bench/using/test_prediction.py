@@ -36,7 +36,7 @@ def same_as_scored(prepared):
 
 @pytest.mark.parametrize("window", [None, (90.0, 130.0)])
 def test_of_images(window):
-    assert same_as_scored(PreparedImages(dataset_of((20, 28), window), SPLIT, 16))
+    assert same_as_scored(PreparedImages(dataset_of((20, 28), window=window), SPLIT, 16))
 
 
 def test_of_images_of_three_channels():

@@ -16,8 +16,9 @@ from bench.using.preprocessing import Channel, Preprocessing
         finished_study.volumes(),
         finished_study.volumes(modality="CT"),
         finished_study.volumes(slices="axial", channels=2),
+        finished_study.volumes(classes=("one", "two"), values=(1, 4)),
     ],
-    ids=["grey", "colour", "MRI", "CT", "slices"],
+    ids=["grey", "colour", "MRI", "CT", "slices", "values"],
 )
 def made_for(request, tmp_path):
     return finished_study.network_of(tmp_path, request.param).made_for
@@ -47,6 +48,7 @@ def test_a_studys_record_says_it(tmp_path):
         ({"size": 0}, "size: input should be greater than or equal to 1"),
         ({"patch": [16, 16]}, "must have a size"),
         ({"classes": []}, "classes: "),
+        ({"values": [4, 1]}, "values must be one for each class, rising"),
         ({"orientation": "LPS"}, "orientation: input should be '' or 'RAS'"),
         ({"channels": [{"mean": 0.0, "std": 0.0}]}, "channels.0.std: "),
     ],

@@ -78,6 +78,12 @@ def test_repeats_are_of_one_recipe_at_one_learning_rate(simulated):
         assert set(repeats_of(simulated.study, ids[0])) == set(ids)
 
 
+def test_given_maps_are_refused(refused, simulated, tmp_path):
+    job = simulated.add("unet-32-64", "pm-kd", 0, teachers=(), maps="0" * 64)
+    said = refused("export", simulated.study.root, job.id, "-o", tmp_path / "out", "--refit")
+    assert "does not keep the maps of --teacher-maps" in said
+
+
 def test_few_labels_are_refused(refused, simulated, tmp_path):
     job = simulated.add("unet-32-64", "baseline", 0, labels=4)
     said = refused("export", simulated.study.root, job.id, "-o", tmp_path / "out", "--refit")

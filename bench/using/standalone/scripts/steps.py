@@ -10,6 +10,8 @@ import numpy as np
 
 Network = Callable[[np.ndarray], np.ndarray]
 """Normalised images ``(N, C, *sides)``, float32, to logits ``(N, K, *sides)``."""
+FAR = 10.0
+"""Standard deviations of the training images; farther means are of other units."""
 
 
 def check(x: np.ndarray, channels: Sequence[dict[str, Any]]) -> None:
@@ -20,6 +22,17 @@ def check(x: np.ndarray, channels: Sequence[dict[str, Any]]) -> None:
         low, _ = known["window"] or (0, 0)
         if low < 0 <= values.min() < values.max():
             raise ValueError("holds no value below 0; the network was made for Hounsfield units")
+        if known["mean"] is None or known["std"] is None:
+            continue
+        own = values.clip(*known["window"]) if known["window"] else values
+        mean, std = float(own.mean(dtype=np.float64)), known["std"]
+        far = abs(mean - known["mean"]) > FAR * std  # 16 bits where 8 were trained on, say
+        scaled = 0 <= x.min() < x.max() <= 1 < std and bool((own % 1).any())
+        if far or scaled:
+            raise ValueError(
+                f"holds values from {x.min():.4g} to {x.max():.4g}, {mean:.4g} on average; the network was "
+                f"made for values around {known['mean']:.4g} ± {std:.4g}"
+            )
 
 
 def clip(x: np.ndarray, channels: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -24,6 +24,11 @@ def predict(network: Network, how: dict[str, Any], path: Path, out: Path) -> Non
     header, channels = image.header, how["channels"]
     if not header["sform_code"] and not header["qform_code"]:
         raise ValueError("has no affine (sform_code and qform_code are 0): its orientation is unknown")
+    steps, sizes = np.linalg.norm(image.affine[:3, :3], axis=0), header["pixdim"][1:4]
+    if np.isfinite(sizes).all() and (sizes > 0).all() and not np.allclose(steps, sizes, rtol=1e-3):
+        raise ValueError(
+            f"contradicts itself: voxels of {steps} by its sform, of {sizes} by its pixdim (qform)"
+        )
     x = np.asarray(image.dataobj, np.float32)
     x = x.reshape(*x.shape[:3], *(side for side in x.shape[3:] if side > 1))
     if x.shape[3:] != ((len(channels),) if len(channels) > 1 else ()):
@@ -32,8 +37,7 @@ def predict(network: Network, how: dict[str, Any], path: Path, out: Path) -> Non
     x = nib.apply_orientation(x, turn)  # axes run right, front, head now
     x = x[None] if x.ndim == 3 else np.moveaxis(x, -1, 0)
     check(x, channels)
-    steps = np.linalg.norm(image.affine[:3, :3], axis=0)[turn[:, 0].argsort()]
-    steps = steps * UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
+    steps = steps[turn[:, 0].argsort()] * UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
     grid = [
         side if math.isclose(own, wanted, rel_tol=1e-3) else max(1, round(side * own / wanted))
         for side, own, wanted in zip(x.shape[1:], steps.round(6), how["spacing"], strict=True)
