@@ -87,14 +87,18 @@ def updates(frame: pd.DataFrame) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def extent(side: int, spatial_dims: int) -> str:
+    """``96²`` of images, ``32³`` of volumes."""
+    return f"{side}{'²' if spatial_dims == 2 else '³'}"
+
+
 def origin(frame: pd.DataFrame) -> str:
     """What every caption must say: which data, which part, how many folds or seeds, how many updates."""
     _, part = score_column(frame)
     synthetic = "synthetic data, " if frame.synthetic.fillna(False).any() else ""
     seen = sorted(set(zip(frame.image_size, frame.spatial_dims, frame.slices, strict=True)))
     sizes = " and ".join(
-        f"{size}{'²' if dims == 2 else '³'}{f', {slices} slices' if slices else ''}"
-        for size, dims, slices in seen
+        f"{extent(size, dims)}{f', {slices} slices' if slices else ''}" for size, dims, slices in seen
     )
     names = ", ".join(sorted(frame.dataset.unique()))
     trained = updates(frame)

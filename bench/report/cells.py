@@ -35,6 +35,13 @@ class Cell(NamedTuple):
     slices: str
     drawn: str
     given: str
+    plugin: str
+
+    @property
+    def network(self) -> str:
+        """The network's name, and which of several it is: given from elsewhere, of which plug-in."""
+        which = ", ".join(filter(None, (self.given, self.plugin)))
+        return f"{self.architecture} ({which})" if which else self.architecture
 
 
 OF_METHOD = ("method", "variant", "method_parameters", "teacher")
@@ -80,11 +87,16 @@ def is_plain(frame: pd.DataFrame) -> pd.Series:
 
 
 def baseline(done: pd.DataFrame, cell: Cell) -> list[str]:
-    """Jobs of the same network trained plainly, on as many labels; none for a baseline itself."""
+    """Jobs of the same network trained plainly, on as many labels; none for a baseline itself.
+
+    Where a plug-in's network was trained by several versions, those of the cell's.
+    """
     if cell.method == "baseline":
         return []
     same = (done[list(NETWORK)] == list(network(cell))).all(axis=1)
-    return list(done.id[same & is_plain(done)])
+    plain = done[same & is_plain(done)]
+    own = plain[plain.plugin == cell.plugin]
+    return list((own if len(own) else plain).id)
 
 
 def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:

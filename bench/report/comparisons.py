@@ -111,7 +111,7 @@ def comparisons(
                 if row["folds"] >= MIN_FOLDS:
                     row["smallest"] = float(smallest_claim(row["error"], row["folds"], family))
                 if chosen_on:
-                    row |= _of_unseen(paired.drop(index=chosen_on, errors="ignore"), ratio)
+                    row |= _of_unseen(ours, reference, group, chosen_on)
             if against == "baseline" and "teacher" in theirs:
                 row["gap_closed"] = share(ours, reference, theirs["teacher"], ratio)
             rows.append(row)
@@ -124,8 +124,12 @@ def comparisons(
     return frame.drop(columns="doubt")
 
 
-def _of_unseen(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:
-    found = _describe(paired, ratio)
+def _of_unseen(
+    ours: pd.DataFrame, reference: pd.DataFrame, jobs: pd.DataFrame, chosen_on: Collection[str]
+) -> dict[str, Any]:
+    """The difference on patients that no choice has seen, with the share of patients that these are."""
+    unseen = ours.drop(index=list(chosen_on), level="patient", errors="ignore")
+    found = _describe(difference(unseen, reference), test_to_train(unseen, jobs))
     return {name: found.get(key, np.nan) for name, key in UNSEEN.items()}
 
 

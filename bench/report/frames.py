@@ -11,9 +11,11 @@ import pandas as pd
 
 from bench.job import Job, parameters_text
 from bench.protocol import SIDES
+from bench.report.cells import Cell
 from bench.report.facts import costs_of, distance_unit, letters, made_seconds, progress
 from bench.report.gaps import drop_to_source, share_of_each_job
 from bench.report.method_names import known, learn, shown
+from bench.report.plugin_versions import plugin_versions
 from bench.report.taught_by import MAPS, of_source, teacher_texts, told_apart
 from bench.study.learning import fell
 from bench.study.outcomes import Cost
@@ -57,6 +59,7 @@ UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
     *("made_seconds", "version", "scored_on", "val_falls", "progress", "odd_data", "teacher_saw"),
     *("shuffled", "taught_by", "instruction_set", "maps", "given", "unusual", "made_again"),
+    "plugin",
     *LARGE,
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
@@ -66,8 +69,10 @@ has none), what tells code apart (its fingerprint, or of old records the commit)
 the patients that the job was scored on, whether its Dice on validation falls while its loss falls
 (``doubts``), how many of the planned jobs are done (empty: all), what was odd about the data, what is
 known of whom a given teacher saw, whether its targets are other samples', who taught it or the network that
-it was made from, which maps or weights were given, what else of the job is not usual, in words, and whether
-its network was made once more and came out otherwise."""
+it was made from, which maps or weights were given, what else of the job is not usual, in words, whether its
+network was made once more and came out otherwise, and which of several versions of a plug-in made it."""
+PLAIN_FIELDS = ("image_size", "spatial_dims", "slices", "micro_batch", "plugin")
+"""What a row has as its job has it."""
 FURTHER_PREFIXES = (
     *(f"{name}_" for name in ("precision", "sensitivity", "hd95", "nsd", "dice")),
     "false_positive_",
@@ -96,6 +101,9 @@ def summary(study: Study) -> pd.DataFrame:
     frame["maps"], frame["given"] = told_apart(frame.maps, MAPS), told_apart(frame.given, "given")
     frame["teacher"] = teacher_texts(frame)
     frame["taught_by"] = of_source(frame)
+    frame["plugin"] = plugin_versions(
+        frame, [name for name in (*Cell._fields, "recipe") if name != "plugin"]
+    )
     scored = _cases(records, "test" if score_column(frame)[1] == "test" else "val")
     frame["gap_closed"] = share_of_each_job(frame, scored)
     frame["dice_drop"] = drop_to_source(frame, scored)
@@ -148,7 +156,7 @@ def _row(record: dict[str, Any], costs: dict[Key, dict[str, Any]]) -> dict:
         "status": record["status"],
         "seg_loss": job.seg_loss,
         "variant": job.variant,
-        **{name: getattr(job, name) for name in ("image_size", "spatial_dims", "slices", "micro_batch")},
+        **{name: getattr(job, name) for name in PLAIN_FIELDS},
         "checkpointing": job.recompute,
         "method_parameters": " ".join(filter(None, (parameters_text(job.parameters), rate))),
         "changed": said.changed + (f"[{rate}]" if rate else ""),

@@ -90,6 +90,9 @@ def gap_closed(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
 def share_of_each_job(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
     """The share that each job closes, by its own fold and seed; NaN where that means nothing.
 
+    What was made of a network has none: the plain student that it would be held against has not been pruned
+    or trained on.
+
     Args:
         frame: the summary, a row a job.
         cases: a row per job and case, of the part that is shown.
@@ -101,10 +104,12 @@ def share_of_each_job(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
     }
     dice = cases.pivot_table(index=["patient", "case"], columns="id", values="dice")
     closed = pd.Series(np.nan, index=frame.index)
-    for place, key, own, teacher in zip(
-        frame.index, keys, frame.id, frame.teachers.fillna(""), strict=True
+    for place, key, own, teacher, source in zip(
+        *(frame.index, keys, frame.id, frame.teachers.fillna(""), frame.source.fillna("")), strict=True
     ):
         reference = plain.get(key)
+        if source:
+            continue
         # A student of several teachers at once has none that its gap could be measured to.
         # One of its plain twin has no gap.
         if reference in (own, teacher) or not {own, reference, teacher} <= set(dice.columns):

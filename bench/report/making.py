@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,18 +32,27 @@ def making(done: pd.DataFrame) -> dict[str, Making]:
         done: the finished jobs of the summary.
     """
     jobs = {row.id: row for row in done.itertuples()}
-    return {name: _of(name, jobs) for name in jobs}
+    recorded = recording(done)
+    return {name: _of(name, jobs, recorded) for name in jobs}
 
 
-def _of(name: str, jobs: dict) -> Making:
+def recording(done: pd.DataFrame) -> pd.Series:
+    """Seconds that recording took what each job's ``teachers`` teach, by that column; NaN where unknown.
+
+    The first student records for all of them, and the others only look: it counts for each of them in full,
+    as if it were the only one.
+    """
+    return done.groupby(done.teachers.fillna("")).recording_seconds.max()
+
+
+def _of(name: str, jobs: dict, recorded: pd.Series) -> Making:
     own = _reached([name], jobs, "source")
-    taught_by = [one for job in own for one in (jobs[job].teachers or "").split()]
-    teachers = _reached(taught_by, jobs, "source", "teachers")
+    others = _reached([name], jobs, "source", "teachers") - own
     training = sum(_known(jobs[job].train_seconds) for job in own)
-    recording = sum(_known(jobs[job].recording_seconds) for job in own)
-    together = sum(_known(jobs[job].made_seconds) for job in own)
-    teaching = sum(_known(jobs[job].made_seconds) for job in teachers - own)
-    return Making(training, max(0.0, together - training - recording), teaching + recording)
+    together, teaching = (sum(map(_alone, (jobs[job] for job in group))) for group in (own, others))
+    taught_by = {jobs[job].teachers for job in own | others} - {None, ""}
+    teaching += sum(_known(recorded[ids]) for ids in taught_by)
+    return Making(training, max(0.0, together - training), teaching)
 
 
 def _reached(start: list[str], jobs: dict, *links: str) -> set[str]:
@@ -55,6 +64,11 @@ def _reached(start: list[str], jobs: dict, *links: str) -> set[str]:
             found.add(one)
             todo += [needed for link in links for needed in (getattr(jobs[one], link) or "").split()]
     return found
+
+
+def _alone(job: Any) -> float:
+    """What was done for this job alone, without the recording that it shares."""
+    return _known(job.made_seconds) - _known(job.recording_seconds)
 
 
 def _known(seconds: float) -> float:

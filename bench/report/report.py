@@ -25,7 +25,16 @@ from bench.study.store import Study
 
 log = logging.getLogger(__name__)
 
-SELDOM = ("drawn", "given", "beyond_twin", "unseen", "low_unseen", "high_unseen", "patients_unseen")
+SELDOM = (
+    "drawn",
+    "given",
+    "plugin",
+    "beyond_twin",
+    "unseen",
+    "low_unseen",
+    "high_unseen",
+    "patients_unseen",
+)
 """Columns of ``comparisons.csv`` that are left out where they hold nothing."""
 
 
@@ -42,10 +51,11 @@ def write_report(
     """
     root, summary = study.root, frames.summary(study)
     _, part = frames.score_column(summary)
-    all_scored = frames.cases(study, "val" if part == "validation" else "test")
+    cases = {name: frames.cases(study, name) for name in ("test", "val")}
+    all_scored = cases["val" if part == "validation" else "test"]
     write_text(root / "summary.csv", csv_text(frames.written(summary)))
-    write_text(root / "cases.csv", csv_text(frames.cases(study, "test")))
-    write_text(root / "cases_val.csv", csv_text(frames.cases(study, "val")))
+    write_text(root / "cases.csv", csv_text(cases["test"]))
+    write_text(root / "cases_val.csv", csv_text(cases["val"]))
     latency = frames.latency(study)
     write_text(root / "latency.csv", csv_text(latency))
     # Where not every job has test scores, none is shown: tables and figures compare one part.

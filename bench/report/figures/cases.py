@@ -19,7 +19,7 @@ from bench.report.figures.style import STYLE, TWO_COLUMNS, heading, plain, save,
 from bench.report.frames import by_size
 from bench.report.method_names import in_order, label
 from bench.report.standard import standard
-from bench.study.predictions import Labels, read_predictions
+from bench.study.predictions import Labels, largest_slice, read_predictions
 from bench.study.store import Study
 
 CORRECT, MISSED, INVENTED = (0.35, 0.7, 0.9), (0.84, 0.37, 0.0), (0.94, 0.89, 0.26)
@@ -90,13 +90,13 @@ def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFra
     )
     for line, (what, case) in zip(axes, rows, strict=True):
         image, truth = grey(dataset, where[case]), dataset.masks[where[case]]
-        shown_slice = largest_slice(truth)
-        image, truth = image[shown_slice], truth[shown_slice]
+        part = shown_part(truth)
+        image, truth = image[part], truth[part]
         line[0].imshow(image, cmap="gray", vmin=0, vmax=1)
         line[0].set_ylabel(f"{what}\n{plain(case)}", fontsize=7)
         line[1].imshow(coloured(image, truth, truth))
         for axis, job_id in zip(line[2:], shown.id, strict=True):
-            axis.imshow(coloured(image, predictions[job_id][case][shown_slice], truth))
+            axis.imshow(coloured(image, predictions[job_id][case][part], truth))
             axis.set_xlabel(f"Dice {dice[job_id, case]:.3f}", fontsize=7, labelpad=2)
         for axis in line:
             axis.set_xticks([])
@@ -118,7 +118,8 @@ def panel(study: Study, dataset: Dataset, shown: pd.DataFrame, cases: pd.DataFra
     figure.legend(handles=handles, ncols=4, loc="outside lower center")
     folds = shown.fold.dropna().unique()
     of = f" of the {own.patient.nunique()} of fold {folds[0]}" if len(folds) else ""
-    title(figure, f"{heading(shown)}: best, median and worst patient{of}")
+    ranked = "by the mean Dice of these networks" if len(shown) > 1 else "by mean Dice"
+    title(figure, f"{heading(shown)}: best, median and worst patient{of} {ranked}; Dice: of the case shown")
     return figure
 
 
@@ -136,11 +137,9 @@ def grey(dataset: Dataset, index: int) -> np.ndarray:
     return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
 
 
-def largest_slice(truth: Labels) -> tuple:
+def shown_part(truth: Labels) -> tuple:
     """Which part of a case is shown: all of an image, of a volume the axial slice with the most object."""
-    if truth.ndim == 2:
-        return (...,)
-    return (..., int((truth > 0).sum(axis=(0, 1)).argmax()))
+    return (...,) if truth.ndim == 2 else (..., largest_slice(truth))
 
 
 def coloured(image: np.ndarray, predicted: Labels, truth: Labels) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -30,6 +31,8 @@ from bench.report.statistics import MIN_GAP
 CLAIMED = ("gain", "harm")
 GAP = 6.0
 """Between two signs of the gains, in points."""
+STEPS = ((1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
+"""Of each power of ten the multiples that may have a tick."""
 DRAWN = (-1.0, 2.0)
 """A share of the gap whose interval is not within these says nothing that a picture could show."""
 
@@ -171,9 +174,21 @@ def _intervals(compared: pd.DataFrame) -> str:
 def logarithmic(axis: plt.Axes) -> None:
     """A logarithmic x with few, readable ticks."""
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
+    axis.xaxis.set_major_locator(_FewTicks(numticks=6))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+class _FewTicks(LogLocator):
+    """Ticks at the coarsest of ``STEPS`` of which three stand between the limits: one tells no scale."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        for steps in STEPS:
+            self.set_params(subs=steps)
+            found = super().tick_values(vmin, vmax)
+            if sum(vmin <= tick <= vmax for tick in found) >= 3:
+                break
+        return found
 
 
 def _dark(colour: tuple[float, ...]) -> bool:

@@ -55,7 +55,8 @@ def dice_by_labels(done: pd.DataFrame) -> Figure | None:
         axis.set_xlabel(f"{plain(network)}: patients with labels")
         axis.grid(axis="y")
     axes[0][0].set_ylabel(f"Dice ({part})")
-    title(figure, f"{heading(own)}: mean, and from the lowest to the highest")
+    epochs = "; all: best epoch, else the last" if counts[-1] == "all" and len(counts) > 1 else ""
+    title(figure, f"{heading(own)}: mean, and from the lowest to the highest{epochs}")
     handles = {
         text: h for axis in axes[0] for h, text in zip(*axis.get_legend_handles_labels(), strict=True)
     }

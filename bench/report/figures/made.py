@@ -66,8 +66,16 @@ def dice_against_cost_of_made(done: pd.DataFrame, look: Look) -> Figure | None:
         for network, recipe in cells.index
     ]
     said = f"{heading(done)}{'; line: Pareto front' if fronts > 1 else ''}"
+    if _of_unlike_folds(done):
+        said += "; not all signs are of the same folds, so some are of other patients"
     with_signs(figure, cells, styles, f"{said}{'; filled: distilled' if filled else ''}")
     return figure
+
+
+def _of_unlike_folds(done: pd.DataFrame) -> bool:
+    """Whether some signs are means over other folds than others are, as in a study that is not finished."""
+    folds = done.dropna(subset="fold").groupby(["architecture", "recipe"]).fold
+    return len({frozenset(own) for _, own in folds}) > 1
 
 
 def way_of(recipe: str) -> str:

@@ -53,6 +53,7 @@ FACTS = (
     *("id", "status", "reason", "architecture", "seg_loss", "teacher", "image_size", "spatial_dims"),
     "seed",
     *("fold", "labels", "teacher_labels", "unlabelled", "updates_asked", "best_epoch", "drawn", "given"),
+    "plugin",
     "version",
 )
 
@@ -144,7 +145,7 @@ def page_data(
         "volumes": bool((done.spatial_dims == 3).any() or (done.slices != "").any()),
         "cases": order.to_dict("records"),
         "cells": list(over_seeds.values()),
-        **_said(done, compared),
+        **_said(frame[frame.status == "done"], compared),
         "jobs": entries,
     }
 
@@ -175,8 +176,12 @@ def _looks(frame: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _said(done: pd.DataFrame, compared: pd.DataFrame) -> dict[str, Any]:
-    """What tables say in their captions: folds or seeds, updates, what was claimed and what to mind."""
+def _said(finished: pd.DataFrame, compared: pd.DataFrame) -> dict[str, Any]:
+    """What tables say in their captions: folds or seeds, updates, what was claimed and what to mind.
+
+    Updates and what to mind are of all that the page lists, what was made of trained networks, too.
+    """
+    done = trained_only(finished)
     if not len(done):
         return {"folds": False, "repeats": "", "updates": "", "cautions": "", "unit": "px"}
     return {
@@ -185,8 +190,8 @@ def _said(done: pd.DataFrame, compared: pd.DataFrame) -> dict[str, Any]:
         "progress": progress(done),
         "folds": has_folds(done),
         "repeats": repeats(done),
-        "updates": updates(done),
-        "cautions": f"{claimable(compared)}{cautions_of_jobs(done)}".strip(),
+        "updates": updates(finished),
+        "cautions": f"{claimable(compared)}{cautions_of_jobs(finished)}".strip(),
     }
 
 

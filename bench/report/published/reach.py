@@ -20,7 +20,7 @@ LIKE_SIZE = 1.25
 
 
 def pairs(own: pd.DataFrame) -> list[tuple[str, str]]:
-    """(fewer levels, more levels) of one family at equal parameters, largest first."""
+    """(fewer levels, more levels) of one family with about as many parameters, largest first."""
     networks = own.drop_duplicates("architecture").set_index("architecture")
     size, stride = networks.parameters, networks.stride
     return [
@@ -33,11 +33,11 @@ def pairs(own: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def reach_table(done: pd.DataFrame) -> Table:
-    """Networks of equal parameters, one with more levels than the other."""
+    """Networks of about as many parameters, one with more levels than the other."""
     own = standard(done[done.seg_loss == "dice-bce"])
     caption = (
-        f"Reach against width, pairs of equal parameters: {origin(own)}, Dice by method. Sees: the side of "
-        f"the receptive field of an output pixel, computed.{cautions(own)}"
+        f"Reach against width, pairs of about as many parameters: {origin(own)}, Dice by method. Sees: the "
+        f"side of the receptive field of an output pixel, computed.{cautions(own)}"
     )
     return Table("reach", caption, reach_rows(own))
 
@@ -100,7 +100,7 @@ def reach_figure(own: pd.DataFrame, look: Look) -> Figure | None:
         axis.grid()
         axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     axes[0][0].set_ylabel(f"Dice ({part})")
-    title(figure, f"{heading(own)}: equal parameters, more levels{dashed}")
+    title(figure, f"{heading(own)}: about as many parameters, more levels{dashed}")
     return figure
 
 

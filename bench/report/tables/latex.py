@@ -21,7 +21,7 @@ WIDEST = 0.36
 """The part of the text that a column may take before its text is broken into lines."""
 MOST_ROWS = 40
 """More are a ``longtable``, which may run over pages."""
-KEYS = ("network", "architecture", "method", "patient")
+KEYS = ("network", "architecture", "from", "method", "recipe", "patient")
 """Columns that name a row."""
 EM = (
     (re.compile(r"[ .,:;!'|ijlt()\[\]]"), 0.42),
@@ -41,7 +41,7 @@ def latex(table: Table) -> str:
     names = [str(name) for name in frame.columns]
     parts, size = _parts(names, cells)
     keys = [k for k, name in enumerate(names) if name in KEYS]
-    numbered = len(parts) > 1 and bool(frame.iloc[:, keys].duplicated().any())
+    numbered = len(parts) > 1 and (not keys or bool(frame.iloc[:, keys].duplicated().any()))
     long = table.long or len(cells) > MOST_ROWS
     texts = [r"% needs \usepackage{booktabs,longtable,xcolor}"]
     for k, columns in enumerate(parts):

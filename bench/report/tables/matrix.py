@@ -117,7 +117,7 @@ def settings(cell: Cell, group: pd.DataFrame) -> dict[str, Any]:
     """The first columns of a row: what the cell is."""
     folds, versions = group.fold.nunique(), group.version.dropna()
     return {
-        "architecture": f"{cell.architecture} ({cell.given})" if cell.given else cell.architecture,
+        "architecture": cell.network,
         "method": cell.method,
         "image": size(group),
         "sees": sees(group),

@@ -45,7 +45,7 @@ def one_graph_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
         "that its weights went through. Δ plain: Dice points over the network of that width trained "
         "plainly for as many updates, paired by case, with the interval over patients for these networks"
         f"{', one draw of each' if len(repeats) == 1 else ''}. Made in: all training of the recipe and its "
-        "teacher."
+        "teacher, and the recording of what that teaches."
         f"{cautions(about) if shown else ''}"
     )
     return Table("one_graph", caption, pd.DataFrame(rows).dropna(axis=1, how="all"), wide=("record",))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.captions import extent
 from bench.report.frames import single_passes
 from bench.report.tables.markup import Table
 from bench.report.tables.matrix import without_constant
@@ -45,6 +46,7 @@ def _rows(about: dict[str, Any], group: pd.DataFrame) -> list[dict[str, Any]]:
     if USUAL not in by_form or len(by_form) == 1:
         return []
     usual = by_form[USUAL]
+    spatial_dims = group["shape"].iloc[0].count("x") - 1  # the first two are batch and channels
     rows = []
     for (runtime, precision), own in by_form.items():
         if (runtime, precision) == USUAL:
@@ -55,7 +57,10 @@ def _rows(about: dict[str, Any], group: pd.DataFrame) -> list[dict[str, Any]]:
                 **about,
                 "runtime": runtime,
                 "precision": precision,
-                **{f"{side}²": _ratios(own, usual, same, side) for side in sorted(own.side.unique())},
+                **{
+                    extent(side, spatial_dims): _ratios(own, usual, same, side)
+                    for side in sorted(own.side.unique())
+                },
                 "file": number(own.size_mb.iloc[0] / usual.size_mb.iloc[0], ".2f"),
             }
         )

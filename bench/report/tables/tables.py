@@ -10,6 +10,7 @@ import pandas as pd
 from bench.report.captions import cautions, origin, repeat, updates
 from bench.report.cells import NETWORK, groups, is_plain, network
 from bench.report.frames import by_size
+from bench.report.making import recording
 from bench.report.method_names import in_order, label
 from bench.report.standard import sets
 from bench.report.tables.false_alarms import false_alarms_table
@@ -39,14 +40,13 @@ def all_tables(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
 def cost_table(done: pd.DataFrame) -> Table:
     """What a trained network cost: its own training, its teacher's, the recording of targets."""
     seconds = done.set_index("id").train_seconds
-    recorded = done.recording_seconds.notna().any()
-    recording = done.groupby(done.teachers.fillna("")).recording_seconds.max()
+    recorded = recording(done)
     rows: list[dict[str, Any]] = []
     for cell, group in groups(done):
         own = group.train_seconds.mean()
         teachers = group.teachers.fillna("")
         teacher = teachers.map(lambda ids: sum(seconds.get(t, float("nan")) for t in ids.split())).mean()
-        pass_ = teachers.map(lambda ids: recording.get(ids, float("nan")) if ids else 0.0).mean()
+        pass_ = teachers.map(lambda ids: recorded.get(ids, float("nan")) if ids else 0.0).mean()
         total = own + teacher + (0 if pd.isna(pass_) else pass_)
         same = (done[list(NETWORK)] == list(network(cell))).all(axis=1)
         plain = done[same & is_plain(done)]
@@ -61,7 +61,11 @@ def cost_table(done: pd.DataFrame) -> Table:
                 "peak memory, MB": number(group.peak_memory_train_mb.mean(), ",.0f"),
             }
         )
-    missing = "" if recorded else "; these records don't say what recording took, so it is not in the sum"
+    missing = (
+        ""
+        if recorded.notna().any()
+        else "; these records don't say what recording took, so it is not in the sum"
+    )
     caption = (
         f"The cost of training, means over {repeat(done)}s: {origin(done)}. A distilled student also needs "
         f"its teacher trained and its targets recorded, once for all students of a {repeat(done)}; here as "

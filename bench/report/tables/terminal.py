@@ -52,7 +52,7 @@ def cells_table(done: pd.DataFrame) -> Table:
         first = group.iloc[0]
         rows.append(
             {
-                "network": cell.architecture,
+                "network": cell.network,
                 "method": cell.method,
                 "parameters of the method": cell.method_parameters or None,
                 "L_seg": cell.seg_loss,

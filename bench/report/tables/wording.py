@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.captions import extent
+
 
 def natural(name: object) -> tuple[int, str]:
     """Orders names so that 9 comes before 10."""
@@ -46,7 +48,7 @@ def _interval(low: float, high: float) -> str | None:
 def size(group: pd.DataFrame) -> str:
     """The side of what the jobs of a cell see."""
     first = group.iloc[0]
-    return f"{first.image_size}{'²' if first.spatial_dims == 2 else '³'}"
+    return extent(first.image_size, first.spatial_dims)
 
 
 def sees(group: pd.DataFrame) -> str | None:

@@ -454,9 +454,9 @@ def made(differences, train_patients=40, contrasts=(f"{SMALL}:combined",)):
     done = pd.DataFrame(jobs).assign(
         dataset="x", image_size=96, spatial_dims=2, seg_loss="dice-bce", architecture=SMALL, variant="",
         method_parameters="", changed="", teacher="", teachers="", labels="all", teacher_labels="same",
-        unlabelled="none", updates_asked="", slices="", drawn="", given="", teacher_saw="", parameters=1,
-        folds=len(differences), train_patients=train_patients, status="done", dice=0.5, dice_val=0.5,
-        updates=500, val_falls=False,
+        unlabelled="none", updates_asked="", slices="", drawn="", given="", plugin="", teacher_saw="",
+        parameters=1, folds=len(differences), train_patients=train_patients, status="done", dice=0.5,
+        dice_val=0.5, updates=500, val_falls=False,
     )  # fmt: skip
     done["scored_on"] = [frozenset(range(10))] * len(done)
     [found] = comparisons(done, pd.DataFrame(rows), dict.fromkeys(contrasts, ())).itertuples()

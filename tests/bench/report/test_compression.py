@@ -36,6 +36,11 @@ def made(simulated, source, recipe, loss, **more):
     return job
 
 
+def unfolded(figure):
+    """A figure's title as one line."""
+    return " ".join(figure.get_suptitle().split())
+
+
 @pytest.fixture
 def study(simulated):
     simulated.fill(seeds=1)
@@ -134,6 +139,15 @@ def test_the_figure_has_what_was_made_beside_what_was_trained(study):
     assert at_one_thread == {2.0}, "only INT8 was measured on one thread"
     assert {line.get_markerfacecolor() == "none" for line in drawn} == {True, False}, "distilled is filled"
     assert "filled: distilled" in figure.get_suptitle()
+
+
+def test_the_figure_says_where_signs_are_of_other_folds(simulated):
+    for fold in range(2):
+        source = simulated.add(SMALL, "baseline", 0, fold=fold)
+    made(simulated, source, "baseline > int8", 0.002)
+    simulated.measure()
+    done = frames.summary(simulated.study)
+    assert "not all signs are of the same folds" in unfolded(dice_against_cost_of_made(done, Look.of(done)))
 
 
 def test_no_figure_where_nothing_was_made(simulated):

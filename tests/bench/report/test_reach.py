@@ -44,7 +44,7 @@ def jobs(*names):
             "progress": "",
             "odd_data": (),
             **dict.fromkeys(
-                ("variant", "method_parameters", "updates_asked", "slices", "drawn", "given"), ""
+                ("variant", "method_parameters", "updates_asked", "slices", "drawn", "given", "plugin"), ""
             ),
             "updates": 500,
             "stride": reach(name)[0],

@@ -19,7 +19,8 @@ def measured(took=TOOK, network="unet-32-64", **more):
     rows = [
         {"architecture": network.split()[0], "graph": graph(network, runtime, precision), "device": "cpu",
          "threads": 1, "processor": "A", "backend": runtime, "precision": precision,
-         "side": side, "latency_ms_p50": took_ms, "size_mb": megabytes, "volume": False, **more}
+         "side": side, "shape": f"1x1x{side}x{side}", "latency_ms_p50": took_ms, "size_mb": megabytes,
+         "volume": False, **more}
         for (runtime, precision), (small, large, megabytes) in took.items()
         for side, took_ms in ((96, small), (256, large))
     ]  # fmt: skip

@@ -66,7 +66,7 @@ const oneSeedAFold = study.folds && distinct(jobs, "seed") === distinct(jobs, "f
 const facets = [
   ["architecture", "Network"], ["method", "Method"], ["seg_loss", "L_seg"], ["sees", "Sees"], ["teacher", "Teacher"],
   ["image_size", "Image size"], ["labels", "Labels"], ["teacher_labels", "Teacher’s labels"],
-  ["unlabelled", "Unlabelled"], ["drawn", "Labels drawn"], ["updates_asked", "Updates asked"], ["fold", "Fold"], ["seed", "Seed"], ["version", "Code"], ["status", "Status"],
+  ["unlabelled", "Unlabelled"], ["drawn", "Labels drawn"], ["plugin", "Plug-in"], ["updates_asked", "Updates asked"], ["fold", "Fold"], ["seed", "Seed"], ["version", "Code"], ["status", "Status"],
   ["runtime", "Runtime"], ["artefact_precision", "Precision"],
 ].filter(([key]) => key !== "seed" || !oneSeedAFold).map(([key, name]) => ({ key, label: name, values: [...new Set(jobs.map((job) => job[key] ?? ""))] }));
 const varies = (wanted) =>
@@ -94,6 +94,7 @@ function label(row) {
   if (varies("labels")) parts.push(`${row.labels} labels`);
   if (row.drawn) parts.push(`drawn ${row.drawn}`);
   if (row.given) parts.push(row.given);
+  if (row.plugin) parts.push(row.plugin);
   if (varies("teacher_labels") && row.teacher) parts.push(`teacher’s labels ${row.teacher_labels}`);
   if (varies("unlabelled")) parts.push(`unlabelled ${row.unlabelled}`);
   if (varies("updates_asked")) parts.push(`${row.updates_asked} updates`);

@@ -3,7 +3,7 @@
 
 const view = { sort: null, descending: false, rows: [] };
 const cellKeys = [
-  "architecture", "method", "seg_loss", "sees", "teacher", "image_size", "labels", "teacher_labels", "unlabelled", "updates_asked", "drawn",
+  "architecture", "method", "seg_loss", "sees", "teacher", "image_size", "labels", "teacher_labels", "unlabelled", "updates_asked", "drawn", "plugin",
 ];
 const texts = facets.filter(({ key }) => key === "architecture" || key === "method" || (key !== "status" && varies(key)));
 

@@ -75,7 +75,8 @@ function drawCost() {
   const cost = costNow();
   const rows = cost ? plotted() : [];
   const point = (row) => ({ x: row[cost.key] / (cost.scale ?? 1), y: row.dice, row });
-  const line = cost ? front(rows, cost.key).map(point) : [];
+  // Of means in any case: the best of single folds would be the luckiest patients.
+  const line = cost ? front(means(rows.flatMap(({ runs }) => runs)), cost.key).map(point) : [];
   const data = cost ? rows.map(point).sort((a, b) => a.x - b.x) : [];
   const best = line.length;
   if (best) line.push({ x: data.at(-1).x, y: line.at(-1).y });
