@@ -5,10 +5,10 @@ Each function composes what the command line uses as well. ``docs/python.md`` ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from bench.training.job_parts import load_artefact
 from bench.using.choice import as_dict, choose_of
 from bench.using.export import export as write_bundle
 from bench.using.folder import predict_files as write_masks
-from bench.using.network import of_study
+from bench.using.network import check_runs, of_study
 from bench.using.prediction import predict_array
 from bench.using.wishes import ExportWish, Limits, Wish
 from methods.artefact import Artefact
@@ -46,6 +46,8 @@ __all__ = [
     "records",
     "run",
 ]
+
+Asked = TypeVar("Asked", Options, Wish, Limits, ExportWish)
 
 
 def open_study(folder: Path | str, plugin: Sequence[Path | str] = ()) -> Study:
@@ -117,9 +119,11 @@ def predict(
         spacing: of a volume, in mm along each axis; None: that of the training volumes.
 
     Raises:
-        UserError: the job is not done, its weights are not here, or the image is of another kind.
+        UserError: the job is not done, its weights or its runtime are not here, or the image is of another
+            kind.
     """
     network = of_study(study, job_id)
+    check_runs(network)
     return predict_array(network.artefact.predict, network.made_for, image, spacing)
 
 
@@ -144,7 +148,7 @@ def predict_files(
         UserError: a mistake in what is asked for (nothing is predicted then), or a disk that is full.
         TypeError: no such wish.
     """
-    wish = Wish(**{name: _read(value, name == "masks") for name, value in wishes.items()})
+    wish = _asked(Wish, wishes)
     paths = [Path(path) for path in inputs]
     return pd.DataFrame(write_masks(of_study(study, job_id), paths, Path(out), wish))
 
@@ -157,13 +161,14 @@ def choose(study: Study, **limits: Any) -> dict[str, Any]:
         limits: the flags of the verb with underscores: ``max_ms=40, side=512, within=0.02``.
 
     Returns:
-        ``answer`` (None where nothing is within the limits), ``runners_up``, ``left_out`` and why.
+        ``answer`` (None where nothing is within the limits), ``doubts`` in words, ``runners_up``,
+        ``left_out`` and why.
 
     Raises:
         UserError: a limit that can't be.
         TypeError: no such limit.
     """
-    wish = Limits(**{name: _read(value, name == "data") for name, value in limits.items()})
+    wish = _asked(Limits, limits)
     found: dict[str, Any] = plain(as_dict(study, choose_of(study, wish), wish))
     return found
 
@@ -181,8 +186,7 @@ def export(study: Study, job_id: str, out: Path | str, **wishes: Any) -> None:
         UserError: a mistake in what is asked for; nothing is written then.
         TypeError: no such wish.
     """
-    wish = ExportWish(**{name: _read(value, name == "data") for name, value in wishes.items()})
-    write_bundle(study, job_id, Path(out), wish)
+    write_bundle(study, job_id, Path(out), _asked(ExportWish, wishes))
 
 
 def predictions(study: Study, job_id: str) -> dict[str, Labels]:
@@ -212,15 +216,18 @@ def run(matrix: Path | str, **options: Any) -> Study:
         TypeError: no such option.
         Stopped: Ctrl-C; the same call goes on where it was.
     """
-    paths = {field.name for field in fields(Options) if "Path" in str(field.type)}
-    given = {name: _read(value, name in paths) for name, value in options.items()}
-    asked = Options(matrix=str(matrix), **given)
+    asked = _asked(Options, {**options, "matrix": str(matrix)})
     run_matrix(asked)
     return Study(resolved(asked)[0].results or Path())
 
 
+def _asked(kind: type[Asked], values: Mapping[str, Any]) -> Asked:
+    """The flags that were given, each as its field has it: a path for a text, a tuple for a list."""
+    paths = {field.name for field in fields(kind) if "Path" in str(field.type)}
+    return kind(**{name: _read(value, name in paths) for name, value in values.items()})
+
+
 def _read(value: Any, is_path: bool) -> Any:
-    """A value as ``Options`` has it: a path for a text, a tuple for a list."""
     if isinstance(value, list):
         return tuple(_read(one, is_path) for one in value)
     return Path(value) if is_path and isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What the verbs do, each a few lines: plan a matrix and run it, run a job, profile, report, list."""
+"""What the verbs do, each a few lines: plan a matrix and run it, profile, report, list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import architectures
 import methods
 from bench import plugins
 from bench.data import datasets
-from bench.errors import UserError
+from bench.errors import UserError, brief
 from bench.files import lease
 from bench.job import Job
 from bench.planning.matrix import BUILT_IN
@@ -202,12 +202,33 @@ def list_registered() -> None:
 
 
 def check_plugin(path: Path) -> int:
-    """Ask of what a user's file brings all that the tests ask of what is built in; the exit code."""
+    """Ask of what a user's file brings all that the tests ask of what is built in; the exit code.
+
+    A dataset can be read here where it needs no folder; any other is checked when a study reads it.
+    """
     plugin = plugins.load_file(path)
+    faults_of = {
+        "method": faults_of_method,
+        "architecture": faults_of_network,
+        "dataset": _faults_of_dataset,
+    }
     faults = 0
     for what, name in sorted(plugin.brings):
-        asked = {"method": faults_of_method, "architecture": faults_of_network}.get(what)
-        found = asked(name) if asked is not None else []
+        if what == "dataset" and not datasets.source(name).built_in:
+            print(f"dataset {name}: registered; its cases are checked whenever they are read")
+            continue
+        found = faults_of[what](name)
         faults += len(found)
-        print(f"{what} {name}: " + ("; ".join(found) if found else "well" if asked else "registered"))
+        print(f"{what} {name}: " + ("; ".join(found) or "well"))
     return 1 if faults else 0
+
+
+def _faults_of_dataset(name: str) -> list[str]:
+    """What is wrong with a dataset that needs no folder; nothing if it is well."""
+    try:
+        datasets.load(name)
+    except UserError as error:
+        return [str(error)]
+    except Exception as error:  # of the plug-in's own code
+        return [brief(error)]
+    return []

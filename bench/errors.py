@@ -23,6 +23,11 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
+def brief(error: BaseException) -> str:
+    """Whatever was raised, by code that isn't ours either, in a short line: its kind and what it says."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
 def _printable(character: str) -> str:
     if character.isprintable():
         return character

@@ -21,13 +21,15 @@ import architectures
 import methods
 from bench.compute import processes
 from bench.data import datasets
-from bench.errors import UserError
+from bench.errors import UserError, brief
 from bench.files.checksums import digest
 from bench.job import Job
 
 log = logging.getLogger(__name__)
 
 GROUP = "lightseg_bench.plugins"
+MODULE = "lightseg_plugin_"
+"""How the module of a user's file is named, before the hash of its content."""
 Names = frozenset[tuple[str, str]]
 """(kind, name) of what is registered; the kind is ``method``, ``architecture`` or ``dataset``."""
 
@@ -64,7 +66,7 @@ def load_file(path: Path) -> Plugin:
         ) from None
     key = digest(content)
     if key not in LOADED:
-        module = f"lightseg_plugin_{key}"
+        module = f"{MODULE}{key}"
         spec = importlib.util.spec_from_file_location(module, path.resolve())
         if spec is None or spec.loader is None:
             raise UserError(f"--plugin {path}: must be a Python file, named *.py")
@@ -75,13 +77,21 @@ def load_file(path: Path) -> Plugin:
         except (Exception, SystemExit) as error:
             _unregister(_registered() - before)
             del sys.modules[module]
-            raise UserError(f"--plugin {path}: {_reason(error)}") from None
+            raise UserError(f"--plugin {path}: {_with_files(brief(error), module, path)}") from None
         brings = _registered() - before
         if not brings:
             raise UserError(f"--plugin {path}: registers nothing; see docs/plugins.md")
         LOADED[key] = Plugin(path.name, key, brings, path.resolve())
         processes.PREPARE.append((load_file, path.resolve()))
     return LOADED[key]
+
+
+def _with_files(text: str, module: str, path: Path) -> str:
+    """What registries say of modules, in the names of their files, which a user knows."""
+    files = {f"{MODULE}{key}": plugin.path for key, plugin in LOADED.items() if plugin.path is not None}
+    for name, file in (files | {module: path}).items():
+        text = text.replace(name, str(file))
+    return text
 
 
 def load_installed() -> None:
@@ -96,7 +106,7 @@ def load_installed() -> None:
             content = _content(module.__file__)
         except (Exception, SystemExit) as error:
             _unregister(_registered() - before)
-            BROKEN[value] = _reason(error)
+            BROKEN[value] = brief(error)
             log.warning(f"plug-in {_name(point)} is left out: {BROKEN[value]}")
             continue
         key = digest(*content)
@@ -120,15 +130,23 @@ def words() -> list[str]:
 
 def hash_for(job: Job) -> str:
     """Of the plug-ins that the job's method, network and dataset come from; empty where there are none."""
-    keys = sorted(plugin.hash for plugin in _used(job))
+    return hash_of(_needed(job))
+
+
+def hash_of(names: Names) -> str:
+    """Of the plug-ins that bring any of ``names``; empty where there are none."""
+    keys = sorted(plugin.hash for plugin in LOADED.values() if plugin.brings & names)
     return keys[0] if len(keys) == 1 else digest(*keys) if keys else ""
+
+
+def _needed(job: Job) -> Names:
+    methods_ = {("method", name) for name in job.method.split("+")}
+    return frozenset(methods_ | {("architecture", job.architecture), ("dataset", job.dataset)})
 
 
 def _used(job: Job) -> list[Plugin]:
     """The plug-ins that bring the job's method, network or dataset."""
-    wanted = {("method", name) for name in job.method.split("+")}
-    wanted |= {("architecture", job.architecture), ("dataset", job.dataset)}
-    return [plugin for plugin in LOADED.values() if plugin.brings & wanted]
+    return [plugin for plugin in LOADED.values() if plugin.brings & _needed(job)]
 
 
 def used_by(jobs: Iterable[Job]) -> dict[str, str]:
@@ -194,7 +212,3 @@ def _content(file: str | None) -> list[bytes]:
     path = Path(file or "")
     files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
     return [one.read_bytes() for one in files]
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

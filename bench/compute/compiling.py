@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bench.compute.runtime import Runtime
+from bench.errors import brief
 
 T = TypeVar("T")
 COMPILE_FROM_FLOPS = 10e12
@@ -83,7 +84,7 @@ def compiled_or_eager(
             result = run(compiled, *arguments)
             after, gradients = _state(module), _gradients(module)
         except Exception as error:
-            reason = "failed (" + " ".join(f"{type(error).__name__}: {error}".split())[:160] + ")"
+            reason = f"failed ({brief(error)})"
         if not reason and not gradients:
             chosen = compiled
             return result

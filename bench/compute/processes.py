@@ -18,6 +18,8 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.errors import brief
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -101,7 +103,7 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T | None:
         except BrokenProcessPool:
             return None
         except Exception as error:
-            log.warning(f"{function.__name__}: {type(error).__name__}: {error}")
+            log.warning(f"{function.__name__}: {brief(error)}")
             return None
 
 

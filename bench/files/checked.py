@@ -211,8 +211,10 @@ def inside(root: Path, name: Any, where: object) -> Path:
     return root / path
 
 
-def set_aside(path: Path, why: str) -> None:
+def set_aside(path: Path, why: object) -> None:
     """Rename a damaged file or folder to ``<name>.corrupt``, numbered where that is taken; say so once.
+
+    ``why``: an error or its text; where that begins with the path, it is said once.
 
     In a folder that can't be written it stays; whoever calls goes on without it all the same.
     """
@@ -231,7 +233,8 @@ def set_aside(path: Path, why: str) -> None:
             return
         _named.add(path)
         line = f"left out; it could not be set aside ({error.strerror})"
-    log.warning(f"{path}: damaged, {' '.join(why.split())}; {line}")
+    reason = " ".join(str(why).removeprefix(f"{path}: ").split())
+    log.warning(f"{path}: damaged, {reason}; {line}")
 
 
 def was_set_aside(path: Path) -> bool:

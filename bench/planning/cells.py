@@ -51,7 +51,7 @@ def cells(
             can't take, updates that don't see all samples once.
     """
     for name in (matrix.teacher, *matrix.students, *matrix.plain, *assistants(matrix)):
-        _check_side(name, setting.job)
+        _check_side(name, setting)
     _check_maps_are_learned(matrix)
     seen: set[Job] = set()
     for part in matrix.parts:
@@ -193,19 +193,39 @@ def _convert(spec: str) -> methods.Step:
     return step
 
 
-def _check_side(architecture: str, like: Job) -> None:
-    """Refuse an image size that the network can't take in a study whose jobs are ``like`` that one."""
+def _check_side(architecture: str, setting: Setting) -> None:
+    """Refuse an image size that the network can't take, and advise one that it can, where there is one."""
     try:
         stride = architectures.stride(architecture)
     except ValueError as error:
         raise UserError(str(error)) from None
-    if like.image_size > LARGEST_SIDE:
-        raise UserError(f"--image-size {like.image_size}: must be {LARGEST_SIDE} at most")
-    for side in (like.image_size, *like.patch):
-        if side < stride or side % stride:
-            below = max(stride, side - side % stride)
-            seen = "" if side == like.image_size else f": a patch of {'x'.join(map(str, like.patch))}"
-            raise UserError(
-                f"--image-size {like.image_size}{seen}: {architecture} needs a multiple of {stride}, "
-                f"e.g. {below} or {below + stride}"
-            )
+    size, largest = setting.job.image_size, setting.largest
+    if size > LARGEST_SIDE:
+        raise UserError(f"--image-size {size}: must be {LARGEST_SIDE} at most")
+    wrong = [side for side in _sides(size, largest) if side < stride or side % stride]
+    if not wrong:
+        return
+    if thin := [axis for axis, side in zip("xyz", largest, strict=False) if side < stride]:
+        slices = ", or give --slices axial" if thin == ["z"] else ""
+        raise UserError(
+            f"{architecture} needs a multiple of {stride} along each axis; along {' and '.join(thin)} the "
+            f"training volumes are too thin, {min(largest)} voxels with their padding, and no --image-size "
+            f"changes that: take a network of fewer levels{slices}"
+        )
+    below = max(stride, min(wrong) // stride * stride)
+    better = [below, below + stride] if not largest or _fits(below + stride, stride, largest) else [below]
+    seen = "" if size in wrong else f": a patch of {'x'.join(map(str, setting.job.patch))}"
+    raise UserError(
+        f"--image-size {size}{seen}: {architecture} needs a multiple of {stride}, "
+        f"e.g. {' or '.join(map(str, better))}"
+    )
+
+
+def _sides(size: int, largest: tuple[int, ...]) -> list[int]:
+    """The image size, and the sides of a patch where volumes end before it."""
+    return [size, *(min(size, side) for side in largest)]
+
+
+def _fits(size: int, stride: int, largest: tuple[int, ...]) -> bool:
+    """Whether volumes fill a patch of that size, and a network of that stride can take it."""
+    return size <= max(largest) and all(side % stride == 0 for side in _sides(size, largest))

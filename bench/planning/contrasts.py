@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.job import Job
+from bench.planning.matrix import Matrix, contrasts
+from bench.planning.session import Session
+
+log = logging.getLogger(__name__)
 
 KNOWN_TO_TEACHER = ("same", "disjoint", "all")
 """What a teacher knows, as it is usual: what no user can have, all labels, comes last."""
@@ -36,3 +41,31 @@ def _unusual(job: Job) -> tuple[Any, ...]:
         *(KNOWN_TO_TEACHER.index(job.teacher_labels), job.unlabelled != "none"),
         *(job.shuffled, job.labels_seed is not None, job.labels_seed or 0, job.taught_by, job.maps),
     )
+
+
+def tell_other_contrasts(session: Session, matrix: Matrix) -> None:
+    """One line where a matrix names other contrasts than the study was begun with, which stay."""
+    begun, named = session.settings.get("contrasts"), contrasts(matrix)
+    if begun is not None and set(begun) != set(named):
+        log.warning(
+            f"the matrix's contrasts are not used ({', '.join(named) or 'none'}): the study was begun with "
+            f"{', '.join(begun) or 'none'}"
+        )
+
+
+def tell_old_contrasts(session: Session, jobs: Iterable[Job]) -> None:
+    """One line where contrasts stand for jobs of an earlier version of a plug-in, which stay."""
+    versions: dict[str, set[str]] = {}
+    for job in jobs:
+        versions.setdefault(f"{job.architecture}:{job.recipe}", set()).add(job.plugin)
+    kept = {job.id: job.plugin for job in session.study.jobs()}
+    old = []
+    for name, ids in session.study.contrasts().items():
+        known = {kept[one] for one in ids if one in kept}
+        if known and name in versions and known.isdisjoint(versions[name]):
+            old.append(name)
+    if old:
+        log.warning(
+            f"contrasts stand for jobs of an earlier version of a plug-in ({', '.join(old)}): what runs "
+            "now is described, not claimed; begin another study with --results to claim it"
+        )

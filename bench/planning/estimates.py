@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 
 import architectures
 import methods
 from bench.compute.macs import forward_macs
+from bench.compute.without_computing import without_computing
+from bench.errors import brief
 from bench.job import Job
 from bench.protocol import BATCH_SIZE, EPOCHS, epoch_batches
 
@@ -39,22 +42,29 @@ def _probe(
     said = architectures.supports(architecture, spatial_dims, sides)
     if said:
         return Probe(reason=f"{architecture}: {said}")
-    reason = ""
-    for device in ("meta", "cpu"):  # few networks can't be tried on the first, which computes nothing
-        try:
-            with torch.device(device), torch.no_grad():
-                model = architectures.build(architecture, spatial_dims, in_channels, out_channels)
-                # In training mode as in a job, and two samples: some normalise what one hasn't.
-                x = torch.zeros(2, in_channels, *sides)
-                if not hasattr(model, "forward_intermediates"):
-                    model(x)
-                    return Probe()
-                taps: Callable[[torch.Tensor], tuple] = model.forward_intermediates  # type: ignore[assignment]
-                return Probe(frozenset(taps(x)[1]))
-        except Exception as error:  # whatever a network says to an input that it can't take
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-    size = "x".join(map(str, sides))
-    return Probe(reason=f"{architecture} can't take {size} in {spatial_dims}-D ({reason})")
+
+    @torch.no_grad()
+    def try_it() -> Probe:
+        model = architectures.build(architecture, spatial_dims, in_channels, out_channels)
+        # In training mode as in a job, and two samples: some normalise what one hasn't.
+        x = torch.zeros(2, in_channels, *sides)
+        if not hasattr(model, "forward_intermediates"):
+            return _probed(architecture, model(x), None)
+        taps: Callable[[torch.Tensor], tuple] = model.forward_intermediates  # type: ignore[assignment]
+        return _probed(architecture, *taps(x))
+
+    try:
+        return without_computing(try_it)
+    except Exception as error:  # whatever a network says to an input that it can't take
+        size = "x".join(map(str, sides))
+        return Probe(reason=f"{architecture} can't take {size} in {spatial_dims}-D ({brief(error)})")
+
+
+def _probed(architecture: str, logits: Any, taps: Iterable[tuple[str, int]] | None) -> Probe:
+    if isinstance(logits, torch.Tensor):
+        return Probe(None if taps is None else frozenset(taps))
+    kind = type(logits).__name__
+    return Probe(reason=f"{architecture} gives a {kind}; its output must be one tensor of logits")
 
 
 def target_sizes(job: Job, teacher: str) -> dict[str, int]:
@@ -62,9 +72,10 @@ def target_sizes(job: Job, teacher: str) -> dict[str, int]:
 
     ``teacher`` is a network's name, or empty for maps.
     """
-    with torch.device("meta"):
+    method = methods.build(job.spec)
+
+    def ask() -> dict[str, int]:
         x = torch.zeros(1, job.in_channels, *job.shape)
-        method = methods.build(job.spec)
         if teacher:
             model = architectures.build(teacher, job.spatial_dims, job.in_channels, job.out_channels).eval()
             outputs = methods.outputs_of(model, x, method.needs_taps)
@@ -72,7 +83,9 @@ def target_sizes(job: Job, teacher: str) -> dict[str, int]:
             outputs = methods.Outputs(torch.zeros(1, job.out_channels, *job.shape), {})
         labels = torch.zeros(1, *x.shape[2:], dtype=torch.uint8)
         kept = method.targets(outputs, labels)
-    return {name: value.numel() for name, value in kept.items()}
+        return {name: value.numel() for name, value in kept.items()}
+
+    return without_computing(ask)
 
 
 def recording_bytes(students: Sequence[Job], teacher: str, train_cases: int) -> int:
@@ -123,6 +136,17 @@ def _bytes(
     architecture: str, spatial_dims: int, in_channels: int, out_channels: int, sides: tuple[int, ...]
 ) -> tuple[int, int]:
     """Of a network: its weights, and what a sample takes in training."""
+
+    def ask() -> tuple[int, int]:
+        model = architectures.build(architecture, spatial_dims, in_channels, out_channels).train()
+        return _bytes_of(
+            model, torch.zeros(2, in_channels, *sides)
+        )  # two: so many normalise where one can't
+
+    return without_computing(ask)
+
+
+def _bytes_of(model: torch.nn.Module, x: torch.Tensor) -> tuple[int, int]:
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -130,11 +154,8 @@ def _bytes(
         kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    with torch.device("meta"):
-        model = architectures.build(architecture, spatial_dims, in_channels, out_channels).train()
-        x = torch.zeros(2, in_channels, *sides)  # two: so many normalise where one can't
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            logits = model(x)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = model(x)
     for parameter in model.parameters():
         kept.pop(parameter.untyped_storage()._cdata, None)
     # The largest activation's gradient and the next one's are there beside them, and the loss's terms.

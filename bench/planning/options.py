@@ -94,10 +94,22 @@ def _check_micro_batch(value: int) -> None:
         raise UserError(f"--micro-batch {value}: must divide the batch of {BATCH_SIZE}, e.g. 4")
 
 
-def check_memory(value: float) -> None:
-    """Refuse what is no amount of memory."""
-    if not 0 < value < math.inf:
-        raise UserError(f"--memory-gb {value:g}: must be positive and finite")
+def positive(name: str) -> Callable[[float], None]:
+    """A check of an amount or a limit."""
+
+    def check(value: float) -> None:
+        if not 0 < value < math.inf:
+            raise UserError(f"{name} {value:g}: must be positive and finite")
+
+    return check
+
+
+def check_flags(asked: Any) -> None:
+    """Raise a ``UserError`` for a flag of ``asked`` that has a value which can't be."""
+    for own, known in flags(type(asked)):
+        value = getattr(asked, own.name)
+        if value != own.default:
+            known.check(value)
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,7 @@ class Options:
         None,
         "Choose --micro-batch so that training fits.",
         shown={"metavar": "G"},
-        check=check_memory,
+        check=positive("--memory-gb"),
         frozen="memory_gb",
     )
     recompute: bool = flag(
@@ -222,10 +234,7 @@ class Options:
             raise UserError("--micro-batch and --memory-gb: give one; the second chooses the first")
         if self.teacher is not None and self.teacher_maps is not None:
             raise UserError("--teacher and --teacher-maps: give one; a student has one teacher")
-        for own, known in flags():
-            value = getattr(self, own.name)
-            if value != own.default:
-                known.check(value)
+        check_flags(self)
 
     @property
     def elsewhere(self) -> bool:

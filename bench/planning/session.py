@@ -53,6 +53,8 @@ class Setting:
     """Those of a job that asks for none, where that is one number in all folds."""
     unlabelled: bool = False
     """Whether there are images without masks."""
+    largest: tuple[int, ...] = ()
+    """Of volumes the sides that no patch exceeds, one for each side of a patch."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Session:
         whose = (self.dataset.synthetic, self.dataset.may_be_shown)
         if new:  # after the split: with its settings a study is begun
             self.study.create(self.settings, *whose)
-        self.study.keep_from_git(*whose)
+        else:
+            self.study.keep_from_git(*whose)
         self.study.tidy()
         keep_decoded(self.study.root / "cache", self.dataset)
 
@@ -96,10 +99,6 @@ class Session:
     def split(self) -> Split:
         """The split, or that of the first fold: for what is alike in all of them."""
         return self.splits[0]
-
-    def setting_of(self, job: Job) -> Setting:
-        """The setting that ``job`` was planned in."""
-        return self.setting(job.image_size, job.slices, job.fold)
 
     def setting(self, image_size: int, slices: str = "", fold: int | None = None) -> Setting:
         """What all jobs of a fold at one image size share.
@@ -133,6 +132,7 @@ class Session:
             folds=len(self.splits),
             usual_updates=self._usual_updates(image_size, slices),
             unlabelled=bool(prepared.unlabelled_patients),
+            largest=prepared.largest[: prepared.spatial_dims],
         )
 
     def _usual_updates(self, image_size: int, slices: str) -> int | None:
@@ -163,8 +163,11 @@ class Session:
         return PreparedImages(self.dataset, split, image_size)
 
     def usual_size(self, wish: int) -> int:
-        """The image size where none is asked for: ``wish``, but no patch that no volume fills."""
-        return self.prepared(wish).usual_size
+        """The image size where none is asked for: ``wish``, but no patch that no volume fills.
+
+        It is one for all folds, also for one that doesn't train on the largest volume.
+        """
+        return min(self.prepared(wish, fold=fold).usual_size for fold in self.folds)
 
 
 def open_session(root: Path, options: Options, workers: int | None = None) -> Session:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def warn_of_too_little(session: Session, jobs: Sequence[Job], no_test: bool) -> None:
     """Say it where ``jobs`` have hardly begun to learn when they end, or few patients score them."""
     trained = {(job.fold, job.updates): job for job in jobs if trains(job)}
-    updates = [updates_of(job, session.setting_of(job).train_cases) for job in trained.values()]
+    updates = [updates_of(job, session.prepared_for(job).samples) for job in trained.values()]
     if updates and min(updates) < FEW_UPDATES:
         log.warning(f"{min(updates)} updates a job: fewer than {FEW_UPDATES} say little about a network")
     dataset, part = session.dataset, "val" if no_test else "test"

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UserError
-from bench.planning.estimates import rounds_of
 from bench.running.training import train_rounds
 from bench.running.work import Work, calibration_facts, material
 from bench.training.artefacts import about_of, fresh_network
@@ -101,6 +100,6 @@ def reshaped(work: Work) -> tuple[Trained, Artefact, dict[str, Any]]:
         network = fresh_network(replace(about, shape=shape))
     if shape is not None:
         log.info(f"{parameters_of(network):,} of {parameters_of(module):,} parameters left")
-    trained = train_rounds(work, network, rounds_of(work.job))
+    trained = train_rounds(work, network)
     made = replace(about, shape=shape, parameters=parameters_of(network))
     return trained, TorchArtefact(trained.model, made), {}

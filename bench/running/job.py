@@ -75,7 +75,7 @@ def _make_and_score(work: Work, before: dict[str, Any] | None) -> dict[str, Any]
         record = made_again(study, before, record)
     record = _score(work, artefact, record)
     if step.kind != "convert":
-        forget(work, 2 if step.kind == "reshape" and step.fresh else 1)
+        forget(work)
     return record
 
 

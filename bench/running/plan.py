@@ -21,7 +21,7 @@ from bench.files.atomic import write_file
 from bench.job import Job
 from bench.planning.cells import cells
 from bench.planning.chains import Cell
-from bench.planning.contrasts import jobs_of
+from bench.planning.contrasts import jobs_of, tell_old_contrasts, tell_other_contrasts
 from bench.planning.matrix import Matrix, contrasts, differences, read_matrix
 from bench.planning.options import Options
 from bench.planning.session import Session, open_session
@@ -99,8 +99,9 @@ def make_plan(options: Options, matrix: Matrix, phases: Phases) -> Plan:
         session = _begun(session, matrix, options)
         planned = planned_cells(matrix, session, options)
     elif matrix.contrasts is not None:
-        _tell_other_contrasts(session, matrix)
+        tell_other_contrasts(session, matrix)
     jobs = [cell.job for cell in planned if not cell.reason]
+    tell_old_contrasts(session, jobs)
     todo = to_run(session.study, jobs, options.no_test, options.retry_failed)
     if todo:
         warn_of_too_little(session, todo, options.no_test)
@@ -257,16 +258,6 @@ def _with_contrasts(session: Session, matrix: Matrix, known: bool, no_test: bool
             f"names up to {CONTRASTS} of them"
         )
     return replace(session, settings=session.settings | {"contrasts": named})
-
-
-def _tell_other_contrasts(session: Session, matrix: Matrix) -> None:
-    """One line where a matrix names other contrasts than the study was begun with, which stay."""
-    begun, named = session.settings.get("contrasts"), contrasts(matrix)
-    if begun is not None and set(begun) != set(named):
-        log.warning(
-            f"the matrix's contrasts are not used ({', '.join(named) or 'none'}): the study was begun with "
-            f"{', '.join(begun) or 'none'}"
-        )
 
 
 def write_plan(plan: Plan) -> None:

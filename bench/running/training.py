@@ -10,6 +10,7 @@ from torch import nn
 
 from bench.compute.compiling import has_batch_statistics
 from bench.compute.freed_memory import has_plenty_of_memory, keep_freed_memory
+from bench.planning.estimates import rounds_of
 from bench.protocol import BATCH_SIZE, LEARNING_RATE
 from bench.running.work import Work
 from bench.scoring.evaluation import validation_dice
@@ -24,10 +25,10 @@ from bench.training.teacher import teacher_targets
 log = logging.getLogger(__name__)
 
 
-def checkpoint_of(work: Work, number: int = 1, rounds: int = 1) -> Checkpoint:
-    """Where a round of the job's training is kept."""
+def checkpoint_of(work: Work, number: int = 1) -> Checkpoint:
+    """Where a round of the job's training is kept: the last one under the job's own name."""
     job = work.job
-    name = job.id if number == rounds else f"{job.id}round{number}"
+    name = job.id if number == rounds_of(job) else f"{job.id}round{number}"
     owner = {"job": job.id, "protocol": job.protocol}
     return Checkpoint(work.study.path("checkpoints", name), owner)
 
@@ -38,26 +39,26 @@ def train_fresh(work: Work) -> Trained:
     return _train(work, trainable(work.job), checkpoint_of(work), gate=True)
 
 
-def train_rounds(work: Work, model: nn.Module, rounds: int) -> Trained:
+def train_rounds(work: Work, model: nn.Module) -> Trained:
     """A network that is there trained on: optimiser and schedule anew in each round, the same samples.
 
     Curves and best epoch are the last round's; seconds and updates those of all.
     """
     model = recomputing(model) if work.job.recompute else model
-    trained = _train(work, model, checkpoint_of(work, 1, rounds), gate=False)
-    for number in range(2, rounds + 1):
+    trained = _train(work, model, checkpoint_of(work), gate=False)
+    for number in range(2, rounds_of(work.job) + 1):
         before = trained
-        trained = _train(work, model, checkpoint_of(work, number, rounds), gate=False)
+        trained = _train(work, model, checkpoint_of(work, number), gate=False)
         trained.seconds += before.seconds
         trained.rounds = before.rounds + 1
         trained.peak_memory_mb = max(trained.peak_memory_mb, before.peak_memory_mb)
     return trained
 
 
-def forget(work: Work, rounds: int = 1) -> None:
+def forget(work: Work) -> None:
     """The job is done: its checkpoints go."""
-    for number in range(1, rounds + 1):
-        checkpoint_of(work, number, rounds).remove()
+    for number in range(1, rounds_of(work.job) + 1):
+        checkpoint_of(work, number).remove()
 
 
 def _train(work: Work, model: nn.Module, checkpoint: Checkpoint, gate: bool) -> Trained:
@@ -79,7 +80,7 @@ def _train(work: Work, model: nn.Module, checkpoint: Checkpoint, gate: bool) -> 
 
     def validate(model: nn.Module) -> float:
         with phases.time("validation"):
-            return validation_dice(model, prepared.val, runtime.device)
+            return validation_dice(model, prepared.val, prepared.dataset.classes, runtime.device)
 
     own = runtime_of_steps(runtime, job, model, prepared.samples, reporter)
     method = method_of(work.study, job)

@@ -28,6 +28,8 @@ BATCH, CPU_BATCH = 16, 4
 """Images at a time. On a processor few: their activations stay in its caches between layers."""
 NSD_TOLERANCE = 1.0
 """In pixels (2-D without spacing) or millimetres."""
+MOST_OF_TORCH = 2**24
+"""Values that ``torch.quantile`` takes; a noisy prediction of a large volume has more surface."""
 OVERLAP = 0.5
 NO_MEASURES = ("case", "patient", "organ_size")
 """Keys of a case's row that are no scores."""
@@ -99,21 +101,38 @@ def overlap_scores(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> di
 def surface_scores(
     predicted: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: Sequence[float]
 ) -> dict[str, float]:
-    """HD95 and normalised surface distance of two boolean masks, in the unit of ``spacing``."""
-    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+    """HD95 and normalised surface distance of two boolean masks, in the unit of ``spacing``.
 
+    A volume of one slice is scored as the slice: in three dimensions each of its voxels would be surface.
+    """
+    from monai.metrics.utils import get_edge_surface_distance
+
+    thick = [axis for axis, side in enumerate(truth.shape) if side > 1]
+    if len(thick) == 2:
+        thin = tuple(axis for axis in range(truth.ndim) if axis not in thick)
+        predicted, truth = predicted.squeeze(thin), truth.squeeze(thin)
+        spacing = [spacing[axis] for axis in thick]
     steps = [float(step) for step in spacing]  # MONAI knows no numbers of NumPy's
     if not predicted.any() and not truth.any():
         return {"hd95": math.nan, "nsd": math.nan}
     if not predicted.any() or not truth.any():
         sides = [side * step for side, step in zip(truth.shape, steps, strict=True)]
         return {"hd95": math.hypot(*sides), "nsd": 0.0}
-    p = torch.from_numpy(predicted)[None, None]
-    t = torch.from_numpy(truth)[None, None]
+    p, t = torch.from_numpy(predicted), torch.from_numpy(truth)
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
-    distance = compute_hausdorff_distance(p, t, include_background=True, percentile=95, spacing=steps)
-    agreement = compute_surface_dice(p, t, [NSD_TOLERANCE], include_background=True, spacing=steps)
-    return {"hd95": float(distance), "nsd": float(agreement)}
+    _, distances, _ = get_edge_surface_distance(p, t, spacing=steps, symmetric=True)
+    both = torch.cat(distances)
+    return {
+        "hd95": max(_percentile_95(directed) for directed in distances),
+        "nsd": float((both <= NSD_TOLERANCE).sum() / len(both)),
+    }
+
+
+def _percentile_95(distances: Tensor) -> float:
+    """As MONAI's Hausdorff distance takes it, and of any number of distances, which torch refuses."""
+    if len(distances) <= MOST_OF_TORCH:
+        return float(torch.quantile(distances, 0.95))
+    return float(np.percentile(distances.numpy(), 95))
 
 
 def score_case(
@@ -201,13 +220,8 @@ def nan_mean(values: Iterable[float]) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def validation_dice(model: nn.Module, part: Scored, device: torch.device) -> float:
+def validation_dice(model: nn.Module, part: Scored, classes: Sequence[str], device: torch.device) -> float:
     """Mean over patients of the mean over cases of the mean over classes; what selects the epoch."""
     artefact = TorchArtefact(copy.deepcopy(model))  # training goes on in its own layout
     masks = predict_masks(artefact.predict, part, device)
-    classes = max(2, *(int(truth.max()) + 1 for truth in part.masks))
-    rows = []
-    for case, patient, mask, truth in zip(part.cases, part.patients, masks, part.masks, strict=True):
-        dice = [overlap_scores(mask == c, truth == c)["dice"] for c in range(1, classes)]
-        rows.append({"case": case, "patient": patient, "dice": nan_mean(dice)})
-    return summarise(rows)["dice"]
+    return summarise(score_part(masks, part, classes, surface=False))["dice"]

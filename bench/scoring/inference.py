@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+import architectures
 import methods
 from bench.compute.memory import peak_mb, reset_peak
 from bench.job import Job
@@ -53,13 +54,23 @@ def artefact_of(study: Study, job: Job) -> Artefact:
 
 
 def inputs_of(study: Study, job: Job) -> list[Input]:
-    """What a network is measured on: images at the study's size, 256² and 512², or a patch and a volume."""
+    """What a network is measured on: images at the study's size, 256² and 512², or a patch and a volume.
+
+    Images of sides that the network doesn't take are left out.
+    """
     own = Input(job.image_size, (1, job.in_channels, *job.shape))
     if not job.patch:
-        sides = dict.fromkeys((job.image_size, *SIDES))
+        sides = dict.fromkeys([job.image_size, *(side for side in SIDES if _takes(job, side))])
         return [Input(side, (1, job.in_channels, *[side] * job.spatial_dims)) for side in sides]
     typical = (study.record(job.id) or {})["dataset"]["volume"]
     return [own, Input(job.image_size, (1, job.in_channels, *typical), volume=True)]
+
+
+def _takes(job: Job, side: int) -> bool:
+    """Whether the job's network takes a square or cube of that side."""
+    sides = (side,) * job.spatial_dims
+    said = architectures.supports(job.architecture, job.spatial_dims, sides)
+    return side % architectures.stride(job.architecture) == 0 and not said
 
 
 def counted(artefact: Artefact) -> torch.nn.Module | None:

@@ -22,7 +22,7 @@ from bench.compute.processes import in_own_process
 from bench.data.decoded import keep_decoded
 from bench.data.prepared import Scored
 from bench.data.stream import SampleStream
-from bench.errors import UserError
+from bench.errors import UserError, brief
 from bench.job import Job
 from bench.planning.options import Options
 from bench.planning.session import Session, open_session
@@ -128,7 +128,7 @@ def _peak_of_first_steps(root: Path, options: Options, job: Job) -> float | str:
     except (MemoryError, torch.OutOfMemoryError):
         return float("inf")
     except Exception as error:
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return brief(error)
 
 
 def first_steps(session: Session, job: Job) -> None:
@@ -146,7 +146,8 @@ def first_steps(session: Session, job: Job) -> None:
     first = _first_case(prepared.val)
     own = runtime_of_steps(runtime, job, model, prepared.samples)
     task = Task(model, method, stream, own, job.seg_loss, teaching)
-    train(task, validate=lambda model: validation_dice(model, first, session.device))
+    classes = session.dataset.classes
+    train(task, validate=lambda model: validation_dice(model, first, classes, session.device))
 
 
 def _first_case(part: Scored) -> Scored:

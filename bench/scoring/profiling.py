@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 import architectures
+from bench import plugins
 from bench.compute import quiet
 from bench.compute.cores import usable_cores
 from bench.compute.macs import macs
@@ -30,6 +31,7 @@ from bench.scoring.receptive_field import receptive_field
 from bench.study.profile import entry_key, read_profile
 from bench.study.provenance import machine
 from bench.study.store import Study
+from bench.training.artefacts import fault_here
 from methods.artefact import About
 
 log = logging.getLogger(__name__)
@@ -69,10 +71,14 @@ class Measured:
 def graph_of(job: Job, about: About | None = None) -> str:
     """What tells artefacts apart that cost the same: architecture, shape, runtime, precision.
 
-    Of volumes also whether they are sliced: the network is another one then. How it was trained, or by
+    Of volumes also whether they are sliced: the network is another one then. Of a plug-in's network or
+    conversion also the plug-in's content, for an edited one costs something else. How it was trained, or by
     which criterion pruned, is no matter.
     """
-    name = f"{job.architecture} {job.slices}" if job.slices else job.architecture
+    made_by = plugins.hash_of(
+        frozenset({("architecture", job.architecture), ("method", about.step if about else "")})
+    )
+    name = " ".join(filter(None, (job.architecture, job.slices, made_by[:8])))
     if about is None:
         return name
     if about.shape is not None:
@@ -86,13 +92,16 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
     If each was measured on this machine before, nothing is; otherwise all are, in one session, on one
     thread and on all. Before that a busy machine is waited for, for a while; what is measured on one is
-    marked.
+    marked. Networks that can't run here are skipped, each in a line.
     """
     kept = read_profile(study)
     if is_measured(study, jobs):
         return kept
-    wanted = _representatives(study, jobs)
-    inputs = {key: inputs_of(study, job) for key, job in wanted.items()}
+    by_graph = _by_graph(study, jobs)
+    wanted = _that_run(study, {key: own[0] for key, own in by_graph.items()})
+    if not wanted:
+        return kept
+    inputs = _inputs(study, by_graph)
     settings = study.settings() or {}
     told = " and ".join(map(str, thread_counts()))
     log.info(f"profiling {len(wanted)} networks, batch 1, {told} thread(s): memory, then latency")
@@ -106,8 +115,9 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     for measurement in fresh:
         measurement.stride, measurement.receptive_field = reaches[measurement.graph]
     measured = [asdict(measurement) for measurement in fresh]
-    new = {entry_key(entry) for entry in measured}
-    entries = [e for e in kept if entry_key(e) not in new] + measured
+    # Of what was measured again nothing of another machine stays: its threads may be more than here.
+    again = {entry_key(entry)[:-1] for entry in measured}
+    entries = [e for e in kept if entry_key(e)[:-1] not in again] + measured
     write_json(study.root / "profile.json", {"entries": entries})
     return entries
 
@@ -141,18 +151,31 @@ def _on(
 def is_measured(study: Study, jobs: Sequence[Job], anywhere: bool = False) -> bool:
     """Whether the networks of the finished ones among ``jobs`` were all measured on this machine.
 
-    ``anywhere``: or on any other.
+    Those that can't run here count where others were measured. ``anywhere``: or on any other machine.
     """
     entries = [e for e in read_profile(study) if anywhere or e["machine"] == machine()]
     kept = {(*key[:3], threads) for *key, _, threads in map(entry_key, entries)}
+    found = _by_graph(study, jobs)
     wanted = {
-        (key, given.side, given.volume)
-        for key, job in _representatives(study, jobs).items()
-        for given in inputs_of(study, job)
+        (key, given.side, given.volume) for key, own in _inputs(study, found).items() for given in own
     }
     if anywhere:
         return wanted <= {key[:3] for key in kept}
-    return {(*key, threads) for key in wanted for threads in thread_counts()} <= kept
+    lacking = {key[0] for key in wanted if any((*key, threads) not in kept for threads in thread_counts())}
+    if not kept:
+        return not lacking
+    return all(fault_here(artefact_of(study, found[graph][0])) for graph in lacking)
+
+
+def _that_run(study: Study, jobs: Mapping[str, Job]) -> dict[str, Job]:
+    """Those of ``jobs`` whose networks this machine can run; of each other one it is said why it can't."""
+    found = {}
+    for graph, job in jobs.items():
+        if fault := fault_here(artefact_of(study, job)):
+            log.warning(f"profiling: {graph} is left out: {fault}")
+        else:
+            found[graph] = job
+    return found
 
 
 def thread_counts() -> list[int]:
@@ -167,24 +190,31 @@ def _patience(study: Study, jobs: Sequence[Job]) -> float:
     return min(MOST_PATIENCE, PATIENCE * took)
 
 
-def _representatives(study: Study, jobs: Sequence[Job]) -> dict[str, Job]:
-    """One finished job per distinct graph, one with weights where there is one.
+def _by_graph(study: Study, jobs: Sequence[Job]) -> dict[str, list[Job]]:
+    """The finished jobs of each distinct graph, first one with weights where there is one.
 
     Without weights only a network can be measured that its architecture's name makes anew.
     A job's graph is what its record says.
     """
-    chosen: dict[str, Job] = {}
+    found: dict[str, list[Job]] = {}
     for job in jobs:
         record = study.record(job.id) or {}
         if record.get("status") != "done":
             continue
         key = (record.get("shown") or {}).get("graph") or graph_of(job)
-        here = study.has_weights(job.id)
-        if not here and key != graph_of(job):
-            continue
-        if key not in chosen or (here and not study.has_weights(chosen[key].id)):
-            chosen[key] = job
-    return dict(sorted(chosen.items()))
+        if study.has_weights(job.id):
+            found.setdefault(key, []).insert(0, job)
+        elif key == graph_of(job):
+            found.setdefault(key, []).append(job)
+    return dict(sorted(found.items()))
+
+
+def _inputs(study: Study, by_graph: Mapping[str, Sequence[Job]]) -> dict[str, list[Input]]:
+    """What each graph is measured on: the inputs of all its jobs, which may be of several sizes."""
+    return {
+        key: list(dict.fromkeys(given for job in own for given in inputs_of(study, job)))
+        for key, own in by_graph.items()
+    }
 
 
 def _runs_on(study: Study, job: Job, device: torch.device) -> bool:

@@ -8,6 +8,8 @@ import logging
 import torch
 from torch import nn
 
+from bench.errors import brief
+
 log = logging.getLogger(__name__)
 
 LARGEST_SIDE = 2048
@@ -49,7 +51,7 @@ def receptive_field(
                 return seen
             side *= 2
     except Exception as error:  # networks made elsewhere may raise any; a number is all that is lost
-        log.info(f"receptive field not measured: {type(error).__name__}: {error}".splitlines()[0])
+        log.info(f"receptive field not measured: {brief(error)}")
     return None
 
 

@@ -21,7 +21,7 @@ MEASURE_FROM_FLOPS = 50e12
 def training_work(session: Session, jobs: Sequence[Job]) -> tuple[list[Job], int, float]:
     """The jobs that train, the training cases of each, and the FLOPs of all of them together."""
     trained = [job for job in jobs if trains(job)]
-    cases = session.setting_of(trained[0]).train_cases if trained else 0
+    cases = session.prepared_for(trained[0]).samples if trained else 0
     return trained, cases, sum(training_flops(job, cases) for job in trained)
 
 

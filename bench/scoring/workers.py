@@ -16,6 +16,7 @@ from bench.compute.cores import usable_cores
 from bench.compute.processes import own_processes, process_context
 from bench.compute.quiet import UNSTEADY, tried, uneven
 from bench.compute.runtime import Runtime
+from bench.errors import brief
 from bench.job import Job
 from bench.planning.estimates import training_flops
 from bench.planning.session import Session
@@ -165,7 +166,7 @@ def rates(job: Job, cores: int) -> tuple[Rounds, str]:
     try:
         trials = tried("workers", measure, lambda rounds: _fault(rounds, cores))
     except Exception as error:
-        log.warning(f"the trial ended with {type(error).__name__}: {error}")
+        log.warning(f"the trial ended with {brief(error)}")
         return [], "a process did not come through"
     if not trials.fault:
         return trials.found[-1], ""

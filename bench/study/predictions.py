@@ -38,7 +38,7 @@ def read_predictions(study: Study, job_id: str) -> dict[str, Labels] | None:
     try:
         return read_masks(path)
     except UserError as error:
-        set_aside(path, str(error).removeprefix(f"{path}: "))
+        set_aside(path, error)
         return None
 
 
@@ -75,3 +75,9 @@ def read_masks(path: Path) -> dict[str, Labels]:
             return unpack_masks(arrays)
     except Exception as error:  # what a reader makes of damaged bytes may be any
         raise UserError(f"{path}: not a file of predictions, or damaged ({error}); remove it") from None
+
+
+def largest_slice(mask: Labels) -> int:
+    """Of a volume the axial slice that holds the most; the middle one where none holds anything."""
+    sizes = [int(np.count_nonzero(mask[..., z])) for z in range(mask.shape[-1])]
+    return int(np.argmax(sizes)) if any(sizes) else mask.shape[-1] // 2

@@ -83,7 +83,7 @@ class Study:
         return None if content is None else check_settings(content, path)
 
     def create(self, settings: dict[str, Any], synthetic: bool, may_be_shown: bool = False) -> None:
-        """Make the folder and freeze ``settings``."""
+        """Make the folder and freeze ``settings``; who may see what is as of ``keep_from_git``."""
         self.keep_from_git(synthetic, may_be_shown)
         write_json(self.root / "study.json", settings)
 
@@ -147,7 +147,7 @@ class Study:
             return
         except UserError as error:
             if path.is_file():
-                set_aside(path, str(error).removeprefix(f"{path}: "))
+                set_aside(path, error)
         write_json(path, job.as_dict())
 
     def is_planned(self, name: str) -> bool:
@@ -178,7 +178,7 @@ class Study:
         try:
             return None if content is None else check_record(content, job_id, path)
         except UserError as error:
-            set_aside(path, str(error).removeprefix(f"{path}: "))
+            set_aside(path, error)
             return None
 
     def records(self) -> list[dict[str, Any]]:

@@ -40,6 +40,16 @@ def fresh_network(about: About) -> nn.Module:
     return architectures.build(about.architecture, *sizes, shape=about.shape)
 
 
+def fault_here(artefact: Artefact) -> str:
+    """Why this machine can't run it: no runtime, no processor whose sums are exact; empty where it can."""
+    if isinstance(artefact, GraphArtefact):
+        try:
+            artefact.open()
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
 def _check_sizes(path: Path, about: About) -> None:
     """Refuse a network that the file doesn't hold before it is built: a wrong name could fill memory."""
     try:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import architectures
 import methods
 from bench.data.stream import SampleStream
+from bench.errors import brief
 from bench.training.can_learn import CannotLearn, check_can_learn
 from bench.training.conformance_of_changes import on_converting, on_reshaping
 from methods import Method, Outputs, Step, outputs_of
@@ -30,7 +31,7 @@ def faults_of_method(name: str) -> list[str]:
     try:
         method = kind()
     except Exception as error:
-        return [f"can't be made without parameters ({_said(error)}); every parameter needs a default"]
+        return [f"can't be made without parameters ({brief(error)}); every parameter needs a default"]
     found = list(_form(kind, method))
     on_data: Any = {"train": _on_data, "reshape": on_reshaping, "convert": on_converting}[method.kind]
     if missing := method.missing():
@@ -43,7 +44,7 @@ def faults_of_method(name: str) -> list[str]:
             try:
                 found += [where + fault for fault in on_data(method, dims, channels)]
             except Exception as error:
-                found.append(f"{where}{_said(error)}")
+                found.append(f"{where}{brief(error)}")
     return list(dict.fromkeys(found))
 
 
@@ -53,6 +54,10 @@ def _form(kind: type[Step], method: Step) -> Iterator[str]:
     for key, value in methods.parameters(method).items():
         if not isinstance(value, (str, int, float, type(None))):
             yield f"parameter {key} is {type(value).__name__}; must be text or a number"
+    known = methods.parameters(method).items()
+    given = ",".join(f"{key}={value}" for key, value in known if value is not None)
+    if (back := methods.build(f"{method.name}[{given}]")) != method:
+        yield f"its parameters as typed, {given}, are read as {methods.parameters(back)}"
 
 
 def _on_data(method: Method, dims: int, channels: int) -> Iterator[str]:
@@ -145,7 +150,7 @@ def faults_of_network(name: str) -> list[str]:
             found += [f"in {dims}-D: {fault}" for fault in _network(name, dims, side)]
         except Exception as error:
             found.append(
-                f"in {dims}-D with a side of {side}: {_said(error)}; if it can't be, let `supports` say so"
+                f"in {dims}-D with a side of {side}: {brief(error)}; if it can't be, let `supports` say so"
             )
     return found if seen else ["supports neither 2-D nor 3-D"]
 
@@ -181,7 +186,3 @@ def _taps(model: Any, x: Tensor) -> Iterator[str]:
         elif tuple(feature.shape[2:]) != tuple(side // tap[1] for side in x.shape[2:]):
             sides = "x".join(map(str, feature.shape[2:]))
             yield f"tap {tap!r} has {sides} positions for {'x'.join(map(str, x.shape[2:]))}: another stride"
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -92,7 +92,7 @@ def load_artefact(study: Study, job: Job) -> Artefact | None:
     except UserError as error:
         if "weights" in (study.record(job.id) or {}).get("files", {}):
             raise  # they are as they were written
-        set_aside(study.path("weights", job.id), str(error))
+        set_aside(study.path("weights", job.id), error)
         return None
 
 

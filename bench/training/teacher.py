@@ -65,7 +65,7 @@ def _network(study: Study, job: Job) -> nn.Module:
     if artefact is None:
         raise UserError(f"{weights}: the teacher's weights are missing; run {job.label}")
     if artefact.module is None:
-        raise UserError(f"{weights}: {job.label} has no taps to learn from")
+        raise UserError(f"{weights}: {job.label} is no torch network any more; only such can teach")
     return artefact.module
 
 

@@ -22,6 +22,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from bench.errors import brief
 from bench.job import Job
 from bench.study.progress import duration
 from bench.watching.states import State, Watch, expectation, left_of, seconds_left
@@ -63,7 +64,7 @@ def ticking(tick: Callable[[], None], broken: Callable[[str], None]) -> Iterator
             tick()
         except Exception as error:
             over.set()
-            broken(" ".join(f"{type(error).__name__}: {error}".split())[:200])
+            broken(brief(error))
 
     def beside() -> None:
         safely()

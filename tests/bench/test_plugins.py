@@ -8,10 +8,12 @@ import sys
 import pandas as pd
 import pytest
 import short_jobs
+from samples import blank_job
 
 import architectures
 import methods
 from bench import plugins
+from bench.scoring.profiling import graph_of
 from bench.study.store import Study
 
 METHOD = """
@@ -81,6 +83,22 @@ class Threshold(Convert):
         return Coarse(np.frombuffer(graph.parts["at"], np.float32)[0])
 """
 """An artefact that is no torch network."""
+DATASET = """
+from dataclasses import replace
+import numpy as np
+from bench.data import datasets
+from bench.data.dataset import Dataset
+
+@datasets.register("my-scans", image_size=16, built_in=True)
+def read(root, cache):
+    rng, names = np.random.default_rng(0), tuple("abcdef")
+    masks = [(rng.random(SHAPE) > 0.5).astype(np.uint8) for _ in names]
+    images = [(mask + rng.random((1, *SHAPE))).astype(np.float32) for mask in masks]
+    found = Dataset("my-scans", names, names, images, masks, ("organ",), "abc", **MORE)
+    return change(found, masks[1], images[1])
+"""
+SLICES = "SHAPE, MORE = (16, 16), {}\n"
+VOLUMES = "SHAPE, MORE = (8, 8, 8), {'spacing': ((1, 1, 2),) * 6, 'modalities': ('MRI',)}\n"
 MATRIX = {"teacher": "unet-4-8", "students": ["unet-2"], "methods": ["baseline", "pm-kd"], "image_size": 16,
           "updates": 80, "workers": 2}  # fmt: skip
 
@@ -203,12 +221,31 @@ def test_a_missing_file_is_named(refused, tmp_path):
     assert "gone.py: can't be read (No such file or directory)" in line
 
 
-def test_two_files_that_want_one_name_are_both_named(refused, write):
-    write("a.py", METHOD)
-    line = refused(
-        "list", "--plugin", write("a.py", METHOD), "--plugin", write("b.py", METHOD + "\nx = 1\n")
-    )
-    assert "b.py" in line and "the method 'mse' is there already" in line
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (METHOD, "method 'mse'"),
+        (NETWORK, "network 'tiny'"),
+        (SLICES + DATASET, "dataset 'my-scans'"),
+    ],
+)
+def test_two_files_that_want_one_name_are_both_named(refused, write, text, what):
+    first, second = write("a.py", text), write("b.py", text + "\nx = 1\n")
+    line = refused("list", "--plugin", first, "--plugin", second)
+    assert f"the {what} is there already, in {first}; {second} needs another name" in line
+
+
+def test_what_an_edited_network_costs_is_measured_anew(write):
+    job = blank_job(architecture="tiny")
+    assert graph_of(blank_job(architecture="unet-2")) == "unet-2"
+    graphs = []
+    for text in (NETWORK, NETWORK.replace("nn.ReLU()", "nn.ELU()")):
+        plugins.LOADED.clear()
+        architectures.FAMILIES[:] = [f for f in architectures.FAMILIES if "tiny" not in f.NAMES]
+        own = plugins.load_file(write("net.py", text))
+        graphs.append(graph_of(job))
+        assert graphs[-1] == f"tiny {own.hash[:8]}"
+    assert graphs[0] != graphs[1]
 
 
 def test_the_same_content_counts_once(bench, write):
@@ -275,20 +312,48 @@ def test_entry_points(bench, write, tmp_path, monkeypatch):
     assert "plug-in lightseg_exits: left out" in result.out
 
 
-def test_a_dataset_of_ones_own(bench, write, tmp_path):
-    text = """
-from bench.data import datasets, phantom
+NO_DATASETS = [
+    (VOLUMES, "replace(d, spacing=())", "has 6 cases and the spacing of 0"),
+    (VOLUMES, "replace(d, spacing=((1, 1),) * 6)", "case 'a': its spacing is (1.0, 1.0); must be 3"),
+    (VOLUMES, "replace(d, modalities=())", "modalities is (); volumes need one"),
+    (SLICES, "replace(d, patients=(1, 2, 3, 4, 5, 6))", "case 'a': its patient can't be 1: it is no text"),
+    (SLICES, "replace(d, patients=tuple('abc'))", "has 6 cases and 3 patients; must be as many"),
+    (SLICES, "replace(d, cases=tuple('abcdea'))", "a case can't be named 'a': another one is"),
+    (SLICES, "replace(d, images=[x[0] for x in d.images])", "case 'a': its image is 16x16, its mask 16x16"),
+    (SLICES, "d.images.__setitem__(1, np.ones((3, 16, 16))) or d", "case 'b': its image is 3x16x16;"),
+    (SLICES, "d.images[1].__setitem__((0, 1, 1), np.nan) or d", "case 'b': its image holds NaN"),
+    (SLICES, "d.masks.__setitem__(1, m[:9]) or d", "case 'b': its mask is 9x16, its image 16x16"),
+    (SLICES, "d.masks.__setitem__(1, m / 1) or d", "case 'b': its mask is of float64; must be of whole"),
+    (SLICES, "d.masks.__setitem__(1, m * 255) or d", "case 'b': its mask holds 255; must be 0"),
+    (SLICES, "replace(d, name='yours')", "calls itself 'yours'; must be 'my-scans', as it is registered"),
+    (SLICES, "None", "its function gives NoneType; must give a Dataset"),
+]
 
-@datasets.register("my-scans", image_size=16, built_in=True)
-def read(root, cache):
-    return phantom.generate(patients=6, slices=2, side=16, cache=cache)
-"""
+
+@pytest.mark.parametrize("shape", [SLICES, VOLUMES])
+def test_a_dataset_of_ones_own(bench, write, tmp_path, shape):
+    plugin = write("d.py", shape + DATASET + "change = lambda d, m, i: d")
+    assert bench("check-plugin", plugin).out == "dataset my-scans: well\n"
     matrix = write("m.yaml", MATRIX | {"dataset": "my-scans"})
-    out = bench(
-        "--matrix", matrix, "--plugin", write("d.py", text), "--results", tmp_path / "s", "--dry-run"
-    )
+    out = bench("--matrix", matrix, "--plugin", plugin, "--results", tmp_path / "s", "--dry-run")
     assert out.code == 0, out.err
     assert "to do" in out.out
+
+
+@pytest.mark.parametrize(("shape", "change", "message"), NO_DATASETS)
+def test_a_dataset_that_is_none_is_refused_by_name_and_case(bench, write, shape, change, message):
+    result = bench("check-plugin", write("d.py", shape + DATASET + f"change = lambda d, m, i: {change}"))
+    assert result.code == 1
+    assert f"dataset my-scans: {message}" in result.out
+
+
+def test_a_study_asks_the_same_of_a_dataset(refused, bench, write, tmp_path):
+    text = SLICES + DATASET + "change = lambda d, m, i: d.masks.__setitem__(1, m * 2) or d"
+    plugin = write("d.py", text.replace(", built_in=True", ""))
+    assert "cases are checked whenever they are read" in bench("check-plugin", plugin).out
+    matrix = write("m.yaml", MATRIX | {"dataset": "my-scans"})
+    line = refused("--matrix", matrix, "--plugin", plugin, "--data", tmp_path, "--results", tmp_path / "s")
+    assert line.startswith("error: dataset my-scans: case 'b': its mask holds 2;")
 
 
 def test_clusters_are_told_of_it(write, tmp_path):

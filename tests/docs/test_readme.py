@@ -74,7 +74,7 @@ def test_frames_per_second_are_those_of_the_study():
 WAYS = {
     "plain": ("baseline", "same", "none"),
     "map of a teacher of the same labels, on labelled images": ("pm-kd", "same", "none"),
-    "the same, on all images": ("pm-kd", "same", "maps"),
+    "map of a teacher of the same labels, on all images": ("pm-kd", "same", "maps"),
     "its decisions as labels, on all images": ("pseudo-label", "same", "maps"),
     "map of a teacher of other patients' labels, on all images": ("pm-kd", "disjoint", "maps"),
     "map of a teacher of all labels, on all images: an upper bound": ("pm-kd", "all", "maps"),

@@ -1,4 +1,4 @@
-"""What must come before what, for every executor: a teacher, its targets, its students."""
+"""What must come before what: a teacher, its targets, its students."""
 
 from __future__ import annotations
 

@@ -70,6 +70,32 @@ def test_hd95_is_the_larger_directed_percentile(seed):
     assert surface_scores(p, t, (1, 1))["hd95"] == pytest.approx(max(directed), abs=0.3)
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_a_volume_of_one_slice_is_scored_as_the_slice(axis):
+    y, x = np.mgrid[:40, :40]
+    p, t = ((y - 20) ** 2 + (x - middle) ** 2 < 10**2 for middle in (16, 23))
+    spacing = [0.5, 2.0]
+    expected = surface_scores(p, t, spacing)
+    spacing.insert(axis, 9.0)
+    p, t, none = (np.expand_dims(mask, axis) for mask in (p, t, t & ~t))
+    assert surface_scores(p, t, spacing) == expected
+    assert surface_scores(none, t, spacing)["hd95"] == pytest.approx(math.hypot(20, 80))
+
+
+def test_surfaces_are_as_monai_measures_them_and_may_be_larger_than_it_takes(monkeypatch):
+    """torch's quantile refuses long vectors, so a noisy prediction of a large CT failed its job."""
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+    p, t = np.random.default_rng(0).random((2, 20, 16, 12)) > 0.6
+    one, spacing = [torch.from_numpy(mask)[None, None] for mask in (p, t)], (0.4, 0.9, 0.7)
+    found = surface_scores(p, t, spacing)
+    asked = {"include_background": True, "spacing": spacing}
+    assert found["hd95"] == float(compute_hausdorff_distance(*one, percentile=95, **asked))
+    assert found["nsd"] == float(compute_surface_dice(*one, [1.0], **asked))
+    monkeypatch.setattr("bench.scoring.evaluation.MOST_OF_TORCH", 10)
+    assert surface_scores(p, t, spacing) == pytest.approx(found)
+
+
 @given(hnp.arrays(bool, (5, 7)), hnp.arrays(bool, (5, 7)))
 def test_dice_against_sets(p, t):
     row = overlap_scores(p, t)
@@ -151,7 +177,7 @@ def test_a_network_in_training_is_scored_as_its_file_will_be_and_left_as_it_is(s
         return seen[-1]
 
     rows = score_part(predict_masks(predict, part, cpu), part, ("object",), surface=False)
-    assert validation_dice(model, part, cpu) == summarise(rows)["dice"]
+    assert validation_dice(model, part, ("object",), cpu) == summarise(rows)["dice"]
     assert sum(len(logits) for logits in seen) == len(part.cases)
     assert max(len(logits) for logits in seen) == CPU_BATCH
     assert model.training
@@ -193,3 +219,16 @@ def test_false_alarms_of_a_part_are_means_over_patients_that_have_such_cases():
     assert total["false_positive_area"] == 3
     assert total["dice"] == 0.5
     assert "false_positive_area" not in summarise(rows(a=[None]))
+
+
+def test_a_class_that_no_validation_mask_holds_counts_where_it_is_invented(small_phantom):
+    class Invents(torch.nn.Module):
+        def forward(self, x):
+            return torch.cat([torch.zeros_like(x), torch.zeros_like(x) - 1, torch.ones_like(x)], dim=1)
+
+    cpu, part = torch.device("cpu"), small_phantom.val
+    classes = ("object", "tumour")
+    masks = predict_masks(Invents(), part, cpu)
+    reported = summarise(score_part(masks, part, classes, surface=False))["dice"]
+    assert reported == 0.0
+    assert validation_dice(Invents(), part, classes, cpu) == reported
