@@ -78,7 +78,7 @@ def curves(model: nn.Module, prepared: PreparedImages, epochs: int = EPOCHS) -> 
         labels = torch.stack([torch.from_numpy(mask) for mask in masks])
         native = nn.functional.interpolate(logits, labels.shape[1:], mode="bilinear")
         losses.append(segmentation_loss(native, labels).mean().item())
-        return validation_dice(network, prepared.val, CPU)
+        return validation_dice(network, prepared.val, prepared.dataset.classes, CPU)
 
     runtime = Runtime(CPU, "fp32", torch.get_num_threads(), compiled=False)
     method = methods.build("baseline")
