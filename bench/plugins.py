@@ -140,8 +140,8 @@ def hash_of(names: Names) -> str:
 
 
 def _needed(job: Job) -> Names:
-    methods_ = {("method", name) for name in job.method.split("+")}
-    return frozenset(methods_ | {("architecture", job.architecture), ("dataset", job.dataset)})
+    steps = (("method", name) for name in job.method.split("+"))
+    return frozenset([*steps, ("architecture", job.architecture), ("dataset", job.dataset)])
 
 
 def _used(job: Job) -> list[Plugin]:

@@ -58,6 +58,8 @@ def tell_old_contrasts(session: Session, jobs: Iterable[Job]) -> None:
     versions: dict[str, set[str]] = {}
     for job in jobs:
         versions.setdefault(f"{job.architecture}:{job.recipe}", set()).add(job.plugin)
+    if not any(map(any, versions.values())):  # nothing here is a plug-in's, so no file need be read
+        return
     kept = {job.id: job.plugin for job in session.study.jobs()}
     old = []
     for name, ids in session.study.contrasts().items():

@@ -139,14 +139,14 @@ def _bytes(
 
     def ask() -> tuple[int, int]:
         model = architectures.build(architecture, spatial_dims, in_channels, out_channels).train()
-        return _bytes_of(
-            model, torch.zeros(2, in_channels, *sides)
-        )  # two: so many normalise where one can't
+        x = torch.zeros(2, in_channels, *sides)  # two: so many normalise where one can't
+        return _bytes_of(model, x)
 
     return without_computing(ask)
 
 
 def _bytes_of(model: torch.nn.Module, x: torch.Tensor) -> tuple[int, int]:
+    """The same, found by one forward pass over the batch ``x``."""
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

@@ -108,11 +108,9 @@ def share_of_each_job(frame: pd.DataFrame, cases: pd.DataFrame) -> pd.Series:
         *(frame.index, keys, frame.id, frame.teachers.fillna(""), frame.source.fillna("")), strict=True
     ):
         reference = plain.get(key)
-        if source:
-            continue
         # A student of several teachers at once has none that its gap could be measured to.
         # One of its plain twin has no gap.
-        if reference in (own, teacher) or not {own, reference, teacher} <= set(dice.columns):
+        if source or reference in (own, teacher) or not {own, reference, teacher} <= set(dice.columns):
             continue
         three = dice[[own, reference, teacher]].dropna().groupby(level="patient").mean().mean()
         gap = three[teacher] - three[reference]

@@ -51,11 +51,11 @@ def faults_of_method(name: str) -> list[str]:
 def _form(kind: type[Step], method: Step) -> Iterator[str]:
     if "__dataclass_params__" not in vars(kind):  # else it has those of its base, and none of its own
         yield "must be decorated with @dataclass(frozen=True): its parameters are part of a job's id"
-    for key, value in methods.parameters(method).items():
+    known = methods.parameters(method)
+    for key, value in known.items():
         if not isinstance(value, (str, int, float, type(None))):
             yield f"parameter {key} is {type(value).__name__}; must be text or a number"
-    known = methods.parameters(method).items()
-    given = ",".join(f"{key}={value}" for key, value in known if value is not None)
+    given = ",".join(f"{key}={value}" for key, value in known.items() if value is not None)
     if (back := methods.build(f"{method.name}[{given}]")) != method:
         yield f"its parameters as typed, {given}, are read as {methods.parameters(back)}"
 
