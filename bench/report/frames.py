@@ -216,11 +216,10 @@ def cases(study: Study, part: str = "test") -> pd.DataFrame:
 
 
 def _cases(records: Sequence[dict[str, Any]], part: str) -> pd.DataFrame:
-    rows = [
-        {**_headed(record, row), "distance_unit": distance_unit(record)}
-        for record in records
-        for row in _part(record, part).get("rows", [])
-    ]
+    rows = []
+    for record in records:
+        if own := _part(record, part).get("rows"):
+            rows += _headed(record, own, distance_unit=distance_unit(record))
     if not rows:
         return pd.DataFrame(columns=[*HEAD_COLUMNS, "case", "patient", "dice"])
     return _with_numbers(pd.DataFrame(rows))
@@ -228,7 +227,7 @@ def _cases(records: Sequence[dict[str, Any]], part: str) -> pd.DataFrame:
 
 def curves(study: Study) -> pd.DataFrame:
     """One row per job and epoch."""
-    rows = [_headed(record, row) for record in study.records() for row in record.get("curves", [])]
+    rows = [row for record in study.records() for row in _headed(record, record.get("curves", []))]
     if not rows:
         return pd.DataFrame(columns=[*HEAD_COLUMNS, "epoch", "seg", "dice_val"])
     return _with_numbers(pd.DataFrame(rows))
@@ -246,12 +245,12 @@ def _part(record: dict[str, Any], part: str) -> dict[str, Any]:
     return record.get(part) or {}
 
 
-def _headed(record: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """A row with what job it is of in front."""
+def _headed(record: dict[str, Any], rows: Sequence[dict[str, Any]], **more: Any) -> list[dict[str, Any]]:
+    """A record's rows with what job they are of in front, and ``more`` behind."""
     job = Job.from_dict(record["job"])
     values = (job.id, job.architecture, job.method, job.seg_loss, job.variant, job.seed, job.fold)
     head = dict(zip(HEAD_COLUMNS, values, strict=True))
-    return head | row | head
+    return [head | row | head | more for row in rows]
 
 
 def latency(study: Study) -> pd.DataFrame:
