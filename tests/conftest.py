@@ -14,6 +14,7 @@ import pytest
 import short_jobs
 import torch
 from commands import missing
+from converted import once
 from native import NATIVE, TESTS
 
 import architectures
@@ -25,6 +26,7 @@ from bench.data import datasets, phantom
 from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
 from bench.telling import LOGGER, Lines, print_line, told_to
+from methods.converting import onnxruntime
 
 SHARED = TESTS.parent.parent / "shared" / "data"
 TINY_MATRIX = """
@@ -46,6 +48,7 @@ def pytest_configure() -> None:
     quiet.is_busy = lambda: False
     # Many tests open a study of the same slices in this process; nothing writes to them.
     phantom.render = functools.cache(phantom.render)
+    onnxruntime.exported = once(onnxruntime.exported)
     # What is told is printed, as the command line does it.
     LOGGER.addHandler(Lines(print_line))
     LOGGER.setLevel(logging.INFO)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from commands import needs
@@ -43,6 +46,26 @@ def samples(
     blur = nn.functional.avg_pool2d if dims == 2 else nn.functional.avg_pool3d
     smooth = blur(noise, 5, 1, 2) * 5
     return smooth + 0.3 * noise, (smooth > 0.5).float()
+
+
+def once(exported: Callable[..., Any]) -> Callable[..., Any]:
+    """``onnxruntime.exported`` that remembers its graphs: tracing takes seconds, and tests ask again.
+
+    Those of the same class, parts, weights, sides and stride are the same.
+    """
+    known: dict[tuple, Any] = {}
+
+    @functools.wraps(exported)
+    def remembered(module: nn.Module, example: Tensor, stride: int) -> Any:
+        digest = hashlib.sha256()
+        for value in module.state_dict().values():
+            digest.update(value.numpy().tobytes())
+        key = (type(module), str(module), digest.digest(), example.shape[1:], stride)
+        if key not in known:
+            known[key] = exported(module, example, stride)
+        return known[key]
+
+    return remembered
 
 
 @functools.cache

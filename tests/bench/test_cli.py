@@ -127,16 +127,15 @@ def test_a_dry_run_shows_the_ids_of_the_run_its_hours_bytes_and_memory(finished,
     assert "predicted" not in bench("--matrix", matrix, "--results", root, "--dry-run").out
 
 
-@pytest.mark.slow
-def test_quick_leaves_a_clone_clean(tmp_path):
+def test_quick_leaves_a_clone_clean(bench, tmp_path, monkeypatch, short, brief_profile, no_figures):
     shutil.copyfile(short_jobs.SCRIPT.parents[1] / ".gitignore", tmp_path / ".gitignore")
+    monkeypatch.chdir(tmp_path)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *words], check=True, cwd=tmp_path)
-    command = [sys.executable, short_jobs.SCRIPT, "--matrix", "quick", "--precision", "fp32"]
-    command += ["--image-size", "16", "--only", "*:pm-kd"]  # a teacher, what it taught, its student
+    few = ("--image-size", 16, "--only", "*:pm-kd")  # a teacher, what it taught, its student
     for more in (["--dry-run"], []):
-        subprocess.run([*command, *more], check=True, cwd=tmp_path, capture_output=True)
+        assert bench("--matrix", "quick", "--precision", "fp32", *few, *more).code == 0
         status = ["git", "status", "--porcelain", "--untracked-files=all"]
         left = subprocess.run(status, check=True, cwd=tmp_path, capture_output=True, text=True).stdout
         assert left == "", more

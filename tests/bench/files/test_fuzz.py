@@ -181,7 +181,7 @@ def test_records(study, monkeypatch):
 
         return read
 
-    fuzz(attempt, study.root, 200)
+    fuzz(attempt, study.root, 100)
 
 
 def test_measurements(study):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import short_jobs
 import torch
 from commands import Command
 
@@ -30,7 +31,7 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("teachers")
     (root / "m.yaml").write_text(json.dumps(MATRIX))
     arguments = ("--matrix", root / "m.yaml", "--results", root / "s", "--device", "cpu", "--no-compile")
-    with Command(arguments, root / "out") as command:
+    with Command(arguments, root / "out", entry=short_jobs.SCRIPT) as command:
         said = command.ends()
     return arguments, Study(root / "s"), said
 
@@ -56,13 +57,13 @@ def test_what_is_recorded_of_two_is_the_mean_of_their_probabilities(finished):
     student = by_teacher(study)["2 × unet-4-8"]
     session = open_session(study.root, Options(device="cpu"))
     stream = SampleStream.of(student, session.prepared_for(student))
-    x = stream.batch(3, 1)[0]
+    x = stream.batch(2, 1)[0]
     with torch.no_grad():
         networks = [load_artefact(study, study.job(name)).module.eval() for name in student.teachers]
         expected = torch.stack([network(x).sigmoid() for network in networks]).mean(dim=0)
     folder = study.targets_folder(student)
     half, shift = (
-        np.load(folder / f"logits.{kind}.npy")[3 * stream.steps + 1] for kind in ("half", "shift")
+        np.load(folder / f"logits.{kind}.npy")[2 * stream.steps + 1] for kind in ("half", "shift")
     )
     found = unpack(torch.from_numpy(half), torch.from_numpy(shift)).sigmoid()
     assert torch.allclose(found, expected.to(found.dtype).reshape(found.shape), atol=2e-3)
