@@ -135,7 +135,7 @@ def hash_for(job: Job) -> str:
 
 def hash_of(names: Names) -> str:
     """Of the plug-ins that bring any of ``names``; empty where there are none."""
-    keys = sorted(plugin.hash for plugin in LOADED.values() if plugin.brings & names)
+    keys = sorted(plugin.hash for plugin in _bringing(names))
     return keys[0] if len(keys) == 1 else digest(*keys) if keys else ""
 
 
@@ -144,9 +144,9 @@ def _needed(job: Job) -> Names:
     return frozenset([*steps, ("architecture", job.architecture), ("dataset", job.dataset)])
 
 
-def _used(job: Job) -> list[Plugin]:
-    """The plug-ins that bring the job's method, network or dataset."""
-    return [plugin for plugin in LOADED.values() if plugin.brings & _needed(job)]
+def _bringing(names: Names) -> list[Plugin]:
+    """The plug-ins that bring any of ``names``."""
+    return [plugin for plugin in LOADED.values() if plugin.brings & names]
 
 
 def used_by(jobs: Iterable[Job]) -> dict[str, str]:
@@ -154,7 +154,7 @@ def used_by(jobs: Iterable[Job]) -> dict[str, str]:
     found: dict[str, str] = {}
     for job in jobs:
         if job.plugin:
-            found[job.plugin] = " and ".join(sorted(plugin.name for plugin in _used(job)))
+            found[job.plugin] = " and ".join(sorted(plugin.name for plugin in _bringing(_needed(job))))
     return found
 
 

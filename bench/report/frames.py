@@ -215,6 +215,12 @@ def cases(study: Study, part: str = "test") -> pd.DataFrame:
     return _cases(study.records(), part)
 
 
+def cases_by_part(study: Study) -> dict[str, pd.DataFrame]:
+    """``cases`` of ``test`` and of ``val``; the records are read once."""
+    records = study.records()
+    return {part: _cases(records, part) for part in ("test", "val")}
+
+
 def _cases(records: Sequence[dict[str, Any]], part: str) -> pd.DataFrame:
     rows = []
     for record in records:

@@ -51,7 +51,7 @@ def write_report(
     """
     root, summary = study.root, frames.summary(study)
     _, part = frames.score_column(summary)
-    cases = {name: frames.cases(study, name) for name in ("test", "val")}
+    cases = frames.cases_by_part(study)
     all_scored = cases["val" if part == "validation" else "test"]
     write_text(root / "summary.csv", csv_text(frames.written(summary)))
     write_text(root / "cases.csv", csv_text(cases["test"]))

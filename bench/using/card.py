@@ -90,8 +90,9 @@ def mean_dice(story: Story) -> dict[str, float]:
 
 def _parts(story: Story) -> dict[str, pd.DataFrame]:
     """Cases of each part that was scored."""
-    found = {"test": frames.cases(story.study, "test"), "validation": frames.cases(story.study, "val")}
-    own = {name: rows[rows.id.isin(story.ids)] for name, rows in found.items()}
+    names = {"test": "test", "val": "validation"}
+    found = frames.cases_by_part(story.study).items()
+    own = {names[part]: rows[rows.id.isin(story.ids)] for part, rows in found}
     return {name: rows for name, rows in own.items() if len(rows)}
 
 
