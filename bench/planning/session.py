@@ -143,11 +143,12 @@ class Session:
             return None
         found = {EPOCHS * epoch_batches(count) for count in samples}
         usual = found.pop() if len(found) == 1 else None
-        return None if usual in self._typed_updates else usual
+        return None if (slices, usual) in self._typed_updates else usual
 
     @cached_property
-    def _typed_updates(self) -> set[int | None]:
-        return {job.updates for job in self.study.jobs()}
+    def _typed_updates(self) -> set[tuple[str, int | None]]:
+        # What is usual for volumes is not for their slices, of which there are more.
+        return {(job.slices, job.updates) for job in self.study.jobs()}
 
     def prepared_for(self, job: Job) -> Prepared:
         """The tensors that ``job`` trains on and is scored with."""

@@ -81,6 +81,17 @@ def test_a_network_of_one_study_alone_is_named(both, folded, bench, no_figures):
     assert "Of 500 updates alone, and not here: unet-32-64-128." in caption
 
 
+def test_devices_that_differ_are_named(both, bench, no_figures):
+    ours, theirs = both
+    file = theirs / "study.json"
+    caption = ours / "tables" / "beside_longer.md"
+    for device, said in (("cpu", False), ("cuda", True)):
+        write_json(file, json.loads(file.read_text()) | {"device": device})
+        bench("report", ours, "--beside", theirs)
+        named = "Computed on: cpu for 500 updates, cuda for 2,000 updates." in caption.read_text()
+        assert named == said
+
+
 def test_it_is_remembered_and_said_where_the_other_one_is_gone(both, bench, no_figures):
     ours, theirs = both
     bench("report", ours, "--beside", theirs)
