@@ -28,6 +28,23 @@ def test_the_first_table_is_the_reports():
     assert [{name: row[name] for name in shown[0]} for row in recorded] == shown
 
 
+def test_the_two_budgets_are_those_of_their_studies():
+    text = (HERE / "README.md").read_text()
+    shown = rows(text[text.index("That is after 20 passes") :])
+    assert len(shown) >= 5
+    methods = {"plain": "baseline", "PM": "pm-kd", "AT": "at-kd", "PM + AT": "combined"}
+    for row in shown:
+        study = {"500": "liver-ct", "2,000": "liver-ct-2000"}[row["updates"]]
+        table = rows((HERE / "results" / study / "tables" / "matrix.md").read_text())
+        made = {each["method"]: each for each in table if each["architecture"] == row["network"]}
+        dice = {name: made[method]["Dice (test)"][:5] for name, method in methods.items() if method in made}
+        gained = made.get("combined", {"Δ plain, points [95 % CI]": "–", "claim": "–"})
+        said = {"gain, points [95 % CI]": gained["Δ plain, points [95 % CI]"]}
+        said["claim"] = gained["claim"].removesuffix(" °")
+        wanted = dict.fromkeys(methods, "–") | dice | said
+        assert {name: row[name] for name in wanted} == wanted
+
+
 def test_the_table_of_int8_is_that_of_the_study():
     study = HERE / "results" / "liver-ct-compress"
     made = {
