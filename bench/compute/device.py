@@ -15,16 +15,17 @@ def choose_device(wish: str, elsewhere: bool = False) -> torch.device:
     Raises:
         UserError: a device that this machine lacks.
     """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
     if wish == "auto":
-        return torch.device(next(name for name, found in there.items() if found))
-    if not there[wish] and not elsewhere:
+        return torch.device(next(filter(is_here, ("cuda", "mps", "cpu"))))
+    if not is_here(wish) and not elsewhere:
         raise UserError(f"--device {wish}: this machine has none; use auto or cpu")
     return torch.device(wish)
+
+
+def is_here(name: str) -> bool:
+    """Whether this machine has the device: ``cuda``, ``mps`` or ``cpu``."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return there[name]
 
 
 def visible_gpus() -> list[str]:

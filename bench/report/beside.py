@@ -137,7 +137,7 @@ def _table(study: Study, other: Study) -> Table:
     claims = "".join(f" {each.name}:{each.claimable}" for each in (one, two) if each.claimable)
     caption = (
         f"Side by side, on what both have: {one.name}: {origin(one.done)}; {two.name}: {origin(two.done)}. "
-        f"{_devices(study, one, other, two)}"
+        f"{_computed(study, one, other, two)}"
         f"Dice: mean over patients ± sd over {repeat(one.done)}s. {CLAIMS}"
         f"{claims} {GAP}{_alone(one, ours, two, theirs)}"
         f"{cautions(pd.concat([one.done, two.done]))}"
@@ -146,10 +146,11 @@ def _table(study: Study, other: Study) -> Table:
     return Table(name, caption, without_constant(pd.DataFrame(rows)), wide=("records",))
 
 
-def _devices(study: Study, one: Side, other: Study, two: Side) -> str:
-    """What each was computed on, as a sentence; empty where that is the same."""
-    ours, theirs = ((each.settings() or {}).get("device") for each in (study, other))
-    return "" if ours == theirs else f"Computed on: {ours} for {one.name}, {theirs} for {two.name}. "
+def _computed(study: Study, one: Side, other: Study, two: Side) -> str:
+    """What each was computed on and in, as a sentence; empty where that is the same."""
+    kept = [each.settings() or {} for each in (study, other)]
+    ours, theirs = (f"{each.get('device')} in {each.get('precision')}" for each in kept)
+    return "" if ours == theirs else f"Computed on {ours}: {one.name}; on {theirs}: {two.name}. "
 
 
 def _alone(one: Side, ours: Cells, two: Side, theirs: Cells) -> str:

@@ -19,6 +19,7 @@ import architectures
 from bench import plugins
 from bench.compute import quiet
 from bench.compute.cores import usable_cores
+from bench.compute.device import is_here
 from bench.compute.macs import macs
 from bench.compute.memory import peak_memory_mb
 from bench.compute.processes import in_own_process
@@ -106,7 +107,13 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     told = " and ".join(map(str, thread_counts()))
     log.info(f"profiling {len(wanted)} networks, batch 1, {told} thread(s): memory, then latency")
     quiet_before = quiet.waited_for(_patience(study, jobs))
-    devices = {torch.device("cpu"), torch.device(settings.get("device", "cpu"))}
+    devices = {torch.device("cpu")}
+    if is_here(device := settings.get("device", "cpu")):
+        devices.add(torch.device(device))
+    else:
+        log.warning(
+            f"profiling: this machine has no {device}, which the study was made on: the processor alone"
+        )
     fresh: list[Measured] = []
     for where in sorted(devices, key=str):
         own = {key: job for key, job in wanted.items() if _runs_on(study, job, where)}

@@ -81,15 +81,23 @@ def test_a_network_of_one_study_alone_is_named(both, folded, bench, no_figures):
     assert "Of 500 updates alone, and not here: unet-32-64-128." in caption
 
 
-def test_devices_that_differ_are_named(both, bench, no_figures):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"device": "cuda"}, "Computed on cpu in fp32: 500 updates; on cuda in fp32: 2,000 updates. "),
+        ({"precision": "bf16"}, "Computed on cpu in fp32: 500 updates; on cpu in bf16: 2,000 updates. "),
+    ],
+    ids=["alike", "another device", "another precision"],
+)
+def test_what_they_were_computed_on_is_said_where_it_differs(both, bench, no_figures, changed, said):
     ours, theirs = both
-    file = theirs / "study.json"
-    caption = ours / "tables" / "beside_longer.md"
-    for device, said in (("cpu", False), ("cuda", True)):
-        write_json(file, json.loads(file.read_text()) | {"device": device})
-        bench("report", ours, "--beside", theirs)
-        named = "Computed on: cpu for 500 updates, cuda for 2,000 updates." in caption.read_text()
-        assert named == said
+    for root, more in ((ours, {}), (theirs, changed)):
+        file = root / "study.json"
+        write_json(file, json.loads(file.read_text()) | {"device": "cpu", "precision": "fp32"} | more)
+    bench("report", ours, "--beside", theirs)
+    caption = (ours / "tables" / "beside_longer.md").read_text()
+    assert said in caption if said else "Computed on" not in caption
 
 
 def test_it_is_remembered_and_said_where_the_other_one_is_gone(both, bench, no_figures):

@@ -1,5 +1,6 @@
 """What is measured of a study's networks, and what of ``profile.json`` stays when it is measured again."""
 
+import json
 from dataclasses import asdict
 
 import pytest
@@ -44,6 +45,26 @@ def test_a_network_is_measured_at_all_sizes_that_it_is_trained_at(simulated, mea
     profiling.profile(measured, jobs)
     assert {entry["side"] for entry in read_profile(measured)} == {96, 48, *SIDES}
     assert profiling.is_measured(measured, jobs)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_study_of_a_gpu_is_measured_where_there_is_none(simulated, measured, monkeypatch, caplog, here):
+    """As by an engineer who was sent it, on the machine that it shall run on."""
+    file = measured.root / "study.json"
+    write_json(file, json.loads(file.read_text()) | {"device": "cuda"})
+    monkeypatch.setattr(profiling, "is_here", lambda name: here)
+    on, asked = profiling._on, []
+
+    def noted(where, *rest):
+        asked.append(where.type)
+        return on(where, *rest)
+
+    monkeypatch.setattr(profiling, "_on", noted)
+    simulated.add("unet-4-8", "baseline", 0)
+    profiling.profile(measured, measured.jobs())
+    assert asked == (["cpu", "cuda"] if here else ["cpu"])
+    assert ("no cuda" in caplog.text) != here
+    assert profiling.is_measured(measured, measured.jobs())
 
 
 def test_of_what_is_measured_again_nothing_of_another_machine_stays(simulated, measured):
