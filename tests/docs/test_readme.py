@@ -45,6 +45,20 @@ def test_the_two_budgets_are_those_of_their_studies():
         assert {name: row[name] for name in wanted} == wanted
 
 
+def test_what_real_studies_could_claim_is_in_their_tables():
+    text = (HERE / "docs" / "statistics.md").read_text()
+    shown = rows(text[text.index("**Which sd do real studies have?**") :])
+    assert len(shown) == 3
+    for row in shown:
+        link = row["study"].partition("(")[2].partition(")")[0]
+        comparisons = csv.DictReader(((HERE / "docs" / link).parents[1] / "comparisons.csv").open())
+        named = [each for each in comparisons if each["contrast"] == "True" and each["smallest"]]
+        assert len(named) == 6
+        for head, column in (("sd of the gain over folds", "sd"), (list(row)[-1], "smallest")):
+            found = sorted(100 * float(each[column]) for each in named)
+            assert row[head] == f"{found[0]:.1f} to {found[-1]:.1f} points"
+
+
 def test_the_table_of_int8_is_that_of_the_study():
     study = HERE / "results" / "liver-ct-compress"
     made = {
