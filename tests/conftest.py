@@ -46,6 +46,8 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # What else runs on this machine decides no test, and none waits for it.
     quiet.is_busy = lambda: False
+    # No test cuts the power, so nothing waits for the disk; what is killed are processes, of their own.
+    os.fsync = lambda handle: None
     # Many tests open a study of the same slices in this process; nothing writes to them.
     phantom.render = functools.cache(phantom.render)
     onnxruntime.exported = once(onnxruntime.exported)
