@@ -21,8 +21,10 @@ from bench.files.atomic import write_json
 from bench.files.checked import read_names
 from bench.report import chosen_on, frames
 from bench.report.captions import (
-    CLAIMS,
+    CLAIMED,
     GAP,
+    INTERVALS,
+    PLAIN,
     by_repeat,
     cautions,
     claimable,
@@ -124,22 +126,22 @@ def _table(study: Study, other: Study) -> Table:
         other_cell, other_group = theirs[key]
         own = {k: v for k, v in settings(cell, group).items() if k not in LEFT_OUT}
         gained = difference(scores(two.cases, other_group.id), scores(one.cases, group.id))
+        column, part = frames.score_column(one.done)
         rows.append(
             {
                 **own,
-                **_scores(one, cell, group),
-                **_scores(two, other_cell, other_group),
+                f"Dice ({part}), {one.name}": spread(by_repeat(group, column)),
+                f"Dice ({part}), {two.name}": spread(by_repeat(other_group, column)),
                 "from the first to the second, points": number(100 * overall(gained), "+.1f"),
+                **_gains((one, cell), (two, other_cell)),
                 "parameters": number(group.parameters.iloc[0], ",.0f"),
                 "records": " ".join([*group.id, *other_group.id]),
             }
         )
-    claims = "".join(f" {each.name}:{each.claimable}" for each in (one, two) if each.claimable)
     caption = (
         f"Side by side, on what both have: {one.name}: {origin(one.done)}; {two.name}: {origin(two.done)}. "
-        f"{_computed(study, one, other, two)}"
-        f"Dice: mean over patients ± sd over {repeat(one.done)}s. {CLAIMS}"
-        f"{claims} {GAP}{_alone(one, ours, two, theirs)}"
+        f"{_computed(study, one, other, two)}Dice: mean over patients ± sd over {repeat(one.done)}s."
+        f"{_on_gains(one, two)}{_alone(one, ours, two, theirs)}"
         f"{cautions(pd.concat([one.done, two.done]))}"
     )
     name = f"beside_{other.root.resolve().name}"
@@ -198,14 +200,24 @@ def _key(cell: Cell) -> Cell:
     return cell._replace(updates_asked="")
 
 
-def _scores(side: Side, cell: Cell, group: pd.DataFrame) -> dict[str, Any]:
-    """A cell's columns of one study."""
-    column, part = frames.score_column(side.done)
-    plain = side.gains.get(cell)
-    return {
-        f"Dice ({part}), {side.name}": spread(by_repeat(group, column)),
-        f"{GAIN}, {side.name}": points(plain),
-        f"{UNSEEN}, {side.name}": None if plain is None else unseen(plain),
-        f"gap closed, {side.name}": closed(plain),
-        f"claim, {side.name}": None if plain is None else plain.verdict,
-    }
+def _gains(*cells: tuple[Side, Cell]) -> dict[str, Any]:
+    """What a cell gains over the plain student in each study, kind of number after kind of number."""
+    found: dict[str, dict[str, Any]] = {}
+    for side, cell in cells:
+        plain = side.gains.get(cell)
+        found[side.name] = {
+            GAIN: points(plain),
+            UNSEEN: None if plain is None else unseen(plain),
+            "gap closed": closed(plain),
+            "claim": None if plain is None else plain.verdict,
+        }
+    kinds = next(iter(found.values()))
+    return {f"{kind}, {name}": own[kind] for kind in kinds for name, own in found.items()}
+
+
+def _on_gains(*sides: Side) -> str:
+    """How gains are to be read, as sentences; empty where neither study has any."""
+    if not any(side.gains for side in sides):
+        return ""
+    claims = "".join(f" {side.name}:{side.claimable}" for side in sides if side.claimable)
+    return f" {PLAIN}. {INTERVALS} {CLAIMED}{claims} {GAP}"

@@ -13,13 +13,18 @@ from bench.report.doubts import FALLS, FAR_BELOW, FEW_PATIENTS, UNUSABLE, doubts
 from bench.report.frames import score_column
 from bench.report.statistics import MARGIN, MIN_GAP
 
+PLAIN = "Δ plain: Dice points over the same student trained plainly, paired by patient and by fold and seed"
+INTERVALS = (
+    "95 % intervals: of the method, from the means of the folds (Student's t, Nadeau and Bengio's "
+    "variance); and of these networks alone, for new patients (BCa bootstrap over pooled patients)."
+)
+CLAIMED = (
+    "Claimed are only contrasts that were named before the study began, with Holm's p below 0.05 over all "
+    f"of them, once all folds are there, {MIN_FOLDS} at least."
+)
 CLAIMS = (
-    "Δ plain: Dice points over the same student trained plainly, paired by patient and by fold and seed; "
-    "Δ teacher: over its teacher. 95 % intervals: of the method, from the means of the folds (Student's t, "
-    "Nadeau and Bengio's variance); and of these networks alone, for new patients (BCa bootstrap over "
-    "pooled patients). Claimed are only contrasts that were named before the study began, with Holm's p "
-    f"below 0.05 over all of them, once all folds are there, {MIN_FOLDS} at least. As good as the teacher: "
-    f"the method's interval lies above −{100 * MARGIN:.0f} points."
+    f"{PLAIN}; Δ teacher: over its teacher. {INTERVALS} {CLAIMED} "
+    f"As good as the teacher: the method's interval lies above −{100 * MARGIN:.0f} points."
 )
 GAP = (
     "Gap closed: the gain as a share of teacher − plain; there is no gap where that is less than "

@@ -51,7 +51,8 @@ def test_what_both_have_stands_in_one_table_and_on_the_page(both, bench, no_figu
     assert done.code == 0, done.err
     table = pd.read_csv(ours / "tables" / "beside_longer.csv")
     assert list(table.method) == ["baseline", "baseline", "combined"], "the other study has no pm-kd"
-    assert {"Dice (test), 500 updates", "Dice (test), 2,000 updates"} <= set(table.columns)
+    dice = [f"Dice (test), {number} updates" for number in ("500", "2,000")]
+    assert list(table.columns)[2:5] == [*dice, "from the first to the second, points"]
     cases = [pd.read_csv(root / "cases.csv") for root in (ours, ours)]
     bench("report", theirs)
     cases[1] = pd.read_csv(theirs / "cases.csv")
@@ -79,6 +80,20 @@ def test_a_network_of_one_study_alone_is_named(both, folded, bench, no_figures):
     bench("report", ours, "--beside", theirs)
     caption = (ours / "tables" / "beside_longer.md").read_text()
     assert "Of 500 updates alone, and not here: unet-32-64-128." in caption
+    assert "Claimed are" in caption
+
+
+def test_where_no_student_was_distilled_nothing_is_said_of_gains(folded, tmp_path, bench, no_figures):
+    longer = replace(folded, simulated=replace(folded.simulated, study=Study(tmp_path / "longer")))
+    for part, more in ((folded, {}), (longer, {"updates": 2000, "made": 2000})):
+        part.name(*NAMED)
+        part.add(TEACHER, "baseline", 0, **more)
+        part.add(SMALL, "baseline", 0, **more)
+    ours, theirs = with_settings(folded), with_settings(longer)
+    bench("report", ours, "--beside", theirs)
+    text = (ours / "tables" / "beside_longer.md").read_text()
+    assert "from the first to the second" in text
+    assert not any(word in text for word in ("Δ", "Claimed", "Gap closed", "interval"))
 
 
 @pytest.mark.parametrize(
