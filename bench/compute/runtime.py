@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from bench.compute.device import is_here
 from bench.compute.thin_volumes import mend
 from bench.errors import UserError
 from bench.protocol import BATCH_SIZE
@@ -58,7 +59,7 @@ def first_precision(wish: str, device: torch.device) -> str:
     """
     if wish != "auto":
         return wish
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type == "cuda" and not is_here(device.type):
         raise UserError(
             "--precision auto: there is no GPU here to ask; say fp32, or bf16 where theirs has it"
         )

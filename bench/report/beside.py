@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ FILE = "beside.json"
 LEFT_OUT = ("updates", "folds", "seeds", "parameters of the method")
 """Of what a cell is: what stands in the caption, or is the default."""
 Cells = dict[Cell, tuple[Cell, pd.DataFrame]]
+OF_A_GAIN: dict[str, Callable[[Any], str | None]] = {
+    GAIN: points,
+    UNSEEN: unseen,
+    "gap closed": closed,
+    "claim": attrgetter("verdict"),
+}
+"""Columns, and how each is written of a comparison with the plain student."""
 MADE_FROM = ("data", "split")
 """What two studies must share in ``study.json``."""
 
@@ -57,7 +65,8 @@ class Side:
     """What is shown of one study: its usual cells on the repeats that both have.
 
     ``cases`` are those of ``by_fold``, ``gains`` the comparisons with the plain student of cells that both
-    have, and ``claimable`` what could have been claimed of them, as a sentence.
+    have, and ``claimable`` what could have been claimed of them, as a sentence. ``computed`` says on what
+    device and in which precision.
     """
 
     name: str
@@ -65,6 +74,7 @@ class Side:
     cases: pd.DataFrame
     gains: dict[Cell, Any]
     claimable: str
+    computed: str
 
 
 def remember(study: Study, others: Sequence[Path]) -> None:
@@ -119,6 +129,7 @@ def _table(study: Study, other: Study) -> Table:
     """A row for each cell that both have."""
     one, two = _sides(study, other)
     ours, theirs = _cells(one), _cells(two)
+    column, part = frames.score_column(one.done)
     rows: list[dict[str, Any]] = []
     for key, (cell, group) in ours.items():
         if key not in theirs:
@@ -126,7 +137,6 @@ def _table(study: Study, other: Study) -> Table:
         other_cell, other_group = theirs[key]
         own = {k: v for k, v in settings(cell, group).items() if k not in LEFT_OUT}
         gained = difference(scores(two.cases, other_group.id), scores(one.cases, group.id))
-        column, part = frames.score_column(one.done)
         rows.append(
             {
                 **own,
@@ -140,7 +150,7 @@ def _table(study: Study, other: Study) -> Table:
         )
     caption = (
         f"Side by side, on what both have: {one.name}: {origin(one.done)}; {two.name}: {origin(two.done)}. "
-        f"{_computed(study, one, other, two)}Dice: mean over patients ± sd over {repeat(one.done)}s."
+        f"{_computed(one, two)}Dice: mean over patients ± sd over {repeat(one.done)}s."
         f"{_on_gains(one, two)}{_alone(one, ours, two, theirs)}"
         f"{cautions(pd.concat([one.done, two.done]))}"
     )
@@ -148,11 +158,11 @@ def _table(study: Study, other: Study) -> Table:
     return Table(name, caption, without_constant(pd.DataFrame(rows)), wide=("records",))
 
 
-def _computed(study: Study, one: Side, other: Study, two: Side) -> str:
+def _computed(one: Side, two: Side) -> str:
     """What each was computed on and in, as a sentence; empty where that is the same."""
-    kept = [each.settings() or {} for each in (study, other)]
-    ours, theirs = (f"{each.get('device')} in {each.get('precision')}" for each in kept)
-    return "" if ours == theirs else f"Computed on {ours}: {one.name}; on {theirs}: {two.name}. "
+    if one.computed == two.computed:
+        return ""
+    return f"Computed on {one.computed}: {one.name}; on {two.computed}: {two.name}. "
 
 
 def _alone(one: Side, ours: Cells, two: Side, theirs: Cells) -> str:
@@ -186,7 +196,9 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
         found = found[found.against == "baseline"]
         found = found.loc[np.array([_key(cell) in common for cell in cells_of(found)], dtype=bool)]
         gains = dict(zip(cells_of(found), found.itertuples(index=False), strict=True))
-        sides.append(Side(name, own, by_fold(cases), gains, claimable(found) + unseen_patients(found)))
+        could, kept = claimable(found) + unseen_patients(found), each.settings() or {}
+        computed = f"{kept.get('device')} in {kept.get('precision')}"
+        sides.append(Side(name, own, by_fold(cases), gains, could, computed))
     return sides[0], sides[1]
 
 
@@ -201,18 +213,13 @@ def _key(cell: Cell) -> Cell:
 
 
 def _gains(*cells: tuple[Side, Cell]) -> dict[str, Any]:
-    """What a cell gains over the plain student in each study, kind of number after kind of number."""
-    found: dict[str, dict[str, Any]] = {}
-    for side, cell in cells:
-        plain = side.gains.get(cell)
-        found[side.name] = {
-            GAIN: points(plain),
-            UNSEEN: None if plain is None else unseen(plain),
-            "gap closed": closed(plain),
-            "claim": None if plain is None else plain.verdict,
-        }
-    kinds = next(iter(found.values()))
-    return {f"{kind}, {name}": own[kind] for kind in kinds for name, own in found.items()}
+    """What a cell gains over the plain student in each study, column by column of both."""
+    gains = {side.name: side.gains.get(cell) for side, cell in cells}
+    return {
+        f"{column}, {name}": None if gain is None else written(gain)
+        for column, written in OF_A_GAIN.items()
+        for name, gain in gains.items()
+    }
 
 
 def _on_gains(*sides: Side) -> str:

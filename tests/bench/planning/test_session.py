@@ -6,8 +6,6 @@ import pytest
 import torch
 from samples import blank_job
 
-from bench.data import phantom
-from bench.data.splits import split_by_patient
 from bench.planning.session import Session
 
 SAMPLES = {"": 400, "axial": 6000}
@@ -29,7 +27,6 @@ def test_slices_and_volumes_are_asked_apart(planned, volumes, slices, monkeypatc
         return SimpleNamespace(samples=SAMPLES[slices])
 
     monkeypatch.setattr(Session, "prepared", prepared)
-    dataset = phantom.generate(patients=10, slices=2, side=32)
     study = SimpleNamespace(jobs=lambda: [blank_job(**changes) for changes in planned])
-    session = Session(study, dataset, (split_by_patient(dataset),), torch.device("cpu"), {})
+    session = Session(study, None, (None,), torch.device("cpu"), {})
     assert [session._usual_updates(32, kind) for kind in SAMPLES] == [volumes, slices]

@@ -17,12 +17,12 @@ TEACHER, SMALL = "unet-64-128-256-512", "unet-32-64"
 NAMED = (f"{SMALL}:combined",)
 
 
-def with_settings(folded):
-    """A begun study: which data and split it was made from."""
-    settings = json.loads((folded.study.root / "study.json").read_text())
+def with_settings(root, **changes):
+    """The study at ``root``, begun: which data and split it was made from, and what else is asked for."""
+    settings = json.loads((root / "study.json").read_text())
     made_from = {"dataset": "liver-ct", "data": "d", "split": "s"}
-    write_json(folded.study.root / "study.json", settings | made_from)
-    return folded.study.root
+    write_json(root / "study.json", settings | made_from | changes)
+    return root
 
 
 def add(part, fold, **more):
@@ -33,16 +33,24 @@ def add(part, fold, **more):
 
 
 @pytest.fixture
-def both(folded, tmp_path):
-    """Five folds of 500 updates, and the first of them once more with 2,000."""
+def budgets(folded, tmp_path):
+    """Two empty studies, and what is said of a job's updates in each: 500 of them, and 2,000."""
     longer = replace(folded, simulated=replace(folded.simulated, study=Study(tmp_path / "longer")))
-    for part, folds, more in ((folded, range(5), {}), (longer, [0], {"updates": 2000, "made": 2000})):
-        part.name(*NAMED)
+    for part in (folded, longer):
+        with_settings(part.name(*NAMED).study.root)
+    return (folded, {}), (longer, {"updates": 2000, "made": 2000})
+
+
+@pytest.fixture
+def both(budgets):
+    """Five folds of 500 updates, and the first of them once more with 2,000."""
+    for (part, more), folds in zip(budgets, (range(5), [0]), strict=True):
         for fold in folds:
             add(part, fold, **more)
+    (shorter, _), (longer, _) = budgets
     for fold in range(5):
-        folded.add(SMALL, "pm-kd", fold)
-    return with_settings(folded), with_settings(longer)
+        shorter.add(SMALL, "pm-kd", fold)
+    return shorter.study.root, longer.study.root
 
 
 def test_what_both_have_stands_in_one_table_and_on_the_page(both, bench, no_figures):
@@ -83,13 +91,11 @@ def test_a_network_of_one_study_alone_is_named(both, folded, bench, no_figures):
     assert "Claimed are" in caption
 
 
-def test_where_no_student_was_distilled_nothing_is_said_of_gains(folded, tmp_path, bench, no_figures):
-    longer = replace(folded, simulated=replace(folded.simulated, study=Study(tmp_path / "longer")))
-    for part, more in ((folded, {}), (longer, {"updates": 2000, "made": 2000})):
-        part.name(*NAMED)
+def test_where_no_student_was_distilled_nothing_is_said_of_gains(budgets, bench, no_figures):
+    for part, more in budgets:
         part.add(TEACHER, "baseline", 0, **more)
         part.add(SMALL, "baseline", 0, **more)
-    ours, theirs = with_settings(folded), with_settings(longer)
+    ours, theirs = (part.study.root for part, _ in budgets)
     bench("report", ours, "--beside", theirs)
     text = (ours / "tables" / "beside_longer.md").read_text()
     assert "from the first to the second" in text
@@ -108,8 +114,7 @@ def test_where_no_student_was_distilled_nothing_is_said_of_gains(folded, tmp_pat
 def test_what_they_were_computed_on_is_said_where_it_differs(both, bench, no_figures, changed, said):
     ours, theirs = both
     for root, more in ((ours, {}), (theirs, changed)):
-        file = root / "study.json"
-        write_json(file, json.loads(file.read_text()) | {"device": "cpu", "precision": "fp32"} | more)
+        with_settings(root, **{"device": "cpu", "precision": "fp32"} | more)
     bench("report", ours, "--beside", theirs)
     caption = (ours / "tables" / "beside_longer.md").read_text()
     assert said in caption if said else "Computed on" not in caption
@@ -128,10 +133,9 @@ def test_it_is_remembered_and_said_where_the_other_one_is_gone(both, bench, no_f
 
 
 @pytest.mark.parametrize(("key", "says"), [("data", "from data other"), ("split", "from a split other")])
-def test_studies_of_other_patients_are_refused(folded, both, refused, key, says):
+def test_studies_of_other_patients_are_refused(both, refused, key, says):
     ours, theirs = both
-    content = json.loads((theirs / "study.json").read_text())
-    write_json(theirs / "study.json", content | {key: "x"})
+    with_settings(theirs, **{key: "x"})
     assert says in refused("report", ours, "--beside", theirs)
     assert not (ours / "beside.json").exists()
 
