@@ -28,6 +28,7 @@ from bench.planning.matrix import LARGEST_SIDE, Matrix
 from bench.planning.session import Setting
 from bench.planning.teaching import assistants, of_teacher, own_seed, teaching_of
 from bench.protocol import BATCH_SIZE, EPOCHS, LEARNING_RATE
+from methods.recipe import split
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ def cells(
 ) -> Iterator[Cell]:
     """All cells of a fold, each once, teachers before their students.
 
-    ``only`` is ``architecture:recipe`` with wildcards; the teacher and the sources that a chosen job needs
-    are yielded too. Where maps are ``given`` there is no teacher.
+    ``only`` is as in ``chosen``; the teacher and the sources that a chosen job needs are yielded too. Where
+    maps are ``given`` there is no teacher.
 
     Raises:
         UserError: an unknown architecture or method, a bad parameter, an image side that a network
@@ -166,17 +167,27 @@ def _with_needed(found: list[Cell], only: str | None) -> list[Cell]:
     needed: set[str] = set()
     kept = []
     for cell in reversed(found):  # what is needed comes before
-        if cell.job.id in needed or _chosen(cell, only):
+        if cell.job.id in needed or chosen(cell, only):
             kept.append(cell)
             needed |= set(() if cell.reason else cell.job.needs)
     return kept[::-1]
 
 
-def _chosen(cell: Cell, only: str | None) -> bool:
-    """Whether ``--only`` names the cell: ``architecture:recipe``, either of which may be left out."""
-    if only is None:
-        return True
-    architecture, _, recipe = only.partition(":")
+def chosen(cell: Cell, only: str | None) -> bool:
+    """Whether ``--only`` names the cell: ``architecture:recipe`` with wildcards, several with commas.
+
+    Either part may be left out; None names all.
+    """
+    return only is None or any(_matches(cell, pattern) for pattern in patterns(only))
+
+
+def patterns(only: str) -> list[str]:
+    """What ``--only`` names, one by one; commas in brackets belong to a recipe."""
+    return split(only, ",")
+
+
+def _matches(cell: Cell, pattern: str) -> bool:
+    architecture, _, recipe = pattern.partition(":")
     steps = cell.steps or steps_of("baseline")
     named = fnmatch.fnmatchcase(cell.job.architecture, architecture.strip() or "*")
     return named and methods.matches(recipe.strip() or "*", steps)

@@ -145,7 +145,7 @@ class Options:
         shown={"metavar": "FILE"},
         of_a_job=True,
     )
-    only: str | None = flag(None, "architecture:method, wildcards allowed.")
+    only: str | None = flag(None, "architecture:method, wildcards allowed; several with commas.")
     device: str = flag(
         "auto", "auto, cpu, cuda or mps.", check=one_of("--device", DEVICES), frozen="device", of_a_job=True
     )

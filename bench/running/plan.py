@@ -19,7 +19,7 @@ from bench.errors import UserError
 from bench.files import lease
 from bench.files.atomic import write_file
 from bench.job import Job
-from bench.planning.cells import cells
+from bench.planning.cells import cells, chosen, patterns
 from bench.planning.chains import Cell
 from bench.planning.contrasts import jobs_of, tell_old_contrasts, tell_other_contrasts
 from bench.planning.matrix import Matrix, contrasts, differences, read_matrix
@@ -139,8 +139,9 @@ def planned_cells(matrix: Matrix, session: Session, options: Options) -> list[Ce
         setting = session.setting(size, options.slices, fold)
         given = given_to_teach(matrix, session, setting, options)
         planned += cells(matrix, setting, options.only, given)
-    if not planned:
-        raise UserError(f"--only {options.only!r}: no job of matrix {options.matrix} matches")
+    for pattern in patterns(options.only or "*"):
+        if not any(chosen(cell, pattern) for cell in planned):
+            raise UserError(f"--only {pattern!r}: no job of matrix {options.matrix} matches")
     return planned
 
 

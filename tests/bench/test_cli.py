@@ -242,6 +242,7 @@ def test_a_failed_job_is_recorded_and_its_students_are_blocked(
         (["--matrix", "quick", "--seeds", "a"], "--seeds 'a'"),
         (["--matrix", "quick", "--seeds", "1,1"], "different whole numbers"),
         (["--matrix", "quick", "--only", "vnet:*"], "--only 'vnet:*': no job"),
+        (["--matrix", "quick", "--only", "*:baseline,*:vkd"], "--only '*:vkd': no job"),
         (["--matrix", "quick", "--device", "tpu"], "--device must be one of"),
         (["--matrix", "quick", "--precision", "int8"], "--precision must be one of"),
         (["--matrix", "quick", "--splits", "/nowhere.json"], "not a splits file"),

@@ -96,6 +96,9 @@ def test_a_sum_is_a_job_of_its_own_that_knows_its_parts(monkeypatch):
         ("unet-4-8-16", ["unet-4-8-16:baseline", "unet-4-8-16:baseline > torch",
                          f"unet-4-8-16:baseline > {BF16}"]),
         ("unet-4-8-16:baseline", ["unet-4-8-16:baseline"]),
+        (f"unet-4-8-16:baseline, :baseline > {BF16}",
+         ["unet-4-8-16:baseline", f"unet-4-8-16:baseline > {BF16}", "unet-2-4:baseline",
+          f"unet-2-4:baseline > {BF16}"]),
     ],
 )  # fmt: skip
 def test_only_picks_jobs_and_what_they_need(only, expected):
