@@ -136,7 +136,10 @@ def _tell_failures(study: Study, jobs: list[Job]) -> int:
 
 
 def profile_study(study: Study, jobs: list[Job]) -> None:
-    """Measure the networks of ``jobs`` where that has not been done, alone on this machine."""
+    """Measure where the networks of ``jobs`` have not been, alone on this machine.
+
+    All of the study are measured then, in one session: a machine is not as fast on every day.
+    """
     if is_measured(study, jobs):
         return
     with lease.waited_for(study.root, "profile"):
@@ -146,7 +149,7 @@ def profile_study(study: Study, jobs: list[Job]) -> None:
                 log.info(f"profiling: waiting for {busy}, which is running a job")
                 told = True
             time.sleep(lease.POLL_SECONDS)
-        profile(study, jobs)
+        profile(study, study.jobs())
 
 
 def report_study(

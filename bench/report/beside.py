@@ -24,13 +24,13 @@ from bench.report import chosen_on, frames
 from bench.report.captions import (
     CLAIMED,
     GAP,
-    INTERVALS,
+    OF_METHOD,
     PLAIN,
+    averaged,
     by_repeat,
     cautions,
     claimable,
     origin,
-    repeat,
     unseen_patients,
     updates,
 )
@@ -150,7 +150,7 @@ def _table(study: Study, other: Study) -> Table:
         )
     caption = (
         f"Side by side, on what both have: {one.name}: {origin(one.done)}; {two.name}: {origin(two.done)}. "
-        f"{_computed(one, two)}Dice: mean over patients ± sd over {repeat(one.done)}s."
+        f"{_computed(one, two)}Dice: {averaged(one.done)}."
         f"{_on_gains(one, two)}{_alone(one, ours, two, theirs)}"
         f"{cautions(pd.concat([one.done, two.done]))}"
     )
@@ -227,4 +227,4 @@ def _on_gains(*sides: Side) -> str:
     if not any(side.gains for side in sides):
         return ""
     claims = "".join(f" {side.name}:{side.claimable}" for side in sides if side.claimable)
-    return f" {PLAIN}. {INTERVALS} {CLAIMED}{claims} {GAP}"
+    return f" {PLAIN}. 95 % intervals: {OF_METHOD}. {CLAIMED}{claims} {GAP}"

@@ -14,9 +14,10 @@ from bench.report.frames import score_column
 from bench.report.statistics import MARGIN, MIN_GAP
 
 PLAIN = "Δ plain: Dice points over the same student trained plainly, paired by patient and by fold and seed"
+OF_METHOD = "of the method, from the means of the folds (Student's t, Nadeau and Bengio's variance)"
 INTERVALS = (
-    "95 % intervals: of the method, from the means of the folds (Student's t, Nadeau and Bengio's "
-    "variance); and of these networks alone, for new patients (BCa bootstrap over pooled patients)."
+    f"95 % intervals: {OF_METHOD}; and of these networks alone, for new patients (BCa bootstrap over "
+    "pooled patients)."
 )
 CLAIMED = (
     "Claimed are only contrasts that were named before the study began, with Holm's p below 0.05 over all "
@@ -45,6 +46,12 @@ def has_folds(frame: pd.DataFrame) -> bool:
 def repeat(frame: pd.DataFrame) -> str:
     """What a mean is over: ``fold`` or ``seed``."""
     return "fold" if has_folds(frame) else "seed"
+
+
+def averaged(frame: pd.DataFrame) -> str:
+    """How a Dice is averaged, and what the deviation behind ± is over where a cell has several repeats."""
+    several = any(group[repeat(frame)].nunique() > 1 for _, group in groups(frame))
+    return "mean over patients" + (f" ± sd over {repeat(frame)}s" if several else "")
 
 
 def repeats(frame: pd.DataFrame) -> str:

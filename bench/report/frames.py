@@ -270,7 +270,8 @@ def latency(study: Study) -> pd.DataFrame:
         row |= {f"latency_ms_p{q}": np.percentile(values, q) for q in (5, 50, 95)}
         row |= {"repeats": len(values), "frames_per_second": 1e3 / np.percentile(values, 50)}
         rows.append(row)
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return frame.fillna({"session": ""}) if "session" in frame else frame
 
 
 def single_passes(latency: pd.DataFrame) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def write_report(
     if len(done):
         tables = [
             dimensions_table(shown),
-            *all_tables(done, scored, compared),
+            *all_tables(done, scored, compared, latency),
             *published.tables(done, compared),
         ]
     tables += [compression, one_graph_table(made, all_scored), runtimes_table(latency)]

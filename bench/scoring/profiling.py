@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -67,6 +68,8 @@ class Measured:
     """Pixels that an output pixel sees along an axis; None: the whole image, or not known."""
     busy: bool = False
     """Whether others used the machine while latencies were measured, so that they are too long."""
+    session: str = ""
+    """When measuring began, in UTC: what has the same was measured side by side."""
 
 
 def graph_of(job: Job, about: About | None = None) -> str:
@@ -107,6 +110,7 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     told = " and ".join(map(str, thread_counts()))
     log.info(f"profiling {len(wanted)} networks, batch 1, {told} thread(s): memory, then latency")
     quiet_before = quiet.waited_for(_patience(study, jobs))
+    began = datetime.now(UTC).isoformat(timespec="seconds")
     devices = {torch.device("cpu")}
     if is_here(device := settings.get("device", "cpu")):
         devices.add(torch.device(device))
@@ -120,6 +124,7 @@ def profile(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         fresh += _on(where, study, own, inputs, quiet_before)
     reaches = {key: _reach(study, job) for key, job in wanted.items()}
     for measurement in fresh:
+        measurement.session = began
         measurement.stride, measurement.receptive_field = reaches[measurement.graph]
     measured = [asdict(measurement) for measurement in fresh]
     # Of what was measured again nothing of another machine stays: its threads may be more than here.

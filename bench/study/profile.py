@@ -36,6 +36,7 @@ class Measurement(Open):
     volume: bool = False
     threads: int | None = None
     busy: bool = False
+    session: str = ""
 
 
 class Profile(Open):

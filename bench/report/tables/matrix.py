@@ -9,6 +9,7 @@ import pandas as pd
 from bench.report.captions import (
     CLAIMS,
     GAP,
+    averaged,
     by_repeat,
     cautions,
     claimable,
@@ -27,6 +28,7 @@ from bench.report.tables.markup import BEST, HARM, UNCLEAR, Table
 from bench.report.tables.wording import (
     against_heavy,
     closed,
+    disturbed,
     networks,
     number,
     p_value,
@@ -52,18 +54,23 @@ DULL = (
         "teacher's labels",
         "unlabelled",
     ),
-    *("updates", "folds", "seeds", "patients", "code", "processor"),
+    *("updates", "folds", "seeds", "patients", "code", "processor", "session"),
 )
 """Columns that say nothing where all rows agree; the caption has them then."""
 
 
-def matrix_table(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> Table:
+def matrix_table(
+    done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame, latency: pd.DataFrame
+) -> Table:
     """Every network and method with the default recipe: scores, differences, cost."""
     shown = done[usual_cells(done)]
     frame, marks = _cells(shown, done, cases, compared)
     heavy = "the teacher" if teacher_ids(done) else "the largest network"
     caption = f"Every network and method: {origin(shown)}.{_said(shown, compared)}"
-    caption += f" In brackets the ratio to {heavy}. Latency: batch 1, fp32.{cautions(shown)}"
+    caption += f" In brackets the ratio to {heavy}. Latency: batch 1, fp32."
+    if len(latency):
+        caption += disturbed(latency[latency.graph.isin(shown.graph)])
+    caption += cautions(shown)
     frame = frame.drop(columns="parameters of the method", errors="ignore")
     return Table("matrix", caption, frame, marks, wide=("record", TO_TEACHER_NETWORKS))
 
@@ -81,7 +88,7 @@ def _said(shown: pd.DataFrame, compared: pd.DataFrame) -> str:
     """How the numbers of a table with gains are to be read."""
     own = of_cells(shown, compared)
     gap = f" {GAP}" if own.gap_closed.notna().any() else ""
-    read = f" Dice: mean over patients ± sd over {repeat(shown)}s. {CLAIMS}"
+    read = f" Dice: {averaged(shown)}. {CLAIMS}"
     return f"{read}{claimable(own)}{unseen_patients(own)}{gap}"
 
 

@@ -12,7 +12,8 @@ from bench.report.tables.markup import Table
 from bench.report.tables.matrix import without_constant
 from bench.report.tables.wording import disturbed, number
 
-KEYS = ["network", "device", "threads", "processor"]
+KEYS = ["network", "device", "threads", "processor", "session"]
+"""What is compared has these in common."""
 USUAL = ("torch", "fp32")
 
 
@@ -25,8 +26,9 @@ def runtimes_table(latency: pd.DataFrame) -> Table:
     rows: list[dict[str, Any]] = []
     if len(latency):
         shapes = single_passes(latency).assign(network=lambda own: own.apply(_shape, axis=1))
-        for key, group in shapes.groupby(KEYS, sort=False):
-            rows += _rows(dict(zip(KEYS, key, strict=True)), group)
+        keys = [name for name in KEYS if name in shapes]
+        for key, group in shapes.groupby(keys, sort=False):
+            rows += _rows(dict(zip(keys, key, strict=True)), group)
     caption = (
         "How many times as fast a network is as in torch in fp32, and behind the stroke as in the same "
         "runtime in fp32: ratios of p50, batch 1, all graphs taking turns. File: its size as a "

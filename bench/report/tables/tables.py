@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.captions import cautions, origin, repeat, updates
+from bench.report.captions import averaged, cautions, origin, repeat, updates
 from bench.report.cells import NETWORK, groups, is_plain, network
 from bench.report.frames import by_size
 from bench.report.making import recording
@@ -19,16 +19,19 @@ from bench.report.tables.matrix import matrix_table, recipes_table, settings, wi
 from bench.report.tables.wording import natural, number, sees, spread
 
 
-def all_tables(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) -> list[Table]:
+def all_tables(
+    done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame, latency: pd.DataFrame
+) -> list[Table]:
     """Every table that does not depend on what was published.
 
     Args:
         done: the finished jobs of the summary.
         cases: a row per job and case, of the part that is shown.
         compared: ``comparisons`` of the finished jobs.
+        latency: a row a measurement.
     """
     return [
-        matrix_table(done, cases, compared),
+        matrix_table(done, cases, compared, latency),
         recipes_table(done, cases, compared),
         cost_table(done),
         classes_table(done, cases),
@@ -87,9 +90,7 @@ def classes_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
             means = patients[[f"dice_{name}" for name in names]].mean().groupby(level=each).mean()
             scored = {f"Dice, {name}": spread(means[f"dice_{name}"]) for name in names}
             rows.append({"architecture": architecture, "method": method, **_which(own), **scored})
-    caption = (
-        f"Dice of every class: {origin(about)}. Mean over patients ± sd over {each}s.{cautions(about)}"
-    )
+    caption = f"Dice of every class: {origin(about)}. {averaged(about).capitalize()}.{cautions(about)}"
     return Table("classes", caption, without_constant(pd.DataFrame(rows if names else [])))
 
 

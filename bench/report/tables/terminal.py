@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.captions import by_repeat, cautions, has_folds, progress, repeat, repeats, updates
+from bench.report.captions import averaged, by_repeat, cautions, has_folds, progress, repeats, updates
 from bench.report.cells import groups
 from bench.report.tables.markup import MARKDOWN, Table, caption_text, text_of
 from bench.report.tables.wording import number, size, spread
@@ -86,7 +86,7 @@ def cells_table(done: pd.DataFrame) -> Table:
     caption = (
         f"{names} ({synthetic}{sizes}), {repeats(done)}{f', {trained} updates a job' if trained else ''}"
         f"{f'; so far {progress(done)}' if progress(done) else ''}. "
-        f"Dice: mean over patients ± sd over {repeat(done)}s; latency: p50, batch 1, fp32.{cautions(done)}"
+        f"Dice: {averaged(done)}; latency: p50, batch 1, fp32.{cautions(done)}"
     )
     return Table("cells", caption, frame.drop(columns=list({*dull, *empty})))
 

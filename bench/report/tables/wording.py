@@ -88,7 +88,7 @@ def against_heavy(value: float, heavy: float, how: str, unit: float = 1.0) -> st
 
 
 def disturbed(latency: pd.DataFrame) -> str:
-    """Sentences where latencies were measured on a busy machine, or on several; else nothing."""
+    """Sentences where latencies were measured on a busy machine, on several or in several sessions."""
     found = ""
     if "busy" in latency and latency.busy.fillna(False).astype(bool).any():
         found = (
@@ -98,4 +98,11 @@ def disturbed(latency: pd.DataFrame) -> str:
         for device, names in latency.groupby("device").processor.unique().items():
             if len(names) > 1:
                 found += f" On {device} measured on several: {', '.join(sorted(names))}."
+    if "session" in latency:
+        for device, number_of in latency.groupby("device").session.nunique().items():
+            if number_of > 1:
+                found += (
+                    f" On {device} measured in {number_of} sessions, in each of which a machine may have "
+                    "been faster or slower: compare within one (latency.csv)."
+                )
     return found

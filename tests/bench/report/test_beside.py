@@ -79,6 +79,9 @@ def test_what_both_have_stands_in_one_table_and_on_the_page(both, bench, no_figu
     assert "1 of 5 folds, 2,000 updates a job" in caption
     assert "500 updates: 1 fold: too few for a claim. 2,000 updates: 1 fold" in caption
     assert "and not here" not in caption
+    assert "Dice: mean over patients. Δ plain" in caption
+    assert "95 % intervals: of the method" in caption
+    assert "networks alone" not in caption
     assert '"beside":[{"caption"' in (ours / "page-data.js").read_text()
 
 

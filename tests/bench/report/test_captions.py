@@ -161,3 +161,12 @@ def test_means_are_over_folds_seeds_first(folded):
     table = pd.read_csv(study.root / "tables" / "matrix.csv").set_index("architecture")
     assert table["Dice (test)"][SMALL] == f"{each.mean():.3f} ± {each.std():.3f}"
     assert "mean over patients ± sd over folds" in text(study, "matrix")
+
+
+def test_a_deviation_is_explained_where_there_is_one(folded):
+    study = folded.fill([0], names=("baseline",)).study
+    write_report(study, None)
+    assert "Dice: mean over patients. Δ plain" in text(study, "matrix")
+    one_of_both = folded.fill([1], names=("baseline",)).study
+    write_report(one_of_both, None)
+    assert "Dice: mean over patients ± sd over folds. Δ plain" in text(study, "matrix")

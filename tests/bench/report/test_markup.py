@@ -232,7 +232,10 @@ def test_a_study_of_nasty_names(simulated, tmp_path):
         study.path("records", record["id"]).write_text(json.dumps(record))
     frame, scored = frames.summary(study), frames.cases(study, "val")
     compared = comparisons(frame, scored)
-    for table in [*all_tables(frame, scored, compared), *published.tables(frame, compared)]:
+    for table in [
+        *all_tables(frame, scored, compared, frames.latency(study)),
+        *published.tables(frame, compared),
+    ]:
         write_table(study.root / "tables", table)
     page = write_page(study, None, frame, scored, frames.curves(study), compared)
     assert [path.name for path in tmp_path.iterdir()] == ["study"], "nothing beside the study"

@@ -74,7 +74,7 @@ def compared(study):
 
 
 def test_the_full_matrix_table(study):
-    made = matrix_table(*compared(study))
+    made = matrix_table(*compared(study), frames.latency(study))
     table = made.frame
     assert "validation scores, 2 seeds" in made.caption
     row = table[(table.architecture == "unet-32-64") & (table.method == "combined")].iloc[0]
@@ -118,14 +118,14 @@ def test_failed_jobs_are_in_the_summary_and_not_in_the_tables(study):
     write_json(study.path("records", job.id), record)
     frame = frames.summary(study)
     assert frame[frame.method == "at-kd"].reason.item() == "out of memory"
-    assert "at-kd" not in set(matrix_table(*compared(study)).frame.method)
+    assert "at-kd" not in set(matrix_table(*compared(study), frames.latency(study)).frame.method)
 
 
 def test_weak_recipe_gains_are_against_the_weak_baseline(study):
     for method, dice in (("baseline", 0.5), ("combined", 0.6)):
         make_record(study, "unet-32-64", method, 0, dice, seg_loss="bce")
     everything = compared(study)
-    assert len(matrix_table(*everything).frame) == 3, "the weak recipe stands apart"
+    assert len(matrix_table(*everything, frames.latency(study)).frame) == 3, "the weak recipe stands apart"
     weak = recipes_table(*everything).frame
     assert weak[weak.method == "combined"][GAIN].item() == "+10.0"
 

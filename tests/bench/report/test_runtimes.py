@@ -75,6 +75,19 @@ def test_processors_are_not_mixed():
     assert "processor" not in runtimes_table(measured()).frame
 
 
+def test_sessions_are_not_mixed():
+    """On another day a machine is not as fast; what has no weights any more is not measured again."""
+    torch_alone = {form: tuple(2 * x for x in took) for form, took in TOOK.items() if form[0] == "torch"}
+    others = {form: took for form, took in TOOK.items() if form[0] != "torch"}
+    found = runtimes_table(pd.concat([measured(session="1"), measured(torch_alone, "unet-4", session="2")]))
+    assert "On cpu measured in 2 sessions" in found.caption
+    assert "session" not in found.frame
+    apart = runtimes_table(pd.concat([measured(others, session="1"), measured(torch_alone, session="2")]))
+    assert not len(apart.frame), "no ratio between days"
+    assert "sessions" not in runtimes_table(measured(session="1")).caption
+    assert "sessions" not in runtimes_table(measured()).caption
+
+
 def test_a_busy_machine_is_named():
     assert "ratios between runtimes are too large" in runtimes_table(measured(busy=True)).caption
     assert "too large" not in runtimes_table(measured(busy=False)).caption

@@ -29,7 +29,7 @@ def tables_of(study, folder, part="val"):
     frame, scored = frames.summary(study), frames.cases(study, part)
     done = frame[frame.status == "done"]
     compared = comparisons(done, scored, study.contrasts())
-    made = [*all_tables(done, scored, compared), *published.tables(done, compared)]
+    made = [*all_tables(done, scored, compared, frames.latency(study)), *published.tables(done, compared)]
     return {table.name: write_table(folder, table) for table in made if len(table.frame)}
 
 
@@ -157,7 +157,7 @@ def test_classes_and_patients_of_folds(folded, tmp_path):
     study = folded.fill(names=("baseline",), seeds=2).study
     frame, scored = frames.summary(study), frames.cases(study, "test")
     scored = scored.assign(dice_liver=scored.dice, dice_tumour=scored.dice / 2)
-    for table in all_tables(frame, scored, comparisons(frame, scored)):
+    for table in all_tables(frame, scored, comparisons(frame, scored), frames.latency(study)):
         write_table(tmp_path, table)
     patients = pd.read_csv(tmp_path / "patients.csv")
     assert list(patients.patient) == 2 * [f"p{k}" for k in range(60)]
@@ -171,12 +171,30 @@ def test_classes_and_patients_of_folds(folded, tmp_path):
     assert "sd over folds" in (tmp_path / "classes.md").read_text()
 
 
+def test_the_main_table_says_where_its_latencies_are_of_several_sessions(simulated, tmp_path):
+    """Only those of its own networks: converted ones have a table of their own."""
+    study = simulated.fill(seeds=1)
+    simulated.measure()
+    file = study.root / "profile.json"
+    entries = json.loads(file.read_text())["entries"]
+    of_one = {"entries": [*entries, entries[0] | {"graph": "unet-32-64 openvino int8", "session": "later"}]}
+    file.write_text(json.dumps(of_one))
+    tables_of(study, tmp_path)
+    assert "sessions" not in (tmp_path / "matrix.md").read_text()
+    graphs = {entry["graph"] for entry in entries}
+    assert len(graphs) > 1
+    later = [entry | ({"session": "later"} if entry["graph"] == max(graphs) else {}) for entry in entries]
+    file.write_text(json.dumps({"entries": later}))
+    tables_of(study, tmp_path)
+    assert "On cpu measured in 2 sessions" in (tmp_path / "matrix.md").read_text()
+
+
 def test_every_patient_and_class(simulated, tmp_path):
     study = simulated.fill(seeds=2, students=1)
     frame, scored = frames.summary(study), frames.cases(study, "val")
     scored = scored.assign(dice_liver=scored.dice, dice_tumour=scored.dice / 2)
     compared = comparisons(frame, scored)
-    for table in all_tables(frame, scored, compared):
+    for table in all_tables(frame, scored, compared, frames.latency(study)):
         write_table(tmp_path, table)
     patients = pd.read_csv(tmp_path / "patients.csv")
     assert len(patients) == 2 * 22

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 
 import pytest
 import torch
 from samples import blank_job
 
 import architectures
+from bench import commands
 from bench.files.atomic import write_json
 from bench.protocol import SIDES
 from bench.scoring import inference, profiling
@@ -78,6 +80,26 @@ def test_of_what_is_measured_again_nothing_of_another_machine_stays(simulated, m
     found = read_profile(measured)
     assert [entry["graph"] for entry in found if entry["machine"] == SERVER] == ["unet-2-4"]
     assert {entry["threads"] for entry in found if entry["machine"] == HERE} == {1, 2}
+
+
+def test_a_network_that_comes_later_is_measured_beside_the_others(simulated, measured):
+    """A machine is not as fast on every day, and tables compare."""
+    simulated.add("unet-4-8", "baseline", 0)
+    commands.profile_study(measured, measured.jobs())
+    [first] = {entry["session"] for entry in read_profile(measured)}
+    write_json(
+        measured.root / "profile.json",
+        {"entries": [entry | {"session": "yesterday"} for entry in read_profile(measured)]},
+    )
+    commands.profile_study(measured, measured.jobs())
+    assert {entry["session"] for entry in read_profile(measured)} == {"yesterday"}, "nothing is missing"
+    simulated.add("unet-2-4", "baseline", 0)
+    later = [job for job in measured.jobs() if job.architecture == "unet-2-4"]
+    commands.profile_study(measured, later)
+    found = read_profile(measured)
+    assert {entry["graph"] for entry in found} == {"unet-2-4", "unet-4-8"}
+    assert len({entry["session"] for entry in found} - {"yesterday"}) == 1
+    assert datetime.fromisoformat(first).tzinfo is not None
 
 
 def test_sides_that_a_network_can_not_take_are_left_out(simulated):
