@@ -21,7 +21,9 @@ GAIN = "gain, points [95 % CI]"
 def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
     """The report's own table, its figures beside ours; empty unless one of its networks was run."""
     score, part = score_column(done)
-    ours = done[usual_cells(done)]
+    ours = done[usual_cells(done) & done.architecture.isin(list(REPORT))]
+    if not len(ours):
+        return Table("report", "", pd.DataFrame())
     network = ["architecture", "updates_asked"]
     dice = {key: by_repeat(group, score).mean() for key, group in ours.groupby([*network, "method"])}
     own = of_cells(ours, compared)
@@ -29,7 +31,7 @@ def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
     gains = {(row.architecture, row.updates_asked): row for row in own.itertuples()}
     rows: list[dict[str, Any]] = []
     marks: dict[tuple[int, str], str] = {}
-    known = ours[ours.architecture.isin(list(REPORT))].groupby(network, sort=False)
+    known = ours.groupby(network, sort=False)
     order = {name: k for k, name in enumerate(by_size(ours))}
     for (architecture, asked), jobs in sorted(known, key=lambda item: order[item[0][0]]):
         theirs, gain = REPORT[architecture], gains.get((architecture, asked))
@@ -52,7 +54,7 @@ def report_table(done: pd.DataFrame, compared: pd.DataFrame) -> Table:
             }
         )
     frame = pd.DataFrame(rows)
-    if len(frame) and frame.updates.nunique() <= 1:
+    if frame.updates.nunique() <= 1:
         frame = frame.drop(columns="updates")
     frame = frame.drop(columns=[name for name in ("gain, these networks", "gap closed", "claim")
                                 if name in frame and frame[name].isna().all()])  # fmt: skip

@@ -22,7 +22,7 @@ from bench.scoring import latency
 from bench.scoring.latency import Rounds, latencies
 from bench.study.store import Study
 
-NETWORKS = {"unet-64-128-256-512": 7_696_193, "unet-32-64": 100_961}
+NETWORKS = {"unet-64-128-256-512": 7_696_193, "unet-8-16-32-64": 120_681, "unet-32-64": 100_961}
 
 
 def make_record(study, architecture, method, seed, dice, part="val", seg_loss="dice-bce"):
@@ -94,6 +94,16 @@ def test_the_reports_table_stands_beside_ours(study):
     assert row["report: gain"] == "+9.4"
     assert row["report: plain"] == REPORT["unet-32-64"].plain == 0.3767
     assert list(table.network) == ["unet-64-128-256-512", "unet-32-64"]
+
+
+def test_networks_that_the_report_has_not_are_not_in_its_caption(study):
+    before = report_table(*compared(study)[::2]).caption
+    for seed in (0, 1, 2):
+        make_record(study, "unet-8-16-32-64", "baseline", seed, 0.8)
+    done, _, differences = compared(study)
+    assert report_table(done, differences).caption == before
+    done = done[done.architecture == "unet-8-16-32-64"]
+    assert not len(report_table(done, differences).frame)
 
 
 def test_a_study_without_test_scores_says_validation_everywhere(study):
