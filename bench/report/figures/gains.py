@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from bench.report.comparisons import shown_interval
 from bench.report.figures.placing import apart, laid_out, moved, on_paper
@@ -31,8 +31,10 @@ from bench.report.statistics import MIN_GAP
 CLAIMED = ("gain", "harm")
 GAP = 6.0
 """Between two signs of the gains, in points."""
-STEPS = ((1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
+STEPS = ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
 """Of each power of ten the multiples that may have a tick."""
+FEWEST, MOST = 3, 5
+"""Ticks of an axis: fewer tell no scale, more would overlap."""
 DRAWN = (-1.0, 2.0)
 """A share of the gap whose interval is not within these says nothing that a picture could show."""
 
@@ -174,21 +176,22 @@ def _intervals(compared: pd.DataFrame) -> str:
 def logarithmic(axis: plt.Axes) -> None:
     """A logarithmic x with few, readable ticks."""
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(_FewTicks(numticks=6))
+    axis.xaxis.set_major_locator(_FewTicks())
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 class _FewTicks(LogLocator):
-    """Ticks at the coarsest of ``STEPS`` of which three stand between the limits: one tells no scale."""
+    """Ticks at the finest of ``STEPS`` that gives few enough; between near limits at equal distances."""
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
-        for steps in STEPS:
-            self.set_params(subs=steps)
-            found = super().tick_values(vmin, vmax)
-            if sum(vmin <= tick <= vmax for tick in found) >= 3:
-                break
-        return found
+        powers = 10.0 ** np.arange(np.floor(np.log10(vmin)), np.ceil(np.log10(vmax)) + 1)
+        found = [np.outer(powers, steps).ravel() for steps in STEPS]
+        found = [ticks[(vmin <= ticks) & (ticks <= vmax)] for ticks in found]
+        if len(found[0]) < FEWEST:
+            even = MaxNLocator(MOST, min_n_ticks=FEWEST, steps=[1, 2, 2.5, 5, 10])
+            return list(even.tick_values(vmin, vmax))
+        return list(next((ticks for ticks in found if FEWEST <= len(ticks) <= MOST), found[-1]))
 
 
 def _dark(colour: tuple[float, ...]) -> bool:

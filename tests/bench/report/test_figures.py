@@ -19,6 +19,7 @@ from bench.report.comparisons import comparisons
 from bench.report.figures import cases as panel
 from bench.report.figures import figures, placing
 from bench.report.figures.cost import pareto_front
+from bench.report.figures.gains import logarithmic
 from bench.report.figures.style import MARKERS, colours, markers, outline_of
 from bench.report.published import DISTILLED
 from bench.study.predictions import pack_masks
@@ -414,3 +415,13 @@ def test_without_the_usual_method_another_stands_in_for_it(simulated, monkeypatc
     chosen = panel.chosen_jobs(frames.summary(study), study, DISTILLED)
     assert list(chosen.method) == ["baseline", "baseline", "at-kd"]
     assert list(chosen.architecture) == [TEACHER, SMALL, SMALL]
+
+
+@given(st.floats(1e-3, 1e9), st.floats(1.05, 1e5))
+def test_a_logarithmic_axis_has_a_few_ticks(low, ratio):
+    figure, axis = plt.subplots()
+    axis.set_xlim(low, high := low * ratio)
+    logarithmic(axis)
+    ticks = [tick for tick in axis.get_xticks() if low <= tick <= high]
+    plt.close(figure)
+    assert 3 <= len(ticks) <= 6
