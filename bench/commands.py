@@ -138,7 +138,7 @@ def _tell_failures(study: Study, jobs: list[Job]) -> int:
 def profile_study(study: Study, jobs: list[Job]) -> None:
     """Measure where the networks of ``jobs`` have not been, alone on this machine.
 
-    All of the study are measured then, in one session: a machine is not as fast on every day.
+    All others of the study are measured then, too, in one session: a machine is not as fast on every day.
     """
     if is_measured(study, jobs):
         return
@@ -149,7 +149,26 @@ def profile_study(study: Study, jobs: list[Job]) -> None:
                 log.info(f"profiling: waiting for {busy}, which is running a job")
                 told = True
             time.sleep(lease.POLL_SECONDS)
-        profile(study, study.jobs())
+        profile(study, [*jobs, *_others_that_are_here(study, jobs)])
+
+
+def _others_that_are_here(study: Study, jobs: list[Job]) -> list[Job]:
+    """The study's other jobs, but not those whose plug-in is missing or edited.
+
+    Of a network that none of the jobs is left of, it is said.
+    """
+    found, missing, asked = [], {}, set(jobs)
+    for job in study.jobs():
+        if job in asked:
+            continue
+        try:
+            plugins.require(job, study.plugins())
+            found.append(job)
+        except UserError as error:
+            missing[job.architecture] = str(error)
+    for architecture in sorted(missing.keys() - {job.architecture for job in (*jobs, *found)}):
+        log.warning(f"profiling: {architecture} is left out: {missing[architecture]}")
+    return found
 
 
 def report_study(

@@ -102,6 +102,19 @@ def test_a_network_that_comes_later_is_measured_beside_the_others(simulated, mea
     assert datetime.fromisoformat(first).tzinfo is not None
 
 
+def test_another_network_whose_plugin_is_missing_is_left_out(simulated, measured, caplog):
+    simulated.add("unet-4-8", "baseline", 0)
+    simulated.add("my-net", "baseline", 0, plugin="0123456789abcdef")
+    simulated.add("unet-2-4", "baseline", 1, plugin="0123456789abcdef")
+    simulated.add("unet-2-4", "baseline", 0)
+    commands.profile_study(measured, [job for job in measured.jobs() if job.architecture == "unet-4-8"])
+    assert {entry["graph"] for entry in read_profile(measured)} == {"unet-2-4", "unet-4-8"}
+    [said] = [line for line in caplog.text.splitlines() if "left out" in line]
+    assert (
+        "profiling: my-net is left out: my-net:baseline seed 0: needs a plug-in (0123456789abcdef)" in said
+    )
+
+
 def test_sides_that_a_network_can_not_take_are_left_out(simulated):
     before = list(architectures.FAMILIES)
     architectures.register(
