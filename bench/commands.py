@@ -157,12 +157,12 @@ def _others_that_are_here(study: Study, jobs: list[Job]) -> list[Job]:
 
     Of a network that none of the jobs is left of, it is said.
     """
-    found, missing, asked = [], {}, set(jobs)
+    found, missing, asked, known = [], {}, set(jobs), study.plugins()
     for job in study.jobs():
         if job in asked:
             continue
         try:
-            plugins.require(job, study.plugins())
+            plugins.require(job, known)
             found.append(job)
         except UserError as error:
             missing[job.architecture] = str(error)
