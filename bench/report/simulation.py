@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -141,9 +140,7 @@ def claims(truth: Truth, repeats: int) -> Claims:
     found = simulate(truth, repeats, np.random.default_rng(0), effects)
     over = over_folds(found.fold_means, truth.test_to_train)
     p = over.p.reshape(repeats, FAMILY)
-    gc.freeze()  # statsmodels collects garbage in every call: 40 ms each unless there is little to look at
     claimed = np.array([holm(family) for family in p]) < ALPHA
-    gc.unfreeze()
     smallest = [_median_claim(over, truth.folds, family) for family in (1, FAMILY)]
     # Of a family Holm claims something where the least p, times its size, is small enough.
     parts = [found.fold_means[..., :k] for k in range(MIN_FOLDS, truth.folds + 1)]

@@ -102,13 +102,10 @@ def holm(p: ArrayLike, family: int = 0) -> Floats:
     Where the ``family`` is larger than the tests that were made, those that are missing count as tests that
     found nothing: what is claimed then does not depend on what is finished.
     """
-    from statsmodels.stats.multitest import multipletests
-
     adjusted = np.array(p, dtype=np.float64)
-    tested = ~np.isnan(adjusted)
-    if made := int(tested.sum()):
-        missing = np.ones(max(0, family - made))
-        adjusted[tested] = multipletests([*adjusted[tested], *missing], method="holm")[1][:made]
+    order = np.argsort(adjusted)[: int((~np.isnan(adjusted)).sum())]  # NaN comes last
+    as_strict = max(len(order), family) - np.arange(len(order))
+    adjusted[order] = np.maximum.accumulate(adjusted[order] * as_strict).clip(max=1.0)
     return adjusted
 
 

@@ -107,6 +107,20 @@ def test_holm_by_hand():
     assert math.isnan(with_gap[1])
 
 
+@given(st.lists(st.floats(0, 1), max_size=8), st.integers(0, 10))
+def test_holm_as_he_wrote_it_down(p, family):
+    """Least first: each is rejected while its p, times the number of those left, is small enough."""
+    size = max(len(p), family)
+    for level in (0.001, 0.05, 0.3):
+        left, rejected = size, set()
+        for place in sorted(range(len(p)), key=p.__getitem__):
+            if p[place] * left > level:
+                break
+            rejected.add(place)
+            left -= 1
+        assert set(np.flatnonzero(holm(p, family) <= level)) == rejected
+
+
 def test_tests_that_were_not_made_yet_count_in_a_named_family():
     assert holm([0.01, np.nan], family=6)[0] == pytest.approx(0.06)
     assert holm([0.01, 0.02], family=2) == pytest.approx(holm([0.01, 0.02]))
