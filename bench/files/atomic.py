@@ -136,8 +136,21 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text atomically."""
-    write_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    """Write text atomically.
+
+    Raises:
+        UserError: as ``write_file`` has it.
+    """
+    partial = partial_path(path)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(text, encoding="utf-8")
+            on_disk(partial)
+            place(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def write_file(path: Path, write: Callable[[Path], Any]) -> None:
