@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 
 import monai.metrics  # noqa: F401
@@ -33,6 +34,7 @@ def command(arguments, log, die=None):
     os.dup2(handle, 2)
     fork = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: fork  # jobs start at once, too
+    forkserver.ensure_running = lambda: None
     bench.planning.session.usable_cores = lambda: 1
     bench.commands.profile = lambda *_: []  # takes seconds and is no part of this
     # Two figures are as good to be killed at as all of them.
