@@ -34,7 +34,7 @@ from bench.report.captions import (
     unseen_patients,
     updates,
 )
-from bench.report.cells import Cell, by_fold, cells_of, difference, groups, overall, repeat_of, scores
+from bench.report.cells import Cell, by_job, cells_of, difference, groups, overall, repeat_of, scores
 from bench.report.comparisons import comparisons
 from bench.report.standard import usual_cells
 from bench.report.tables.compression import trained_only
@@ -64,7 +64,7 @@ MADE_FROM = ("data", "split")
 class Side:
     """What is shown of one study: its usual cells on the repeats that both have.
 
-    ``cases`` are those of ``by_fold``, ``gains`` the comparisons with the plain student of cells that both
+    ``cases`` are those of ``by_job``, ``gains`` the comparisons with the plain student of cells that both
     have, and ``claimable`` what could have been claimed of them, as a sentence. ``computed`` says on what
     device and in which precision.
     """
@@ -198,7 +198,7 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
         gains = dict(zip(cells_of(found), found.itertuples(index=False), strict=True))
         could, kept = claimable(found) + unseen_patients(found), each.settings() or {}
         computed = f"{kept.get('device')} in {kept.get('precision')}"
-        sides.append(Side(name, own, by_fold(cases), gains, could, computed))
+        sides.append(Side(name, own, by_job(cases), gains, could, computed))
     return sides[0], sides[1]
 
 

@@ -50,7 +50,7 @@ def repeat(frame: pd.DataFrame) -> str:
 
 def averaged(frame: pd.DataFrame) -> str:
     """How a Dice is averaged, and what the deviation behind ± is over where a cell has several repeats."""
-    several = any(group[repeat(frame)].nunique() > 1 for _, group in groups(frame))
+    several = any(group.nunique().item() > 1 for _, group in groups(frame, repeat(frame)))
     return "mean over patients" + (f" ± sd over {repeat(frame)}s" if several else "")
 
 
@@ -59,7 +59,7 @@ def repeats(frame: pd.DataFrame) -> str:
 
     A range where cells have not as many: ``1 to 3 seeds``.
     """
-    cells = [group for _, group in groups(frame)]
+    cells = [group for _, group in groups(frame, "fold", "seed")]
     if not has_folds(frame):
         return ranged([group.seed.nunique() for group in cells], "seed")
     found, planned = [group.fold.nunique() for group in cells], frame.folds.max()
@@ -76,7 +76,7 @@ def progress(frame: pd.DataFrame) -> str:
 
 def tested(frame: pd.DataFrame) -> str:
     """On how many patients a cell was scored, or the range over cells."""
-    return ranged([patients(group) for _, group in groups(frame)], "patient")
+    return ranged([patients(group) for _, group in groups(frame, "scored_on")], "patient")
 
 
 def unit(frame: pd.DataFrame) -> str:
@@ -138,8 +138,8 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
     if (frame.teacher_labels == "all").any():
         texts.append("Teacher's labels all: an upper bound, the teacher saw these labels.")
     for what in ("nothing", "everything"):
-        blank = frame[frame.predicts == what].itertuples()
-        names = [f"{row.architecture} {row.recipe}{_seen(frame, row.slices)}" for row in blank]
+        blank = frame.loc[frame.predicts == what, ["architecture", "recipe", "slices"]]
+        names = [f"{row.architecture} {row.recipe}{_seen(frame, row.slices)}" for row in blank.itertuples()]
         if names:
             texts.append(f"On all validation cases {_listed(names)} predicted {what}.")
     if frame.shuffled.any():
@@ -151,7 +151,8 @@ def cautions_of_jobs(frame: pd.DataFrame) -> str:
     sets = sorted(set(frame.instruction_set.fillna("")) - {""})
     if len(sets) > 1:
         texts.append(f"INT8 of processors with {' and '.join(sets)}, which round otherwise, in one table.")
-    names = [f"{row.architecture}:{row.recipe}" for row in _replaced(frame).itertuples()]
+    again = _replaced(frame)
+    names = list(again.architecture + ":" + again.recipe)
     if names:
         texts.append(
             f"Made again, and otherwise than before: {_listed(names)}; what was made from the earlier ones "
@@ -173,12 +174,13 @@ def _replaced(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _doubtful(frame: pd.DataFrame) -> list[str]:
     """Which cells compare nothing, by why; those of few updates are named already."""
-    found, names = doubts(frame), _names(frame)
+    found = doubts(frame)
     texts = []
     for reason in (FEW_PATIENTS, FALLS, UNUSABLE, FAR_BELOW):
-        cells = [names[cell] for cell, reasons in found.items() if reason in reasons]
+        cells = [cell for cell, reasons in found.items() if reason in reasons]
         if cells:
-            every = "all cells" if len(cells) == len(found) else _listed(cells)
+            names = _names(frame)
+            every = "all cells" if len(cells) == len(found) else _listed([names[cell] for cell in cells])
             texts.append(f"Compare nothing, for {reason}: {every}.")
     return texts
 

@@ -8,7 +8,7 @@ one of them has a Dice for would move that one's mean alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -60,15 +60,18 @@ SETTING = ("dataset", "image_size", "labels", "updates_asked", "slices")
 
 def cells_of(frame: pd.DataFrame) -> list[Cell]:
     """The cell of each row."""
-    filled = frame.fillna(dict.fromkeys(OWN, ""))
-    return [Cell(*row) for row in filled[list(Cell._fields)].itertuples(index=False)]
+    filled = frame[list(Cell._fields)].fillna(dict.fromkeys(OWN, ""))
+    return [Cell(*row) for row in filled.to_numpy(dtype=object)]
 
 
-def groups(done: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:
-    """Every cell with its jobs."""
-    filled = done.fillna(dict.fromkeys(OWN, ""))
-    for key, group in filled.groupby(list(Cell._fields), sort=False, dropna=False):
-        yield Cell(*key), group
+def groups(done: pd.DataFrame, *columns: str) -> Iterator[tuple[Cell, pd.DataFrame]]:
+    """Every cell with its jobs: all of their columns, or those that are named, which takes less time."""
+    places: dict[Cell, list[int]] = {}
+    for place, cell in enumerate(cells_of(done)):
+        places.setdefault(cell, []).append(place)
+    shown = done[list(columns)] if columns else done.fillna(dict.fromkeys(OWN, ""))
+    for cell, own in places.items():
+        yield cell, shown.iloc[own]
 
 
 def network(cell: Cell) -> tuple:
@@ -145,22 +148,24 @@ def repeat_of(jobs: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([jobs.fold.fillna(NO_FOLD), jobs.seed])
 
 
-def by_fold(cases: pd.DataFrame) -> pd.DataFrame:
-    """Cases whose fold is a number everywhere: ``NO_FOLD`` where the study has one split."""
-    return cases.assign(fold=cases.fold.fillna(NO_FOLD).astype(int))
+def by_job(cases: pd.DataFrame) -> pd.DataFrame:
+    """Dice of all jobs, cases × (fold, seed, id), of a frame with a row per job and case."""
+    known = cases.assign(fold=cases.fold.fillna(NO_FOLD).astype(int))
+    table = known.pivot_table(index=["patient", "case"], columns=["fold", "seed", "id"], values="dice")
+    return table.astype(np.float64)
 
 
-def scores(cases: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
+def scores(known: pd.DataFrame, ids: Collection[str]) -> pd.DataFrame:
     """Dice of the jobs ``ids``, cases × repeats; repeats that weren't scored at all are left out.
 
     Args:
-        cases: of ``by_fold``, a row per job and case.
+        known: of ``by_job``.
     """
-    own = cases[cases.id.isin(ids)]
-    table = own.pivot_table(
-        index=["patient", "case"], columns=["fold", "seed"], values="dice", aggfunc="mean"
-    )
-    return table.astype(np.float64)
+    own = known.loc[:, known.columns.get_level_values("id").isin(ids)].dropna(how="all")
+    repeats = own.columns.droplevel("id")
+    if repeats.has_duplicates:
+        return own.T.groupby(level=["fold", "seed"]).mean().T
+    return own.set_axis(repeats, axis=1)
 
 
 def of_patients(scored: pd.DataFrame) -> pd.DataFrame:
@@ -176,8 +181,8 @@ def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
 
 def scores_by_cell(done: pd.DataFrame, cases: pd.DataFrame) -> dict[Cell, pd.DataFrame]:
     """Dice of every cell, patients × repeats."""
-    known = by_fold(cases)
-    return {cell: of_patients(scores(known, group.id)) for cell, group in groups(done)}
+    known = by_job(cases)
+    return {cell: of_patients(scores(known, group.id)) for cell, group in groups(done, "id")}
 
 
 def has_folds(paired: pd.DataFrame) -> bool:

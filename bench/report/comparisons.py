@@ -19,7 +19,7 @@ from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
     Cell,
     baseline,
-    by_fold,
+    by_job,
     cells_of,
     difference,
     fold_means,
@@ -85,11 +85,11 @@ def comparisons(
         chosen_on: patients that choices were made on before. ``unseen`` is the difference over the others,
             with its interval over folds, of the contrasts.
     """
-    known, usual, too_early = by_fold(cases), _usual(done), _too_early(done)
+    known, usual, too_early = by_job(cases), _usual(done), _too_early(done)
     named, family = _named(done, contrasts), len(contrasts)
     doubts_of_all, doubts_of_named = _doubts(done), _doubts(_repeats_of(done, named))
     rows = []
-    for cell, group in groups(done):
+    for cell, group in groups(done, "id", "teachers", "train_patients"):
         claimed = group.id[group.id.isin(list(named))]
         ours = scores(known, claimed if len(claimed) else group.id)
         references = {"baseline": baseline(done, cell), "teacher": teachers(done, cell, group)}
@@ -173,9 +173,9 @@ def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
     be told apart, or where nothing may be claimed yet. Cells that compare nothing (``doubts``) are out.
     """
     doubted, too_early = doubts(done), _too_early(done)
-    known, ratios = by_fold(cases), {}
+    known, ratios = by_job(cases), {}
     rivals: dict[tuple, list[tuple[Cell, pd.DataFrame]]] = {}
-    for cell, group in groups(done):
+    for cell, group in groups(done, "id", "train_patients"):
         if doubted[cell]:
             continue
         own = scores(known, group.id)
@@ -233,7 +233,7 @@ def _repeats_of(done: pd.DataFrame, named: Collection[str]) -> pd.DataFrame:
 def _doubts(done: pd.DataFrame) -> dict[str, list[str]]:
     """Why the cell of each job compares nothing, by id."""
     found = doubts(done)
-    return {job: found[cell] for cell, group in groups(done) for job in group.id}
+    return {job: found[cell] for cell, group in groups(done, "id") for job in group.id}
 
 
 def _describe(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:

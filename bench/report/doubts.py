@@ -19,7 +19,7 @@ FAR_BELOW = f"Dice below {USABLE_DICE}, of no use"
 def doubts(done: pd.DataFrame) -> dict[Cell, list[str]]:
     """Of every cell of finished jobs, why it compares nothing; empty where nothing speaks against it."""
     score = "dice" if len(done) and done.dice.notna().all() else "dice_val"
-    cells = list(groups(done))
+    cells = list(groups(done, score, "scored_on", "updates", "val_falls"))
     means = {cell: group[score].mean() for cell, group in cells}
     found = {}
     for cell, group in cells:

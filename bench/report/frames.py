@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,16 +38,8 @@ SUMMARY_COLUMNS = (
     *("latency_cpu_ms_p50", "latency_cpu_ms_p95", "latency_gpu_ms_p50"),
     *("peak_memory_train_mb", "peak_memory_inference_mb"),
     *("seg_loss", "variant", "image_size", "train_patients", "best_epoch", "method_parameters"),
-    *(
-        "teacher",
-        "teachers",
-        "threads_train",
-        "precision_train",
-        "compiled",
-        "synthetic",
-        "reason",
-        "commit",
-    ),
+    *("teacher", "teachers", "threads_train", "precision_train", "compiled", "synthetic", "reason"),
+    "commit",
     *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
     *("micro_batch", "checkpointing"),
     *("fold", "labels", "teacher_labels", "unlabelled", "source", "gap_closed"),
@@ -81,11 +73,29 @@ FURTHER_PREFIXES = (
 cases hold no object, what was found in them."""
 
 
+class Frames(NamedTuple):
+    """``summary``, ``cases`` of ``test`` and of ``val``, and ``curves`` of a study."""
+
+    summary: pd.DataFrame
+    cases: dict[str, pd.DataFrame]
+    curves: pd.DataFrame
+
+
+def of_study(study: Study) -> Frames:
+    """All of them; the records are read once."""
+    records = study.records()
+    cases = {part: _cases(records, part) for part in ("test", "val")}
+    return Frames(_summary(study, records), cases, _curves(records))
+
+
 def summary(study: Study) -> pd.DataFrame:
     """One row a record, columns as in ``SUMMARY_COLUMNS`` and more; what a record lacks is empty."""
+    return _summary(study, study.records())
+
+
+def _summary(study: Study, records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     entries = read_profile(study)
     costs = {entry_key(e): e for e in entries} | on_most_threads(entries)
-    records = study.records()
     learn(records)
     rows = [_row(record, costs) for record in records]
     further = [name for row in rows for name in row if name.startswith(FURTHER_PREFIXES)]
@@ -118,15 +128,8 @@ def summary(study: Study) -> pd.DataFrame:
         "updates_asked": lambda values: pd.to_numeric(values, errors="coerce").fillna(0),  # the usual first
     }
     by = [
-        "parameters",
-        "seg_loss",
-        "architecture",
-        "method",
-        "labels",
-        "teacher_labels",
-        "unlabelled",
-        "updates_asked",
-        "seed",
+        *("parameters", "seg_loss", "architecture", "method", "labels", "teacher_labels", "unlabelled"),
+        *("updates_asked", "seed"),
     ]
     return frame.sort_values(
         by, key=lambda c: keys.get(str(c.name), lambda values: values)(c), kind="stable", ignore_index=True
@@ -215,12 +218,6 @@ def cases(study: Study, part: str = "test") -> pd.DataFrame:
     return _cases(study.records(), part)
 
 
-def cases_by_part(study: Study) -> dict[str, pd.DataFrame]:
-    """``cases`` of ``test`` and of ``val``; the records are read once."""
-    records = study.records()
-    return {part: _cases(records, part) for part in ("test", "val")}
-
-
 def _cases(records: Sequence[dict[str, Any]], part: str) -> pd.DataFrame:
     rows = []
     for record in records:
@@ -233,7 +230,11 @@ def _cases(records: Sequence[dict[str, Any]], part: str) -> pd.DataFrame:
 
 def curves(study: Study) -> pd.DataFrame:
     """One row per job and epoch."""
-    rows = [row for record in study.records() for row in _headed(record, record.get("curves", []))]
+    return _curves(study.records())
+
+
+def _curves(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    rows = [row for record in records for row in _headed(record, record.get("curves", []))]
     if not rows:
         return pd.DataFrame(columns=[*HEAD_COLUMNS, "epoch", "seg", "dice_val"])
     return _with_numbers(pd.DataFrame(rows))

@@ -14,7 +14,7 @@ from bench.report.cells import (
     NETWORK,
     Cell,
     baseline,
-    by_fold,
+    by_job,
     difference,
     fold_means,
     groups,
@@ -64,13 +64,13 @@ def gap_closed(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
 
     ``NO_GAP`` without an interval where there is none, as ``compared`` has it.
     """
-    known = by_fold(cases)
+    known = by_job(cases)
     rows = []
     shares = {
         Cell(*row[: len(Cell._fields)]): row.gap_closed
         for row in compared[compared.against == "baseline"].itertuples(index=False)
     }
-    for cell, group in groups(done):
+    for cell, group in groups(done, "id", "teachers"):
         closed = shares.get(cell)
         ends: dict[str, float] = {"low": np.nan, "high": np.nan}
         if closed is None or pd.isna(closed):

@@ -49,9 +49,8 @@ def write_report(
         dataset: for the pictures of cases; None leaves them out.
         asked: ids of the jobs that were asked for, whose scores are said at the end; None: all.
     """
-    root, summary = study.root, frames.summary(study)
+    root, (summary, cases, curves) = study.root, frames.of_study(study)
     _, part = frames.score_column(summary)
-    cases = frames.cases_by_part(study)
     all_scored = cases["val" if part == "validation" else "test"]
     write_text(root / "summary.csv", csv_text(frames.written(summary)))
     write_text(root / "cases.csv", csv_text(cases["test"]))
@@ -77,7 +76,6 @@ def write_report(
     tables += [compression, one_graph_table(made, all_scored), runtimes_table(latency)]
     tables += (side_by_side := beside_tables(study))
     written = [write_table(root / "tables", table) for table in tables if len(table.frame)]
-    curves = frames.curves(study)
     figures = write_figures(root / "figures", shown, scored, curves, compared, published.figures)
     figures += write_figures_of_made(root / "figures", made)
     if dataset is None:

@@ -33,7 +33,12 @@ def usual_teacher(jobs: pd.DataFrame, done: pd.DataFrame) -> str:
 
     ``done`` knows the networks' sizes.
     """
-    sizes = done.drop_duplicates("architecture").set_index("architecture").parameters
+    sizes = (
+        done[["architecture", "parameters"]]
+        .drop_duplicates("architecture")
+        .set_index("architecture")
+        .parameters
+    )
     count = jobs.teacher[jobs.teacher != ""].value_counts()
     return max(count.index, key=lambda name: (sizes.get(name, 0), count[name], name), default="")
 

@@ -15,7 +15,7 @@ import pandas as pd
 from bench.errors import UserError
 from bench.protocol import MIN_FOLDS
 from bench.report.captions import counted
-from bench.report.cells import RECIPE, by_fold, difference, fold_means, largest_teachers, overall, scores
+from bench.report.cells import RECIPE, by_job, difference, fold_means, largest_teachers, overall, scores
 from bench.report.comparisons import test_to_train
 from bench.report.statistics import over_folds, over_patients
 from bench.using.wishes import Limits
@@ -98,7 +98,7 @@ def candidates(
         latency: a row a measurement.
         limits: which side and how many threads count.
     """
-    known, found = by_fold(cases), []
+    known, found = by_job(cases), []
     done = summary[summary.status == "done"]
     for _, group in done.groupby(SAME, sort=False, dropna=False):
         own = group.sort_values("dice_val", ascending=False, kind="stable")
@@ -160,7 +160,7 @@ def within_limits(
     teaching = largest_teachers(summary[summary.status == "done"])
     if not teaching:
         raise UserError("--within: no network of this study teaches; leave it out")
-    teacher = scores(by_fold(cases), teaching)
+    teacher = scores(by_job(cases), teaching)
     return _of_the_same_folds(
         [replace(one, fault=one.fault or _inferior(one, teacher, limits.within)) for one in cheap]
     )

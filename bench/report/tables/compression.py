@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.protocol import SIDES
 from bench.report.captions import by_repeat, cautions, origin
-from bench.report.cells import RECIPE, by_fold, difference, largest_teachers, overall, scores
+from bench.report.cells import RECIPE, by_job, difference, largest_teachers, overall, scores
 from bench.report.frames import by_size, score_column
 from bench.report.making import Making, making
 from bench.report.statistics import over_patients
@@ -39,7 +39,7 @@ def compression_table(done: pd.DataFrame, cases: pd.DataFrame, latency: pd.DataF
     frame = pd.DataFrame()
     if len(made):
         related = done[done.architecture.isin(made.architecture) & done.image_size.isin(made.image_size)]
-        rows = _rows(done, related, by_fold(cases))
+        rows = _rows(done, related, by_job(cases))
         frame = pd.DataFrame(rows).dropna(axis=1, how="all")
     what = origin(done) if len(done) else ""
     caption = (

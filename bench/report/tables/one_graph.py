@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.captions import by_repeat, cautions, origin
-from bench.report.cells import RECIPE, by_fold, difference, scores
+from bench.report.cells import RECIPE, by_job, difference, scores
 from bench.report.frames import score_column
 from bench.report.making import Making, making
 from bench.report.tables.compression import gain_with_interval
@@ -30,7 +30,7 @@ def one_graph_table(done: pd.DataFrame, cases: pd.DataFrame) -> Table:
     """
     trained = done[done.train_seconds.notna()]
     trained = trained.assign(all_updates=updates_of_all_rounds(done))
-    known, seconds = by_fold(cases), making(done)
+    known, seconds = by_job(cases), making(done)
     rows: list[dict[str, Any]] = []
     shown = []
     for _, own in trained.groupby([*SETTING, "parameters"], sort=False):
