@@ -19,6 +19,14 @@ from bench.study.store import Study
 ENTRY = Path(__file__).resolve().parents[1] / "run_bench.py"
 
 
+def keep_to_one_core() -> None:
+    """For ``preexec_fn``: beside another test each step of two threads would wait for both."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[worker % len(cores)]})
+
+
 @dataclass
 class Command:
     """``run_bench.py`` in a process of its own, its output in a file; or another script for it."""

@@ -1,7 +1,6 @@
 """The main job as a user sees it: run, run again, and everything that can be typed wrongly."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import short_jobs
+from commands import keep_to_one_core
 
 from bench.planning.estimates import Probe
 from bench.study.store import Study
@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
     entry = Path(__file__).resolve().parent.parent.parent / "run_bench.py"
     command = [sys.executable, entry, "--matrix", matrix, "--results", root / "study"]
     done = subprocess.run(
-        list(map(str, command)), check=False, capture_output=True, text=True, env=dict(os.environ)
+        list(map(str, command)), check=False, capture_output=True, text=True, preexec_fn=keep_to_one_core
     )
     assert done.returncode == 0, done.stderr
     return root / "study", matrix, done.stdout

@@ -122,7 +122,6 @@ def planned(tmp_path, monkeypatch):
     """A study with one job that is planned as compiled; returns what ``job`` takes."""
     monkeypatch.setattr("bench.planning.session.can_compile", lambda device: True)
     monkeypatch.setattr("bench.planning.chains.COMPILE_FROM_FLOPS", 0)
-    monkeypatch.setattr("bench.planning.session.usable_cores", lambda: 1)
     session = open_session(tmp_path / "study", Options(dataset="phantom", device="cpu", precision="fp32"))
     session.begin()
     content = {"teacher": "unet-2-4", "students": ["unet-2"], "image_size": 16, "updates": 80}

@@ -271,7 +271,7 @@ def finished(tmp_path_factory):
     folder = write_decathlon(root / "Balls", count=24, shape=(14, 18, 12))
     matrix = root / "tiny.yaml"
     matrix.write_text(
-        "teacher: unet-4-8\nstudents: [unet-2-4]\nmethods: [combined]\nupdates: 160\nworkers: 2\n"
+        "teacher: unet-4-8\nstudents: [unet-2-4]\nmethods: [combined]\nupdates: 80\nworkers: 2\n"
     )
     study = root / "study"
     arguments = [
@@ -328,7 +328,7 @@ def test_slices_are_a_row_beside_their_volumes(finished, bench, brief_profile, n
     assert list(table.network) == ["unet-4-8"] * 2
     assert sorted(table.sees) == ["axial slices", "volumes"]
     by_kind = table.set_index("sees")
-    assert {float(str(by_kind.updates[kind]).replace(",", "")) for kind in by_kind.index} == {160.0}
+    assert {float(str(by_kind.updates[kind]).replace(",", "")) for kind in by_kind.index} == {80.0}
     seen = by_kind["voxels seen, millions"].astype(float)
     assert seen["volumes"] == pytest.approx(16 * seen["axial slices"], rel=0.01), "a patch is 16 slices"
     assert table.notna().all().all()

@@ -10,6 +10,8 @@ from bench.report import frames
 from bench.report.report import write_report
 from bench.report.tables.one_graph import updates_of_all_rounds
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 TEACHER, HALF = "unet-64-128-256-512", "unet-32-64-128-256"
 SIZE = 1_925_025
 

@@ -8,6 +8,8 @@ from bench.report.comparisons import comparisons
 from bench.report.plugin_versions import plugin_versions
 from bench.report.report import write_report
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SMALL, TEACHER = "unet-32-64", "unet-64-128-256-512"
 OLD, NEW = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 

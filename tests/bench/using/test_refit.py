@@ -15,9 +15,8 @@ TEACHER = "unet-64-128-256-512"
 
 
 @pytest.fixture
-def study(bench, tiny_matrix, tmp_path, jobs_only, monkeypatch):
-    """A teacher and its student, in two folds, on one thread, for two wait beside other tests."""
-    monkeypatch.setattr("bench.planning.session.usable_cores", lambda: 1)
+def study(bench, tiny_matrix, tmp_path, jobs_only):
+    """A teacher and its student, in two folds."""
     for package in NEEDED["onnxruntime"]:
         needs(package)
     root = tmp_path / "study"

@@ -97,7 +97,7 @@ def test_five_hundred_jobs(tmp_path, open_page, scans, capsys):
         )
 
 
-def test_two_budgets_are_told_apart(tmp_path, open_page, scans):
+def test_two_budgets_are_told_apart(tmp_path, open_page, scans, no_figures):
     """By a filter, in the name of a job, by another dash in the curves, and in a table of two studies."""
     job = make_job("unet-32-64", "baseline")
     study = make_study(tmp_path / "s", scans, [job, replace(job, updates=2000)])
