@@ -17,6 +17,7 @@ import pandas as pd
 from bench.data.teacher_saw import UNKNOWN
 from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
+    REFERRING,
     Cell,
     baseline,
     by_job,
@@ -88,11 +89,11 @@ def comparisons(
     known, usual, too_early = by_job(cases), _usual(done), _too_early(done)
     named, family = _named(done, contrasts), len(contrasts)
     doubts_of_all, doubts_of_named = _doubts(done), _doubts(_repeats_of(done, named))
-    rows = []
+    rows, jobs = [], done[REFERRING]
     for cell, group in groups(done, "id", "teachers", "train_patients"):
         claimed = group.id[group.id.isin(list(named))]
         ours = scores(known, claimed if len(claimed) else group.id)
-        references = {"baseline": baseline(done, cell), "teacher": teachers(done, cell, group)}
+        references = {"baseline": baseline(jobs, cell), "teacher": teachers(jobs, cell, group)}
         theirs = {against: scores(known, ids) for against, ids in references.items() if ids}
         ratio = test_to_train(ours, group)
         for against, reference in theirs.items():

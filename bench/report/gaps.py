@@ -12,6 +12,7 @@ import pandas as pd
 from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
     NETWORK,
+    REFERRING,
     Cell,
     baseline,
     by_job,
@@ -64,7 +65,7 @@ def gap_closed(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
 
     ``NO_GAP`` without an interval where there is none, as ``compared`` has it.
     """
-    known = by_job(cases)
+    known, jobs = by_job(cases), done[REFERRING]
     rows = []
     shares = {
         Cell(*row[: len(Cell._fields)]): row.gap_closed
@@ -78,7 +79,7 @@ def gap_closed(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
         if closed == NO_GAP:
             rows.append({**cell._asdict(), "share": closed, **ends})
             continue
-        kinds = (group.id, baseline(done, cell), teachers(done, cell, group))
+        kinds = (group.id, baseline(jobs, cell), teachers(jobs, cell, group))
         gain, gap = (part.mean(axis=1) for part in gain_and_gap(*(scores(known, ids) for ids in kinds)))
         if len(gap) >= MIN_PATIENTS:
             found = ratio_interval(gain.to_numpy(), gap.to_numpy())
