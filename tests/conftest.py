@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import signal
@@ -64,6 +65,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Of all tests leave those that load other runtimes to the process that one test starts."""
     everything = any(Path(name).resolve() in (TESTS, TESTS.parent) for name in config.args)
     return True if everything and any(collection_path == TESTS / where for where in NATIVE) else None
+
+
+def pytest_collection_finish() -> None:
+    # What is imported by now stays: the collector of garbage need not look through it again and again.
+    gc.freeze()
+    gc.set_threshold(2000, 10, 50)
 
 
 def pytest_runtest_setup() -> None:
