@@ -26,8 +26,6 @@ from bench.compute import processes, quiet
 from bench.data import datasets, phantom
 from bench.data.prepared_images import PreparedImages
 from bench.data.splits import split_by_patient
-from bench.planning import session
-from bench.scoring import profiling
 from bench.telling import LOGGER, Lines, print_line, told_to
 from methods.converting import onnxruntime
 
@@ -47,8 +45,7 @@ def pytest_configure() -> None:
     # other: beside other processes they would wait long.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Beside another test each step of two threads would wait for both.
-    session.usable_cores = profiling.usable_cores = lambda: 1
+    short_jobs.plan_for_one_core()
     # What else runs on this machine decides no test, and none waits for it.
     quiet.is_busy = lambda: False
     # No test cuts the power, so nothing waits for the disk; what is killed are processes, of their own.

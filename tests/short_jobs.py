@@ -64,13 +64,20 @@ def profile_briefly(change: Callable[[Any, str, Any], None]) -> None:
     change(inference, "SIDES", (64,))
 
 
+def plan_for_one_core() -> None:
+    """Beside another test each step of two threads would wait for both."""
+    from bench.planning import session
+    from bench.scoring import profiling
+
+    session.usable_cores = profiling.usable_cores = lambda: 1
+
+
 def main() -> None:
     """The command line; what it starts elsewhere is this script again."""
     import short_jobs  # by its own name, under which the processes find ``run_job``
 
     from bench import cli
     from bench import commands as verbs
-    from bench.planning import session
     from bench.running.executors import commands
     from bench.scoring import profiling
 
@@ -84,7 +91,7 @@ def main() -> None:
     profile_briefly(setattr)
     profiling.in_own_process = lambda *_: None
     commands.ENTRY = [str(SCRIPT)]
-    session.usable_cores = profiling.usable_cores = lambda: 1
+    plan_for_one_core()
     cli.main()
 
 

@@ -144,10 +144,7 @@ def write_text(path: Path, text: str) -> None:
     partial = partial_path(path)
     with writing(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8")
-            on_disk(partial)
-            place(partial, path)
+            _write_and_place(partial, path, lambda own: own.write_text(text, encoding="utf-8"))
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -164,12 +161,16 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> None:
     folder = partial_path(path)
     with writing(path):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write(folder / path.name)
-            on_disk(folder / path.name)
-            place(folder / path.name, path)
+            _write_and_place(folder / path.name, path, write)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_and_place(partial: Path, path: Path, write: Callable[[Path], Any]) -> None:
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    write(partial)
+    on_disk(partial)
+    place(partial, path)
 
 
 def write_folder(path: Path, write: Callable[[Path], Any], last: str) -> None:

@@ -175,12 +175,12 @@ def _replaced(frame: pd.DataFrame) -> pd.DataFrame:
 def _doubtful(frame: pd.DataFrame) -> list[str]:
     """Which cells compare nothing, by why; those of few updates are named already."""
     found = doubts(frame)
+    names = _names(frame) if any(found.values()) else {}
     texts = []
     for reason in (FEW_PATIENTS, FALLS, UNUSABLE, FAR_BELOW):
-        cells = [cell for cell, reasons in found.items() if reason in reasons]
+        cells = [names[cell] for cell, reasons in found.items() if reason in reasons]
         if cells:
-            names = _names(frame)
-            every = "all cells" if len(cells) == len(found) else _listed([names[cell] for cell in cells])
+            every = "all cells" if len(cells) == len(found) else _listed(cells)
             texts.append(f"Compare nothing, for {reason}: {every}.")
     return texts
 

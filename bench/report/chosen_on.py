@@ -24,7 +24,7 @@ def keep(study: Study, path: Path) -> None:
         UserError: no such file, one that names nobody, or somebody whom the study did not score.
     """
     named = read_patients(path, f"--chosen-on {path}")
-    scored = {name for part in ("test", "val") for name in frames.cases(study, part).patient}
+    scored = {name for cases in frames.cases_by_part(study).values() for name in cases.patient}
     if unknown := sorted(named - set(map(str, scored))):
         raise UserError(
             f"--chosen-on {path}: names {unknown[0]!r}, which is no patient that the study scored"

@@ -39,8 +39,7 @@ SUMMARY_COLUMNS = (
     *("peak_memory_train_mb", "peak_memory_inference_mb"),
     *("seg_loss", "variant", "image_size", "train_patients", "best_epoch", "method_parameters"),
     *("teacher", "teachers", "threads_train", "precision_train", "compiled", "synthetic", "reason"),
-    "commit",
-    *("spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
+    *("commit", "spatial_dims", "slices", "updates", "voxels_seen", "latency_volume_cpu_ms_p50"),
     *("micro_batch", "checkpointing"),
     *("fold", "labels", "teacher_labels", "unlabelled", "source", "gap_closed"),
     *("recipe", "runtime", "artefact_precision", "latency_cpu_1_ms_p50", "dice_drop"),
@@ -51,8 +50,7 @@ UNWRITTEN_COLUMNS = (
     *("changed", "stride", "receptive_field", "updates_asked", "folds", "code", "graph", "predicts"),
     *("made_seconds", "version", "scored_on", "val_falls", "progress", "odd_data", "teacher_saw"),
     *("shuffled", "taught_by", "instruction_set", "maps", "given", "unusual", "made_again"),
-    "plugin",
-    *LARGE,
+    *("plugin", *LARGE),
 )
 """Of the frame, not of ``summary.csv``: parameters that are not the default, the network's reach, whose
 measurements are its own, whether it predicts nothing or everything on all validation cases, the seconds of
@@ -84,8 +82,7 @@ class Frames(NamedTuple):
 def of_study(study: Study) -> Frames:
     """All of them; the records are read once."""
     records = study.records()
-    cases = {part: _cases(records, part) for part in ("test", "val")}
-    return Frames(_summary(study, records), cases, _curves(records))
+    return Frames(_summary(study, records), _by_part(records), _curves(records))
 
 
 def summary(study: Study) -> pd.DataFrame:
@@ -216,6 +213,15 @@ HEAD_COLUMNS = ("id", "architecture", "method", "seg_loss", "variant", "seed", "
 def cases(study: Study, part: str = "test") -> pd.DataFrame:
     """One row per job and case of ``part``; no rows where that part was not scored."""
     return _cases(study.records(), part)
+
+
+def cases_by_part(study: Study) -> dict[str, pd.DataFrame]:
+    """``cases`` of ``test`` and of ``val``; the records are read once."""
+    return _by_part(study.records())
+
+
+def _by_part(records: Sequence[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    return {part: _cases(records, part) for part in ("test", "val")}
 
 
 def _cases(records: Sequence[dict[str, Any]], part: str) -> pd.DataFrame:

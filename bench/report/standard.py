@@ -33,12 +33,8 @@ def usual_teacher(jobs: pd.DataFrame, done: pd.DataFrame) -> str:
 
     ``done`` knows the networks' sizes.
     """
-    sizes = (
-        done[["architecture", "parameters"]]
-        .drop_duplicates("architecture")
-        .set_index("architecture")
-        .parameters
-    )
+    known = done[["architecture", "parameters"]].drop_duplicates("architecture")
+    sizes = dict(zip(known.architecture, known.parameters, strict=True))
     count = jobs.teacher[jobs.teacher != ""].value_counts()
     return max(count.index, key=lambda name: (sizes.get(name, 0), count[name], name), default="")
 

@@ -91,8 +91,8 @@ def mean_dice(story: Story) -> dict[str, float]:
 def _parts(story: Story) -> dict[str, pd.DataFrame]:
     """Cases of each part that was scored."""
     names = {"test": "test", "val": "validation"}
-    found = {name: frames.cases(story.study, part) for part, name in names.items()}
-    own = {name: rows[rows.id.isin(story.ids)] for name, rows in found.items()}
+    found = frames.cases_by_part(story.study).items()
+    own = {names[part]: rows[rows.id.isin(story.ids)] for part, rows in found}
     return {name: rows for name, rows in own.items() if len(rows)}
 
 
