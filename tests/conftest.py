@@ -179,8 +179,7 @@ def brief_profile(monkeypatch):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Reports have no figures, which take most of their time."""
-    for name in ("write_figures", "write_figures_of_made"):
-        monkeypatch.setattr(f"bench.report.report.{name}", lambda *_: [])
+    short_jobs.report_without_figures(monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Jobs of ``EPOCHS`` epochs that wait in their midst for as long as a test wants: for real clusters.
 
-As a script it is the command line with these jobs, here and wherever its executor runs them; profiling runs
-each network three times on small images and leaves out its memory. While a study has a file ``held``, its
-jobs go no further than their next epoch of training, where they can be stopped; one with a file
-``unreported`` gets no report.
+As a script it is the command line with these jobs, here and wherever its executor runs them; profiling
+runs each network three times on small images and leaves out its memory, reports have no figures. While a
+study has a file ``held``, its jobs go no further than their next epoch of training, where they can be
+stopped; one with a file ``unreported`` gets no report.
 """
 
 from __future__ import annotations
@@ -64,6 +64,14 @@ def profile_briefly(change: Callable[[Any, str, Any], None]) -> None:
     change(inference, "SIDES", (64,))
 
 
+def report_without_figures(change: Callable[[Any, str, Any], None]) -> None:
+    """They take most of a report's time; ``change`` sets attributes."""
+    from bench.report import report
+
+    for name in ("write_figures", "write_figures_of_made", "write_panel"):
+        change(report, name, lambda *_: [])
+
+
 def plan_for_one_core() -> None:
     """Beside another test each step of two threads would wait for both."""
     from bench.planning import session
@@ -77,6 +85,14 @@ def main() -> None:
     import short_jobs  # by its own name, under which the processes find ``run_job``
 
     from bench import cli
+
+    job_process.run_job = short_jobs.run_job
+    if sys.argv[1:2] != ["job"]:  # which needs nothing of what others import
+        _change_verbs()
+    cli.main()
+
+
+def _change_verbs() -> None:
     from bench import commands as verbs
     from bench.running.executors import commands
     from bench.scoring import profiling
@@ -86,13 +102,13 @@ def main() -> None:
             write_report(study, *arguments)
 
     write_report, verbs.write_report = verbs.write_report, reported
-    verbs.run_job = job_process.run_job = short_jobs.run_job
+    report_without_figures(setattr)
+    verbs.run_job = job_process.run_job
     without_surfaces()
     profile_briefly(setattr)
     profiling.in_own_process = lambda *_: None
     commands.ENTRY = [str(SCRIPT)]
     plan_for_one_core()
-    cli.main()
 
 
 if __name__ == "__main__":

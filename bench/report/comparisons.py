@@ -7,14 +7,13 @@ Pure functions of two frames (``bench/report/frames.py``): the finished jobs and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.data.teacher_saw import UNKNOWN
 from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
     REFERRING,
@@ -34,8 +33,7 @@ from bench.report.cells import (
     scores_by_cell,
     teachers,
 )
-from bench.report.doubts import doubts
-from bench.report.frames import score_column
+from bench.report.doubts import doubts, doubts_of_jobs, too_early
 from bench.report.gaps import share
 from bench.report.standard import standard
 from bench.report.statistics import (
@@ -86,9 +84,9 @@ def comparisons(
         chosen_on: patients that choices were made on before. ``unseen`` is the difference over the others,
             with its interval over folds, of the contrasts.
     """
-    known, usual, too_early = by_job(cases), _usual(done), _too_early(done)
+    known, usual, early = by_job(cases), _usual(done), too_early(done)
     named, family = _named(done, contrasts), len(contrasts)
-    doubts_of_all, doubts_of_named = _doubts(done), _doubts(_repeats_of(done, named))
+    doubts_of_all, doubts_of_named = doubts_of_jobs(done), doubts_of_jobs(_repeats_of(done, named))
     rows, jobs = [], done[REFERRING]
     for cell, group in groups(done, "id", "teachers", "train_patients"):
         claimed = group.id[group.id.isin(list(named))]
@@ -104,7 +102,7 @@ def comparisons(
             row |= {"contrast": False, **_describe(paired, ratio)}
             doubted = doubts_of_named if len(claimed) else doubts_of_all
             why = (why for job in (*group.id, *references[against]) for why in doubted.get(job, ()))
-            row["doubt"] = next(why, "") or too_early(row["folds"])
+            row["doubt"] = next(why, "") or early(row["folds"])
             if against == "baseline" and len(claimed):
                 row["contrast"] = True
                 repeats, planned = paired.shape[1], max(named[job] for job in claimed)
@@ -173,7 +171,7 @@ def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
     By the rule of claims, with Holm over the network's other cells. Empty for a network whose cells can't
     be told apart, or where nothing may be claimed yet. Cells that compare nothing (``doubts``) are out.
     """
-    doubted, too_early = doubts(done), _too_early(done)
+    doubted, early = doubts(done), too_early(done)
     known, ratios = by_job(cases), {}
     rivals: dict[tuple, list[tuple[Cell, pd.DataFrame]]] = {}
     for cell, group in groups(done, "id", "train_patients"):
@@ -187,7 +185,7 @@ def leaders(done: pd.DataFrame, cases: pd.DataFrame) -> set[Cell]:
         cells.sort(key=lambda pair: -np.nan_to_num(overall(of_patients(pair[1])), nan=-1.0))
         (top, own), *others = cells
         means = [fold_means(difference(own, other)) for _, other in others]
-        p = [np.nan if too_early(len(one)) else float(over_folds(one, ratios[top]).p) for one in means]
+        p = [np.nan if early(len(one)) else float(over_folds(one, ratios[top]).p) for one in means]
         beaten = holm(p) < ALPHA
         if beaten.any():
             best |= {top, *(cell for (cell, _), lost in zip(others, beaten, strict=True) if not lost)}
@@ -231,12 +229,6 @@ def _repeats_of(done: pd.DataFrame, named: Collection[str]) -> pd.DataFrame:
     return done[repeats.isin(repeats[done.id.isin(list(named))])]
 
 
-def _doubts(done: pd.DataFrame) -> dict[str, list[str]]:
-    """Why the cell of each job compares nothing, by id."""
-    found = doubts(done)
-    return {job: found[cell] for cell, group in groups(done, "id") for job in group.id}
-
-
 def _describe(paired: pd.DataFrame, ratio: float) -> dict[str, Any]:
     """A difference, patients × repeats, as numbers."""
     patients = paired.mean(axis=1).to_numpy()
@@ -263,27 +255,6 @@ def _seeds(paired: pd.DataFrame) -> int:
     """How many seeds there are, in each fold where there are folds."""
     repeats = paired.columns.to_frame(index=False)
     return int(repeats.groupby("fold").seed.nunique().max())
-
-
-def _too_early(done: pd.DataFrame) -> Callable[[int], str]:
-    """By its folds, why nothing may be said of a comparison yet; empty where it may.
-
-    A study that is read after three, four and five folds would make its false claims three times over, and
-    validation scores are of patients that chose each network's epoch, the same ones in several folds.
-    """
-    unknown, planned = (done.teacher_saw == UNKNOWN).any(), done.folds.max()
-    tested = score_column(done)[1] == "test"
-
-    def why(folds: int) -> str:
-        if unknown:
-            return "nobody knows whom the teacher saw"
-        if folds < MIN_FOLDS:
-            return f"{folds or 'no'} fold{'' if folds == 1 else 's'}"
-        if not tested:
-            return "validation scores"
-        return "" if pd.isna(planned) or folds >= planned else f"{folds} of {planned} folds"
-
-    return why
 
 
 def _verdict(row: Any) -> str:

@@ -1,12 +1,19 @@
-"""Cells that compare nothing, and why: too few patients or updates, or networks that have not learned."""
+"""Cells that compare nothing, and why: too few patients or updates, or networks that have not learned.
+
+And when it is too early to say anything about those that do.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from bench.protocol import FEW_UPDATES, USABLE_DICE
+from bench.data.teacher_saw import UNKNOWN
+from bench.protocol import FEW_UPDATES, MIN_FOLDS, USABLE_DICE
 from bench.report.cells import SETTING, Cell, groups
+from bench.report.frames import score_column
 from bench.report.statistics import MIN_PATIENTS
 
 FEW_PATIENTS = f"fewer than {MIN_PATIENTS} patients"
@@ -34,6 +41,33 @@ def doubts(done: pd.DataFrame) -> dict[Cell, list[str]]:
         }
         found[cell] = [reason for reason, holds in speaks.items() if holds]
     return found
+
+
+def doubts_of_jobs(done: pd.DataFrame) -> dict[str, list[str]]:
+    """Why the cell of each job compares nothing, by id."""
+    found = doubts(done)
+    return {job: found[cell] for cell, group in groups(done, "id") for job in group.id}
+
+
+def too_early(done: pd.DataFrame) -> Callable[[int], str]:
+    """By its folds, why nothing may be said of a comparison yet; empty where it may.
+
+    A study that is read after three, four and five folds would make its false claims three times over, and
+    validation scores are of patients that chose each network's epoch, the same ones in several folds.
+    """
+    unknown, planned = (done.teacher_saw == UNKNOWN).any(), done.folds.max()
+    tested = score_column(done)[1] == "test"
+
+    def why(folds: int) -> str:
+        if unknown:
+            return "nobody knows whom the teacher saw"
+        if folds < MIN_FOLDS:
+            return f"{folds or 'no'} fold{'' if folds == 1 else 's'}"
+        if not tested:
+            return "validation scores"
+        return "" if pd.isna(planned) or folds >= planned else f"{folds} of {planned} folds"
+
+    return why
 
 
 def _alike(cell: Cell, other: Cell) -> bool:

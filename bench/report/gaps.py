@@ -6,8 +6,11 @@ there is no share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
@@ -40,14 +43,25 @@ def share(
     gain, gap = gain_and_gap(ours, plain, teacher)
     if gap.empty:
         return None
-    if overall(gap) < MIN_GAP:
-        return NO_GAP
     folds = fold_means(gap)
-    enough = len(folds) >= MIN_FOLDS
-    low = float(over_folds(folds, test_to_train).low) if enough else over_patients(gap.mean(axis=1))[0]
-    if np.isnan(low):
+    if len(folds) >= MIN_FOLDS:
+        return _share(overall(gain), overall(gap), lambda: float(over_folds(folds, test_to_train).low))
+    return _share(overall(gain), overall(gap), lambda: over_patients(gap.mean(axis=1))[0])
+
+
+def share_of_one(gain: NDArray[np.float64], gap: NDArray[np.float64]) -> float | str | None:
+    """The same of one repeat, from the means of its patients."""
+    return _share(gain.mean(), gap.mean(), lambda: over_patients(gap)[0]) if len(gap) else None
+
+
+def _share(gain: float, gap: float, low: Callable[[], float]) -> float | str | None:
+    """``low``: computes the lower end of the interval of the gap."""
+    if gap < MIN_GAP:
+        return NO_GAP
+    end = low()
+    if np.isnan(end):
         return None
-    return overall(gain) / overall(gap) if low > 0 else NO_GAP
+    return gain / gap if end > 0 else NO_GAP
 
 
 def gain_and_gap(

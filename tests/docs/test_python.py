@@ -13,7 +13,7 @@ PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "python.md").re
 
 
 @pytest.mark.slow
-def test_the_example_runs(tmp_path, monkeypatch, capfd, brief_profile, no_figures):
+def test_the_example_runs(tmp_path, monkeypatch, capfd, short, brief_profile, no_figures):
     """As a script that is called in the folder where it lies; its jobs' processes import it."""
     [example] = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     (tmp_path / "example.py").write_text(example)

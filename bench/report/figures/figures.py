@@ -17,7 +17,7 @@ from bench.report.figures.gains import gain_by_size, share_of_gap, significance_
 from bench.report.figures.labels import dice_by_labels
 from bench.report.figures.made import dice_against_cost_of_made
 from bench.report.figures.scores import dice_by_method, dice_by_organ_size
-from bench.report.figures.style import STYLE, Look, save
+from bench.report.figures.style import STYLE, Look, files_of, save
 from bench.report.gaps import gap_closed
 from bench.report.standard import sets
 
@@ -57,7 +57,7 @@ def write_figures(
                 if figure is not None:
                     written += save(figure, stem)
                 else:  # of an earlier report
-                    for path in (stem.with_suffix(".png"), stem.with_suffix(".pdf")):
+                    for path in files_of(stem):
                         path.unlink(missing_ok=True)
     return written
 

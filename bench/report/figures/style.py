@@ -30,6 +30,8 @@ from bench.report.frames import score_column
 from bench.report.method_names import in_order, label, rank
 from bench.report.old_records import METHODS
 
+FORMATS = (".png", ".pdf")
+"""Files of every figure, by their suffixes."""
 ONE_COLUMN, TWO_COLUMNS = 88 / 25.4, 180 / 25.4
 """Widths in inches of one and of two columns of a journal (88 and 180 mm)."""
 MARKERS = {
@@ -121,9 +123,14 @@ def outline_of(marker: Any) -> str:
     return "".join(parts)
 
 
+def files_of(stem: Path) -> list[Path]:
+    """Where the figure of that name is written."""
+    return [stem.with_suffix(suffix) for suffix in FORMATS]
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write PNG (300 dpi) and PDF at the figure's own size, and close it."""
-    paths = [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
+    paths = files_of(stem)
     for path in paths:
         options: dict[str, Any] = {"metadata": {"CreationDate": None}} if path.suffix == ".pdf" else {}
         write_file(path, partial(figure.savefig, dpi=300, **options))

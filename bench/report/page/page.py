@@ -32,7 +32,8 @@ from bench.report.captions import (
     updates,
 )
 from bench.report.cells import Cell, cells_of
-from bench.report.comparisons import comparisons, shown_interval
+from bench.report.comparisons import shown_interval
+from bench.report.each_job import of_each_job
 from bench.report.figures.style import Look, outline_of
 from bench.report.frames import by_size, score_column
 from bench.report.method_names import in_order
@@ -106,10 +107,7 @@ def page_data(
     facts = FACTS + (("runtime", "artefact_precision") if several else ())
     over_seeds = differences(compared)
     if done.seed.nunique() > 1:
-        own_seed = {
-            seed: differences(comparisons(own, cases[cases.id.isin(own.id)]))
-            for seed, own in done.groupby("seed")
-        }
+        own_seed = {seed: differences(own) for seed, own in of_each_job(done, cases).groupby("seed")}
     else:
         own_seed = dict.fromkeys(done.seed, over_seeds)
     places = {cell: k for k, cell in enumerate(over_seeds)}

@@ -38,7 +38,7 @@ def arguments(tmp_path, folder):
 
 @pytest.mark.slow
 def test_from_a_colour_folder_of_two_classes_to_the_tables(
-    bench, arguments, tmp_path, brief_profile, no_figures
+    bench, arguments, tmp_path, short, brief_profile, no_figures
 ):
     result = bench(*arguments, "--patient-column", "person")
     assert result.code == 0, result.err

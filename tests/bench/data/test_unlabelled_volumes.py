@@ -107,7 +107,7 @@ def test_a_case_with_a_label_is_none_without(folder):
         read(folder)
 
 
-def test_a_study_learns_from_them_and_scores_none(bench, folder, tmp_path, jobs_only):
+def test_a_study_learns_from_them_and_scores_none(bench, folder, tmp_path, short, jobs_only):
     matrix = {
         "teacher": "unet-2-4", "students": ["unet-2"], "methods": ["baseline", "pm-kd"], "image_size": 16,
         "updates": 80, "labels": [2], "unlabelled": "maps",

@@ -286,6 +286,7 @@ def finished(tmp_path_factory):
     ]
     with pytest.MonkeyPatch.context() as patch:
         short_jobs.profile_briefly(patch.setattr)
+        patch.setattr("bench.report.report.write_figures", lambda *_: [])
         result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--image-size", 16)])
     assert result.exit_code == 0, result.output
     return study, folder, matrix

@@ -65,7 +65,7 @@ def test_frozen_options_that_are_of_a_job_have_its_key():
 def test_a_new_flag_is_three_lines_in_three_files(tmp_path):
     """Declared in ``options``, a field of ``Job`` and of ``Runtime``: nothing else has to know of it."""
     for name in ("architectures", "methods", "bench"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "run_bench.py", tmp_path)
     flag = '    warmth: int = flag(0, "Try it.", frozen="warmth")\n'
     for file, line, new in [

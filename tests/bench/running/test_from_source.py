@@ -37,7 +37,7 @@ def ran(tmp_path_factory):
     matrix.write_text(json.dumps(MATRIX))
     with pytest.MonkeyPatch.context() as patch:
         short_jobs.profile_briefly(patch.setattr)
-        patch.setattr("bench.report.report.write_figures", lambda *_: [])
+        short_jobs.report_without_figures(patch.setattr)
         assert run_matrix(Options(matrix=str(matrix), results=root, no_test=True)) == 0
     return Study(root), ("--matrix", matrix, "--results", root, "--no-test")
 
