@@ -87,12 +87,12 @@ def main() -> None:
     from bench import cli
 
     job_process.run_job = short_jobs.run_job
-    if sys.argv[1:2] != ["job"]:  # which needs nothing of what others import
-        _change_verbs()
+    if sys.argv[1] not in ("job", "choose", "export", "predict"):  # they need nothing of what others import
+        _change_runs()
     cli.main()
 
 
-def _change_verbs() -> None:
+def _change_runs() -> None:
     from bench import commands as verbs
     from bench.running.executors import commands
     from bench.scoring import profiling

@@ -59,6 +59,6 @@ def test_a_sigmoid_inside_calls_everything_liver(train, symptom, slices):
 
 @pytest.mark.parametrize("variant", ["sound: logits", "kernel of size one"])
 def test_logits_learn_with_either_kernel(variant, train, symptom, slices):
-    curves, _ = train(variant, 8)
+    curves, _ = train(variant, 3)
     assert curves.train_loss.iloc[-1] < 0.8 * curves.train_loss.iloc[0]
     assert curves.dice.max() > symptom.everything_is_liver(slices) + 0.1

@@ -12,14 +12,14 @@ import architectures
 import methods
 from bench.training.artefacts import fresh_network, open_artefact
 from bench.training.conformance import faults_of_method
-from bench.training.conformance_of_changes import network_of_noise, noise_material
+from bench.training.conformance_of_changes import NETWORK, SIDE, network_of_noise, noise_material
 from methods import About, TorchArtefact
 
 CHANGES = [*methods.names("reshape"), *methods.names("convert")]
 SPECS = {"torch": ["torch", "torch[precision=bf16]"], "int8": ["int8", "int8[runtime=onnxruntime]"]}
 STEPS = [spec for name in CHANGES for spec in SPECS.get(name, [name])]
-FIRST = "unet-8-16-32"
-SIDES = {FIRST: {2: 32, 3: 16}, "dmfnet": {2: 64, 3: 32}}
+FIRST = NETWORK
+SIDES = {FIRST: {2: SIDE, 3: SIDE}, "dmfnet": {2: 64, 3: 32}}
 SAID = {
     "torch": ("torch", "fp32"),
     "torch[precision=bf16]": ("torch", "bf16"),
@@ -98,5 +98,5 @@ def test_a_reshaped_network_can_teach_and_be_rebuilt(name):
         k: v.shape for k, v in made.module.state_dict().items()
     }
     assert hasattr(made.module, "forward_intermediates")
-    assert architectures.stride(made.about.architecture) == 4
+    assert architectures.stride(made.about.architecture) == architectures.stride(FIRST)
     assert type(module) is type(made.module)

@@ -138,7 +138,7 @@ def measured_peak(job):
 
 @pytest.mark.parametrize("network", ["unet-32-64-128", "unet-64-128-256-512"])
 def test_memory_is_near_what_training_takes(network):
-    job = replace(TEACHER, architecture=network, image_size=96)
+    job = replace(TEACHER, architecture=network, image_size=64)
     found = in_own_process(measured_peak, job)
     assert 0.6 * found < training_bytes(job) < 1.6 * found
 
