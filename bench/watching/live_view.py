@@ -57,12 +57,13 @@ def ticking(tick: Callable[[], None], broken: Callable[[str], None]) -> Iterator
 
     When it raises, ``broken`` is told why and it isn't called again: the block goes on.
     """
-    over = threading.Event()
+    over, is_broken = threading.Event(), threading.Event()
 
     def safely() -> None:
         try:
             tick()
         except Exception as error:
+            is_broken.set()
             over.set()
             broken(brief(error))
 
@@ -76,10 +77,9 @@ def ticking(tick: Callable[[], None], broken: Callable[[str], None]) -> Iterator
     try:
         yield
     finally:
-        was_broken = over.is_set()
         over.set()
         thread.join()
-        if not was_broken:
+        if not is_broken.is_set():
             safely()
 
 

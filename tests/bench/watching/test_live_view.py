@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -149,6 +150,19 @@ def test_what_ticks_may_break_and_the_block_goes_on():
     with ticking(lambda: 1 / 0, told.append):
         pass
     assert told == ["ZeroDivisionError: division by zero"]
+
+
+def test_a_tick_that_breaks_after_the_block_is_the_last():
+    told, ended = [], threading.Event()
+
+    def tick():
+        ended.wait(5)
+        time.sleep(0.1)
+        raise ConnectionError("gone")
+
+    with ticking(tick, told.append):
+        ended.set()
+    assert told == ["ConnectionError: gone"]
 
 
 def at_terminal(arguments, seen=None, wait=90):
