@@ -139,7 +139,9 @@ def test_only_the_jobs_that_use_it_have_it_in_their_id(bench, write, tmp_path):
 
 
 @pytest.mark.slow
-def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(write, tmp_path, bench, refused):
+def test_from_the_matrix_to_the_page_in_processes_that_never_saw_it(
+    write, tmp_path, bench, refused, no_figures
+):
     """The plug-ins lie outside the repository; the command is given from another folder.
 
     This process has not seen them either, until the end.

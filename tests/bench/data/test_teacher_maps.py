@@ -421,7 +421,7 @@ def test_what_is_odd_about_maps_is_said(bench, arguments, tmp_path):
     assert "the teacher saw 1 of 4 validation patients" in said
 
 
-def test_maps_teach_without_a_network(bench, refused, arguments, tmp_path, monkeypatch):
+def test_maps_teach_without_a_network(bench, refused, arguments, tmp_path, monkeypatch, short, no_figures):
     monkeypatch.setattr("bench.commands.profile", lambda *_: None)
     seen = split_by_patient(datasets.load("phantom")).test[0].split("_")[0]
     (tmp_path / "saw.txt").write_text(seen)

@@ -8,6 +8,7 @@ import pytest
 
 from bench.files.atomic import write_json
 from bench.report import frames
+from bench.report.figures import style
 from bench.report.figures.style import heading
 from bench.report.report import write_report
 from bench.report.standard import sets
@@ -151,7 +152,8 @@ def test_a_study_beside_itself_or_none_is_refused(both, refused, tmp_path):
     assert "must be a list of folders" in refused("report", ours)
 
 
-def test_two_budgets_of_one_study_stand_in_its_tables_and_figures(folded, told):
+def test_two_budgets_of_one_study_stand_in_its_tables_and_figures(folded, told, monkeypatch):
+    monkeypatch.setattr(style, "FORMATS", (".png",))
     for more in ({}, {"updates": 2000, "made": 2000, "effect": 0.1}):
         for fold in range(3):
             add(folded, fold, **more)
