@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -103,8 +103,8 @@ def remembered(study: Study) -> list[Path]:
     return [Path(name) for name in read_names(study.root / FILE, "folders")]
 
 
-def beside_tables(study: Study) -> list[Table]:
-    """A table for each study that is remembered and there."""
+def beside_tables(study: Study, made: frames.Frames) -> list[Table]:
+    """A table for each study that is remembered and there; ``made``: the frames of ``study``."""
     tables = []
     for path in remembered(study):
         folder = study.root / path
@@ -113,7 +113,7 @@ def beside_tables(study: Study) -> list[Table]:
             continue
         other = existing(folder)
         _check(study, other)
-        tables.append(_table(study, other))
+        tables.append(_table({study: made, other: frames.of_study(other)}))
     return [table for table in tables if len(table.frame)]
 
 
@@ -125,9 +125,9 @@ def _check(study: Study, other: Study) -> None:
             raise UserError(f"--beside {other.root}: was made from {what} other than {study.root}")
 
 
-def _table(study: Study, other: Study) -> Table:
+def _table(studies: Mapping[Study, frames.Frames]) -> Table:
     """A row for each cell that both have."""
-    one, two = _sides(study, other)
+    one, two = _sides(studies)
     ours, theirs = _cells(one), _cells(two)
     column, part = frames.score_column(one.done)
     rows: list[dict[str, Any]] = []
@@ -154,7 +154,7 @@ def _table(study: Study, other: Study) -> Table:
         f"{_on_gains(one, two)}{_alone(one, ours, two, theirs)}"
         f"{cautions(pd.concat([one.done, two.done]))}"
     )
-    name = f"beside_{other.root.resolve().name}"
+    name = f"beside_{[*studies][1].root.resolve().name}"
     return Table(name, caption, without_constant(pd.DataFrame(rows)), wide=("records",))
 
 
@@ -174,9 +174,9 @@ def _alone(one: Side, ours: Cells, two: Side, theirs: Cells) -> str:
     return "".join(said)
 
 
-def _sides(study: Study, other: Study) -> tuple[Side, Side]:
+def _sides(studies: Mapping[Study, frames.Frames]) -> tuple[Side, Side]:
     """Both, of one part of the patients and the repeats that both have."""
-    summaries = [trained_only(frames.summary(each)) for each in (study, other)]
+    summaries = [trained_only(made.summary) for made in studies.values()]
     part = "val" if any(frames.score_column(frame)[1] != "test" for frame in summaries) else "test"
     done = [frame[frame.status == "done"] for frame in summaries]
     done = [own[usual_cells(own)] for own in done]
@@ -186,11 +186,11 @@ def _sides(study: Study, other: Study) -> tuple[Side, Side]:
     done = [own[repeat_of(own).isin(both)] for own in done]
     names = [f"{updates(own)} updates" for own in done]
     if names[0] == names[1]:
-        names = [each.root.resolve().name for each in (study, other)]
+        names = [each.root.resolve().name for each in studies]
     common = set[Cell].intersection(*({_key(cell) for cell in cells_of(own)} for own in done))
     sides = []
-    for each, own, name in zip((study, other), done, names, strict=True):
-        cases = frames.cases(each, part)
+    for (each, made), own, name in zip(studies.items(), done, names, strict=True):
+        cases = made.cases[part]
         cases = cases[cases.id.isin(own.id)]
         found = comparisons(own, cases, each.contrasts(), chosen_on.kept(each))
         found = found[found.against == "baseline"]

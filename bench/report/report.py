@@ -49,7 +49,7 @@ def write_report(
         dataset: for the pictures of cases; None leaves them out.
         asked: ids of the jobs that were asked for, whose scores are said at the end; None: all.
     """
-    root, (summary, cases, curves) = study.root, frames.of_study(study)
+    root, (summary, cases, curves) = study.root, (read := frames.of_study(study))
     _, part = frames.score_column(summary)
     all_scored = cases["val" if part == "validation" else "test"]
     write_text(root / "summary.csv", csv_text(frames.written(summary)))
@@ -74,7 +74,7 @@ def write_report(
             *published.tables(done, compared),
         ]
     tables += [compression, one_graph_table(made, all_scored), runtimes_table(latency)]
-    tables += (side_by_side := beside_tables(study))
+    tables += (side_by_side := beside_tables(study, read))
     written = [write_table(root / "tables", table) for table in tables if len(table.frame)]
     figures = write_figures(root / "figures", shown, scored, curves, compared, published.figures)
     figures += write_figures_of_made(root / "figures", made)
