@@ -172,8 +172,9 @@ def short(monkeypatch):
 
 @pytest.fixture
 def brief_profile(monkeypatch):
-    """Networks are profiled on small images, for as long as it takes to see that it works."""
+    """Networks are profiled on small images, for as long as it takes to see that it works; no memory."""
     short_jobs.profile_briefly(monkeypatch.setattr)
+    monkeypatch.setattr("bench.scoring.profiling.in_own_process", lambda *_: None)
 
 
 @pytest.fixture

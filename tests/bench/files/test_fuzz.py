@@ -181,7 +181,7 @@ def test_records(study, monkeypatch):
 
         return read
 
-    fuzz(attempt, study.root, 100)
+    fuzz(attempt, study.root, 60)
 
 
 def test_measurements(study):
