@@ -51,7 +51,7 @@ def of_each_job(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
             for repeat in paired.columns:
                 own, seed = _known(paired, repeat), repeat[1]
                 low, high = over_patients(own)
-                both = (job for job in (*group.id, *references[against]) if seeds[job] == seed)
+                both = (job for job in (*group.id, *references[against]) if seeds.get(job) == seed)
                 doubt = next((why for job in both for why in doubted[job]), "")
                 row = {**cell._asdict(), "seed": seed, "against": against, "difference": own.mean()}
                 row |= {"low": low, "high": high, "verdict": f"none ({doubt or early(folds)})"}
