@@ -20,9 +20,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Path2D
+from matplotlib.textpath import text_to_path
 
 from bench.files.atomic import write_file
 from bench.report.captions import progress, repeats, updates
@@ -50,10 +52,12 @@ OTHER_MARKERS = (
 """Tuples: stars of as many points, upright or turned by as many degrees."""
 FURTHER_COLOURS = ("#332288", "#882255", "#117733", "#999933", "#000000", "#44aa99")
 DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)), "-.")
+SIZE = 8
+"""Points of titles and labels."""
 STYLE: dict[str, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
+    "font.size": SIZE,
+    "axes.titlesize": SIZE,
+    "axes.labelsize": SIZE,
     "legend.fontsize": 7,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
@@ -163,8 +167,16 @@ def heading(frame: pd.DataFrame, part: bool = True) -> str:
 
 def title(figure: Figure, text: str) -> None:
     """Above the whole figure, flush left, in as many lines as it takes."""
-    letters = int(18 * figure.get_figwidth())  # of 8 points on a line
-    figure.suptitle(textwrap.fill(text, letters), x=0.01, ha="left", fontsize=8)
+    letters = int(18 * figure.get_figwidth())  # on a line, where few of them are wide
+    while max(map(_width, lines := textwrap.wrap(text, letters))) > 0.99 * figure.get_figwidth():
+        letters -= 1
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=SIZE)
+
+
+def _width(line: str) -> float:
+    """Inches that a line of a title takes."""
+    points, *_ = text_to_path.get_text_width_height_descent(line, FontProperties(size=SIZE), ismath=False)
+    return float(points) / 72
 
 
 def legend(figure: Figure, look: Look, methods: Sequence[str], networks: Sequence[str] = ()) -> None:

@@ -20,7 +20,15 @@ from bench.report.figures import cases as panel
 from bench.report.figures import figures, placing
 from bench.report.figures.cost import pareto_front
 from bench.report.figures.gains import logarithmic
-from bench.report.figures.style import MARKERS, colours, markers, outline_of
+from bench.report.figures.style import (
+    MARKERS,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    colours,
+    markers,
+    outline_of,
+    title,
+)
 from bench.report.published import DISTILLED
 from bench.study.predictions import pack_masks
 
@@ -73,6 +81,18 @@ def check_legible(figure, name):
             if text not in ticks:
                 box = text.get_window_extent()
                 assert page.x0 - 1 <= box.x0 <= box.x1 <= page.x1 + 1, f"{name}: {text} beyond the page"
+
+
+@pytest.mark.parametrize("width", [ONE_COLUMN, TWO_COLUMNS])
+@pytest.mark.parametrize("letter", ["i", "m", "W"])
+def test_a_title_is_on_the_page_however_wide_its_letters_are(width, letter):
+    figure = plt.figure(figsize=(width, 2))
+    words = " ".join([10 * letter] * 30)
+    title(figure, words)
+    assert figure.get_suptitle().replace("\n", " ") == words
+    figure.set_dpi(300)
+    assert figure._suptitle.get_window_extent().x1 <= figure.bbox.width
+    plt.close(figure)
 
 
 def test_every_figure_fits_a_column_of_a_journal(simulated, drawn):
