@@ -1,4 +1,4 @@
-"""Every conversion of every network, in 2-D and 3-D, but one."""
+"""Every conversion of every network, in 2-D and 3-D, but of DMFNet in 2-D to ONNX Runtime."""
 
 import copy
 import json
