@@ -174,7 +174,6 @@ def short(monkeypatch):
 def brief_profile(monkeypatch):
     """Networks are profiled on small images, for as long as it takes to see that it works; no memory."""
     short_jobs.profile_briefly(monkeypatch.setattr)
-    monkeypatch.setattr("bench.scoring.profiling.in_own_process", lambda *_: None)
 
 
 @pytest.fixture

@@ -56,12 +56,14 @@ def without_surfaces() -> None:
     processes.PRELOAD = [name for name in processes.PRELOAD if not name.startswith("monai")]
 
 
-def profile_briefly(change: Callable[[Any, str, Any], None]) -> None:
-    """Profile on small images, three repeats; ``change`` sets attributes."""
-    from bench.scoring import inference, latency
+def profile_briefly(change: Callable[[Any, str, Any], None], memory: bool = False) -> None:
+    """Profile on small images, three repeats, with or without memory; ``change`` sets attributes."""
+    from bench.scoring import inference, latency, profiling
 
     change(latency, "latencies", functools.partial(latency.latencies, repeats=3, seconds=0.0))
     change(inference, "SIDES", (64,))
+    if not memory:
+        change(profiling, "in_own_process", lambda *_: None)
 
 
 def report_without_figures(change: Callable[[Any, str, Any], None]) -> None:
@@ -95,7 +97,6 @@ def main() -> None:
 def _change_runs() -> None:
     from bench import commands as verbs
     from bench.running.executors import commands
-    from bench.scoring import profiling
 
     def reported(study: Any, *arguments: Any) -> None:
         if not (study.root / "unreported").exists():
@@ -106,7 +107,6 @@ def _change_runs() -> None:
     verbs.run_job = job_process.run_job
     without_surfaces()
     profile_briefly(setattr)
-    profiling.in_own_process = lambda *_: None
     commands.ENTRY = [str(SCRIPT)]
     plan_for_one_core()
 

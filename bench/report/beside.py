@@ -154,7 +154,8 @@ def _table(studies: Mapping[Study, frames.Frames]) -> Table:
         f"{_on_gains(one, two)}{_alone(one, ours, two, theirs)}"
         f"{cautions(pd.concat([one.done, two.done]))}"
     )
-    name = f"beside_{[*studies][1].root.resolve().name}"
+    _, other = studies
+    name = f"beside_{other.root.resolve().name}"
     return Table(name, caption, without_constant(pd.DataFrame(rows)), wide=("records",))
 
 

@@ -57,7 +57,7 @@ NETWORK = ("dataset", "image_size", "seg_loss", "architecture", "labels", "updat
 SETTING = ("dataset", "image_size", "labels", "updates_asked", "slices")
 """What a plain student shares with the students whose teacher it is compared with."""
 REFERRING = [*Cell._fields, "id", "changed", "teachers", "parameters"]
-"""Columns by which ``baseline`` and ``teachers`` find theirs: of these alone they take less time."""
+"""Columns by which ``references`` are found: of these alone it takes less time."""
 
 
 def cells_of(frame: pd.DataFrame) -> list[Cell]:
@@ -127,6 +127,11 @@ def teachers(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> list[str]:
     teaching = done[done.id.isin(everyone) & (done.method == "baseline") & (done.drawn == "")]
     found = of_largest(teaching)
     return list(found.id[found.architecture != cell.architecture])
+
+
+def references(done: pd.DataFrame, cell: Cell, group: pd.DataFrame) -> dict[str, list[str]]:
+    """The jobs that a cell is compared with, by what they are to it; ``done`` needs ``REFERRING`` alone."""
+    return {"baseline": baseline(done, cell), "teacher": teachers(done, cell, group)}
 
 
 def teacher_ids(jobs: pd.DataFrame) -> set[str]:

@@ -18,7 +18,6 @@ from bench.protocol import MIN_FOLDS
 from bench.report.cells import (
     REFERRING,
     Cell,
-    baseline,
     by_job,
     cells_of,
     difference,
@@ -27,11 +26,11 @@ from bench.report.cells import (
     network,
     of_patients,
     overall,
+    references,
     repeat_means,
     repeat_of,
     scores,
     scores_by_cell,
-    teachers,
 )
 from bench.report.doubts import doubts, doubts_of_jobs, too_early
 from bench.report.gaps import share
@@ -91,8 +90,8 @@ def comparisons(
     for cell, group in groups(done, "id", "teachers", "train_patients"):
         claimed = group.id[group.id.isin(list(named))]
         ours = scores(known, claimed if len(claimed) else group.id)
-        references = {"baseline": baseline(jobs, cell), "teacher": teachers(jobs, cell, group)}
-        theirs = {against: scores(known, ids) for against, ids in references.items() if ids}
+        other_jobs = references(jobs, cell, group)
+        theirs = {against: scores(known, ids) for against, ids in other_jobs.items() if ids}
         ratio = test_to_train(ours, group)
         for against, reference in theirs.items():
             paired = difference(ours, reference)
@@ -101,7 +100,7 @@ def comparisons(
             row = {**cell._asdict(), "standard": set(group.id) <= usual, "against": against}
             row |= {"contrast": False, **_describe(paired, ratio)}
             doubted = doubts_of_named if len(claimed) else doubts_of_all
-            why = (why for job in (*group.id, *references[against]) for why in doubted.get(job, ()))
+            why = (why for job in (*group.id, *other_jobs[against]) for why in doubted.get(job, ()))
             row["doubt"] = next(why, "") or early(row["folds"])
             if against == "baseline" and len(claimed):
                 row["contrast"] = True

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from bench.report.cells import (
     REFERRING,
     Cell,
-    baseline,
     by_job,
     difference,
     groups,
     has_folds,
+    references,
     scores,
-    teachers,
 )
 from bench.report.doubts import doubts_of_jobs, too_early
 from bench.report.gaps import gain_and_gap, share_of_one
@@ -25,6 +24,7 @@ COLUMNS = (
     *Cell._fields,
     *("seed", "against", "difference", "low", "high", "low_method", "high_method", "gap_closed", "verdict"),
 )
+"""As ``comparisons`` names them; the interval of the method is empty."""
 
 
 def of_each_job(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
@@ -38,8 +38,8 @@ def of_each_job(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for cell, group in groups(done, "id", "teachers"):
         ours = scores(known, group.id)
-        references = {"baseline": baseline(jobs, cell), "teacher": teachers(jobs, cell, group)}
-        theirs = {against: scores(known, ids) for against, ids in references.items() if ids}
+        other_jobs = references(jobs, cell, group)
+        theirs = {against: scores(known, ids) for against, ids in other_jobs.items() if ids}
         shares = {}
         if len(theirs) == 2:
             gain, gap = gain_and_gap(ours, theirs["baseline"], theirs["teacher"])
@@ -51,7 +51,7 @@ def of_each_job(done: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
             for repeat in paired.columns:
                 own, seed = _known(paired, repeat), repeat[1]
                 low, high = over_patients(own)
-                both = (job for job in (*group.id, *references[against]) if seeds.get(job) == seed)
+                both = (job for job in (*group.id, *other_jobs[against]) if seeds.get(job) == seed)
                 doubt = next((why for job in both for why in doubted[job]), "")
                 row = {**cell._asdict(), "seed": seed, "against": against, "difference": own.mean()}
                 row |= {"low": low, "high": high, "verdict": f"none ({doubt or early(folds)})"}

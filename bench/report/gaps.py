@@ -17,15 +17,14 @@ from bench.report.cells import (
     NETWORK,
     REFERRING,
     Cell,
-    baseline,
     by_job,
     difference,
     fold_means,
     groups,
     is_plain,
     overall,
+    references,
     scores,
-    teachers,
 )
 from bench.report.statistics import MIN_GAP, MIN_PATIENTS, over_folds, over_patients, ratio_interval
 
@@ -93,7 +92,7 @@ def gap_closed(done: pd.DataFrame, cases: pd.DataFrame, compared: pd.DataFrame) 
         if closed == NO_GAP:
             rows.append({**cell._asdict(), "share": closed, **ends})
             continue
-        kinds = (group.id, baseline(jobs, cell), teachers(jobs, cell, group))
+        kinds = (group.id, *references(jobs, cell, group).values())
         gain, gap = (part.mean(axis=1) for part in gain_and_gap(*(scores(known, ids) for ids in kinds)))
         if len(gap) >= MIN_PATIENTS:
             found = ratio_interval(gain.to_numpy(), gap.to_numpy())

@@ -49,7 +49,8 @@ def write_report(
         dataset: for the pictures of cases; None leaves them out.
         asked: ids of the jobs that were asked for, whose scores are said at the end; None: all.
     """
-    root, (summary, cases, curves) = study.root, (read := frames.of_study(study))
+    root, read = study.root, frames.of_study(study)
+    summary, cases, curves = read
     _, part = frames.score_column(summary)
     all_scored = cases["val" if part == "validation" else "test"]
     write_text(root / "summary.csv", csv_text(frames.written(summary)))

@@ -285,7 +285,7 @@ def finished(tmp_path_factory):
         study,
     ]
     with pytest.MonkeyPatch.context() as patch:
-        short_jobs.profile_briefly(patch.setattr)
+        short_jobs.profile_briefly(patch.setattr, memory=True)
         patch.setattr("bench.report.report.write_figures", lambda *_: [])
         result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--image-size", 16)])
     assert result.exit_code == 0, result.output

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import change_record
 from scipy.stats import t
 
 from bench.files.atomic import write_json
@@ -46,12 +47,13 @@ def row(compared, method, against="baseline", network=SMALL):
 
 def rewrite(study, job_id, edit):
     """Change the rows of a record."""
-    path = study.path("records", job_id)
-    record = json.loads(path.read_text())
-    for part in ("val", "test"):
-        for case in record.get(part, {}).get("rows", ()):
-            edit(case)
-    path.write_text(json.dumps(record))
+
+    def every_row(record):
+        for part in ("val", "test"):
+            for case in record.get(part, {}).get("rows", ()):
+                edit(case)
+
+    change_record(study, job_id, every_row)
 
 
 def test_the_known_truth_is_found(folded):

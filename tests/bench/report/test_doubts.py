@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from samples import change_record
 
 from bench.report import frames
 from bench.report.captions import cautions_of_jobs
@@ -14,13 +15,6 @@ from bench.report.report import write_report
 pytestmark = pytest.mark.usefixtures("no_figures")
 SMALL = "unet-32-64"
 NAMED = tuple(f"{SMALL}:{method}" for method in ("pm-kd", "at-kd", "combined"))
-
-
-def change(study, job_id, edit):
-    path = study.path("records", job_id)
-    record = json.loads(path.read_text())
-    edit(record)
-    path.write_text(json.dumps(record))
 
 
 def verdicts(study):
@@ -122,7 +116,7 @@ def test_a_validation_that_falls_while_the_loss_falls_is_said(folded):
     study = folded.name(*NAMED).fill().study
     done = frames.summary(study)
     [job] = done.id[(done.method == "at-kd") & (done.fold == 1)]
-    change(study, job, lambda record: record.update(curves=curve([0.5, 0.8, *[0.4] * 18], FALLING)))
+    change_record(study, job, lambda record: record.update(curves=curve([0.5, 0.8, *[0.4] * 18], FALLING)))
     found, _ = verdicts(study)
     assert found["at-kd"] == "none (validation Dice falls while the loss falls)"
     assert found["combined"] == "gain"

@@ -1,10 +1,9 @@
 """What is said of one job is what ``comparisons`` says of its seed alone."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
+from samples import change_record
 
 from bench.report import frames
 from bench.report.comparisons import comparisons
@@ -28,15 +27,12 @@ def both(study, part):
     return [frame.sort_values(order, ignore_index=True) for frame in found]
 
 
-def leave_out(study, job_id):
+def leave_out(record):
     """Two cases have no Dice, and a patient is missing."""
-    path = study.path("records", job_id)
-    record = json.loads(path.read_text())
     for part in ("val", "test"):
         if rows := record.get(part, {}).get("rows"):
             rows[0]["dice"] = rows[3]["dice"] = None
             record[part]["rows"] = [row for row in rows if row["patient"] != rows[-1]["patient"]]
-    path.write_text(json.dumps(record))
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -45,8 +41,8 @@ def test_folds(folded, seeds):
     folded.add(SMALL, "pm-kd", 0, seed=7)
     folded.add(SMALL, "at-kd", 1, made=40, updates=40)
     folded.add(SMALL, "baseline", 1, made=40, updates=40)
-    leave_out(study, folded.add(SMALL, "combined", 2))
-    leave_out(study, folded.add(TEACHER, "baseline", 3, effect=0.0))
+    change_record(study, folded.add(SMALL, "combined", 2), leave_out)
+    change_record(study, folded.add(TEACHER, "baseline", 3, effect=0.0), leave_out)
     study.path("records", folded.add(TEACHER, "baseline", 4, effect=0.0)).unlink()
     at_once, alone = both(study, "test")
     pd.testing.assert_frame_equal(at_once, alone, check_dtype=False)
@@ -59,7 +55,7 @@ def test_folds(folded, seeds):
 
 def test_seeds(simulated):
     simulated.fill(seeds=3, students=2)
-    leave_out(simulated.study, simulated.add(SMALL, "pm-kd", 1).id)
+    change_record(simulated.study, simulated.add(SMALL, "pm-kd", 1).id, leave_out)
     at_once, alone = both(simulated.study, "val")
     pd.testing.assert_frame_equal(at_once, alone, check_dtype=False)
     assert at_once.verdict.eq("none (no folds)").any()

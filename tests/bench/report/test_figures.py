@@ -1,7 +1,6 @@
 """Figures of simulated records: sizes, colours, and studies that lack something."""
 
 import itertools
-import json
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from PIL import Image
+from samples import change_record
 
 from bench.data import phantom
 from bench.files.atomic import write_file
@@ -60,13 +60,6 @@ def drawn(monkeypatch):
 
     yield draw
     plt.close("all")
-
-
-def change(study, job, edit):
-    path = study.path("records", job.id)
-    record = json.loads(path.read_text())
-    edit(record)
-    path.write_text(json.dumps(record))
 
 
 def check_legible(figure, name):
@@ -211,7 +204,7 @@ def test_figures_announce_only_what_they_draw(simulated, drawn):
     simulated.patients = 5
     study = simulated.fill(seeds=1, students=1)
     for job in study.jobs():
-        change(study, job, lambda record: record.update(best_epoch=None))
+        change_record(study, job.id, lambda record: record.update(best_epoch=None))
     found = drawn(study)
     for name, figure in found.items():
         text = figure.get_suptitle().replace("\n", " ")
@@ -224,7 +217,7 @@ def test_figures_announce_only_what_they_draw(simulated, drawn):
 def test_curves_of_what_was_changed_after_training_say_so(simulated, drawn):
     study = simulated.fill(seeds=1, students=1, names=("baseline", "combined"))
     shown = {"method": "PM + AT", "rank": 3, "changed": "", "graph": f"{SMALL}+combined", "finished": True}
-    change(study, simulated.job(SMALL, "combined", 0), lambda record: record.update(shown=shown))
+    change_record(study, simulated.job(SMALL, "combined", 0).id, lambda record: record.update(shown=shown))
     text = drawn(study)["learning_curves"].get_suptitle().replace("\n", " ")
     assert text.endswith("dot: the epoch kept; of networks that were changed after training: before it")
 
@@ -288,7 +281,9 @@ def test_an_unfinished_study_says_so_above_its_figures(simulated, drawn):
 def test_records_of_before_organ_sizes_were_kept_lack_that_figure(simulated, drawn):
     study = simulated.fill(seeds=1, students=1)
     for job in study.jobs():
-        change(study, job, lambda record: [row.pop("organ_size") for row in record["val"]["rows"]])
+        change_record(
+            study, job.id, lambda record: [row.pop("organ_size") for row in record["val"]["rows"]]
+        )
     found = drawn(study)
     assert set(found) == ALL - {"dice_by_organ_size"}
     for name, figure in found.items():
@@ -317,18 +312,22 @@ def test_scores_that_are_no_numbers_and_failed_jobs(simulated, drawn):
         for row in record["curves"]:
             row["dice_val"] = row["seg"] = None
 
-    change(study, simulated.job(SMALL, "pm-kd", 0), nothing)
+    change_record(study, simulated.job(SMALL, "pm-kd", 0).id, nothing)
     for seed in (0, 1):
-        change(study, simulated.job("unet-32-64-128", "combined", seed), nothing)
+        change_record(study, simulated.job("unet-32-64-128", "combined", seed).id, nothing)
         job = simulated.job(SMALL, "at-kd", seed)
-        change(study, job, lambda record: (record.pop("val"), record.update(status="failed", reason="x")))
+        change_record(
+            study, job.id, lambda record: (record.pop("val"), record.update(status="failed", reason="x"))
+        )
     assert set(drawn(study)) == ALL
 
 
 def test_nothing_done(simulated, drawn):
     assert drawn(simulated.study) == {}
     job = simulated.add(TEACHER, "baseline", 0)
-    change(simulated.study, job, lambda record: (record.pop("val"), record.update(status="failed")))
+    change_record(
+        simulated.study, job.id, lambda record: (record.pop("val"), record.update(status="failed"))
+    )
     assert drawn(simulated.study) == {}
 
 
@@ -403,7 +402,7 @@ def test_the_panel_shows_missed_and_invented_pixels(simulated, monkeypatch):
         for c, p in zip(data.cases, data.patients, strict=True)
     ]
     for job in study.jobs():
-        change(study, job, lambda record: record["val"].update(rows=scored))
+        change_record(study, job.id, lambda record: record["val"].update(rows=scored))
         moved = [np.roll(mask, 2, axis=1) for mask in data.masks]
         arrays = pack_masks(moved, data.cases)
         write_file(study.path("predictions", job.id), lambda p, a=arrays: np.savez_compressed(p, **a))

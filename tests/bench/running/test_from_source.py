@@ -36,7 +36,7 @@ def ran(tmp_path_factory):
     matrix, root = folder / "m.yaml", folder / "s"
     matrix.write_text(json.dumps(MATRIX))
     with pytest.MonkeyPatch.context() as patch:
-        short_jobs.profile_briefly(patch.setattr)
+        short_jobs.profile_briefly(patch.setattr, memory=True)
         short_jobs.report_without_figures(patch.setattr)
         assert run_matrix(Options(matrix=str(matrix), results=root, no_test=True)) == 0
     return Study(root), ("--matrix", matrix, "--results", root, "--no-test")
